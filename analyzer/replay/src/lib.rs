@@ -1,0 +1,10 @@
+//! Replay: from the bytes of a capture to flows, requests, spans, profiles and stacks.
+//!
+//! One stage per module, in the data's order: `read` (in `formats`), [`decode`], [`order`], shard and
+//! run ([`engine`]), [`flow`] (packets to flows), [`reassemble`] (TCP streams), [`parse`] (protocols to
+//! messages), [`pair`] (messages to requests), [`socket`] (system calls to streams and observations),
+//! [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
+//! [`model`] is what comes out.
+//!
+//! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
+pub mod model;

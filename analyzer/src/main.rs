@@ -1,0 +1,2 @@
+//! `analyze`: tables, plots and a report out of a bundle.
+fn main() {}

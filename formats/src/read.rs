@@ -1,0 +1,1 @@
+//! Reading captures: bundles, pcapng, pcap; plain, gzip or zstd; files and streams.

@@ -1,0 +1,2 @@
+//! `record`: what a Linux node does, into one file.
+fn main() {}

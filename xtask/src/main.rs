@@ -1,0 +1,2 @@
+//! `cargo xtask`: the tasks of the project.
+fn main() {}
