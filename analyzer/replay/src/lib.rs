@@ -4,7 +4,9 @@
 //! run ([`engine`]), [`flow`] (packets to flows), [`reassemble`] (TCP streams), [`parse`] (protocols to
 //! messages), [`pair`] (messages to requests), [`socket`] (system calls to streams and observations),
 //! [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
-//! [`model`] is what comes out.
+//! [`red`] and [`map`] add up what came out. [`model`] is what comes out.
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
+pub mod map;
 pub mod model;
+pub mod red;
