@@ -1,0 +1,24 @@
+//! `cargo xtask test`: every test of the project. `.ci/run` calls exactly this.
+
+use crate::{cargo, packages};
+use anyhow::Result;
+use std::time::Instant;
+
+/// Installs what the tests compare with, checks format, lints and the committed eBPF object, runs all tests.
+pub(crate) fn run() -> Result<()> {
+    let start = Instant::now();
+    let step = |what: &str| eprintln!("\n== {what} ({:.0} s)", start.elapsed().as_secs_f64());
+    step("packages");
+    packages::ensure(packages::DEMO)?;
+    packages::ensure(packages::TEST)?;
+    step("format");
+    cargo::cargo(&["fmt", "--all", "--check"])?;
+    step("build");
+    cargo::build_programs(false)?;
+    step("tests");
+    cargo::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"])?;
+    step("clippy");
+    cargo::cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    step("done");
+    Ok(())
+}
