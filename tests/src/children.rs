@@ -35,7 +35,8 @@ impl Guard {
                 Ok(())
             });
         }
-        let child = command.stdin(Stdio::null()).process_group(0).spawn().with_context(|| format!("starting {what}"))?;
+        let child =
+            command.stdin(Stdio::null()).process_group(0).spawn().with_context(|| format!("starting {what}"))?;
         Ok(Self { child, what: what.to_owned() })
     }
 

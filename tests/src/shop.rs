@@ -159,9 +159,7 @@ impl Shop {
         let dir = self.folder.path().display().to_string();
         let (keep, version) = match upstream {
             Upstream::Fresh => ("", ""),
-            Upstream::KeepAlive => {
-                ("keepalive 8;", "proxy_http_version 1.1; proxy_set_header Connection \"\";")
-            }
+            Upstream::KeepAlive => ("keepalive 8;", "proxy_http_version 1.1; proxy_set_header Connection \"\";"),
         };
         let config = format!(
             "daemon off; pid {dir}/nginx.pid; user root; worker_processes 2; error_log stderr;
@@ -209,7 +207,8 @@ fn postgres_bin() -> Result<PathBuf> {
 
 fn user(name: &str) -> Result<(u32, u32)> {
     let passwd = fs::read_to_string("/etc/passwd")?;
-    let line = passwd.lines().find(|l| l.starts_with(&format!("{name}:"))).with_context(|| format!("no user {name}"))?;
+    let line =
+        passwd.lines().find(|l| l.starts_with(&format!("{name}:"))).with_context(|| format!("no user {name}"))?;
     let mut fields = line.split(':').skip(2);
     let mut id = || fields.next().and_then(|f| f.parse().ok()).context("malformed /etc/passwd");
     Ok((id()?, id()?))

@@ -1,0 +1,19 @@
+//! Live recordings of this kernel.
+
+mod counts;
+mod cpu;
+mod losses;
+mod shop;
+
+use crate::Test;
+
+/// Name and function of each live test.
+pub(crate) const TESTS: &[Test] = &[
+    ("live::shop::fresh_upstream", shop::fresh_upstream),
+    ("live::shop::keep_alive_upstream", shop::keep_alive_upstream),
+    ("live::counts::packets_and_bytes_equal_the_kernels_and_tsharks", counts::equal_kernel_and_tshark),
+    ("live::cpu::hot_function_on_top", cpu::hot_function_on_top),
+    ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
+    ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),
+    ("live::losses::killed_recorder_leaves_a_readable_bundle", losses::killed_recorder),
+];
