@@ -1,0 +1,398 @@
+//! Requests meet their responses: by id where the protocol has one, else in order, any number outstanding.
+
+use crate::model::{Completeness, Nanos, RequestFields, Side, Status, ThreadPoint};
+use crate::parse::{Kind, Mark, Message, Session};
+use ahash::AHashMap;
+use std::collections::VecDeque;
+
+/// Most requests that wait on one conversation; the oldest are given up beyond.
+const OUTSTANDING_LIMIT: usize = 32 * 1024;
+
+/// A message that has begun and whose end is to be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    entry: u64,
+    key: Option<u64>,
+    kind: Kind,
+}
+
+/// How a conversation ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    /// The connection was closed.
+    Closed,
+    /// The capture ended, at this time.
+    Capture(Nanos),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Has not come.
+    Awaited,
+    /// Has begun.
+    Open,
+    /// Is whole, or is not expected.
+    Done,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    session: Session,
+    request: Part,
+    response: Part,
+    request_start: u64,
+    response_start: u64,
+    /// Counted by the parser.
+    request_counted: bool,
+    response_counted: bool,
+    /// Its response may have been in what was lost.
+    doubtful: bool,
+    timeout: Nanos,
+}
+
+/// Pairs the messages of one conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Pairer {
+    next: u64,
+    ordered: VecDeque<Entry>,
+    keyed: AHashMap<u64, VecDeque<Entry>>,
+    keyed_len: usize,
+    done: Vec<Session>,
+    /// Something of the client's was missed or not understood: responses without request are no wonder.
+    missed: [Completeness; 2],
+}
+
+impl Pairer {
+    /// A message begins (and, if it has an end mark, ends). Returns a ticket if its end is to be told.
+    pub(crate) fn begin(&mut self, message: Message, here: Mark, timeout: Nanos) -> Option<Ticket> {
+        let Message { kind, key, start, end, bytes, fields, completeness } = message;
+        let start = start.unwrap_or(here);
+        let id = match kind {
+            Kind::Response => match self.answer(key) {
+                Some(entry) => {
+                    let id = entry.id;
+                    merge(&mut entry.session.fields, fields);
+                    id
+                }
+                None => {
+                    let mut entry = self.entry(fields, timeout);
+                    entry.request = Part::Done;
+                    let missed = self.missed[Side::Client.index()];
+                    entry.session.completeness.add(if missed == Completeness::default() {
+                        Completeness::STARTED_BEFORE
+                    } else {
+                        missed
+                    });
+                    let id = entry.id;
+                    self.insert(key, entry);
+                    id
+                }
+            },
+            Kind::Request | Kind::OneWay => {
+                let mut entry = self.entry(fields, timeout);
+                if kind == Kind::OneWay {
+                    entry.response = Part::Done;
+                    entry.session.fields.is_async = true;
+                }
+                let id = entry.id;
+                self.insert(key, entry);
+                id
+            }
+        };
+        let ticket = Ticket { entry: id, key, kind };
+        if let Some(entry) = self.find(ticket) {
+            let session = &mut entry.session;
+            session.completeness.add(completeness);
+            if kind == Kind::Response {
+                entry.response = Part::Open;
+                entry.response_start = start.offset;
+                entry.response_counted = bytes.is_some();
+                session.response_bytes = bytes.unwrap_or_default();
+                session.first_byte_ts = Some(start.ts);
+                session.response_tcp_seq = start.tcp_seq;
+                session.response_point = start.point;
+            } else {
+                entry.request = Part::Open;
+                entry.request_start = start.offset;
+                entry.request_counted = bytes.is_some();
+                session.request_bytes = bytes.unwrap_or_default();
+                session.request_ts = Some(start.ts);
+                session.request_tcp_seq = start.tcp_seq;
+                session.request_point = start.point;
+            }
+        }
+        if let Some(end) = end {
+            self.end(ticket, end);
+            return None;
+        }
+        Some(ticket)
+    }
+
+    /// A message ends.
+    pub(crate) fn end(&mut self, ticket: Ticket, end: Mark) {
+        let Some(entry) = self.find(ticket) else {
+            return;
+        };
+        let session = &mut entry.session;
+        if ticket.kind == Kind::Response {
+            entry.response = Part::Done;
+            session.response_ts = Some(end.ts);
+            if !entry.response_counted {
+                session.response_bytes = end.offset.saturating_sub(entry.response_start);
+            }
+            widen(&mut session.response_point, end.point);
+        } else {
+            entry.request = Part::Done;
+            session.request_end_ts = Some(end.ts);
+            if !entry.request_counted {
+                session.request_bytes = end.offset.saturating_sub(entry.request_start);
+            }
+            widen(&mut session.request_point, end.point);
+        }
+        if entry.request == Part::Done && entry.response == Part::Done {
+            self.complete(ticket);
+        }
+    }
+
+    /// Something is wrong with an open message.
+    pub(crate) fn mark(&mut self, ticket: &Ticket, cause: Completeness) {
+        if let Some(entry) = self.find(*ticket) {
+            entry.session.completeness.add(cause);
+        }
+    }
+
+    /// The place in a side's stream is lost: responses may be in what is passed over.
+    pub(crate) fn lost(&mut self, side: Side) {
+        if side == Side::Server {
+            for entry in &mut self.ordered {
+                if entry.response == Part::Awaited {
+                    entry.doubtful = true;
+                }
+            }
+        }
+    }
+
+    /// Bytes of a side were missed where messages may have been.
+    pub(crate) fn missed(&mut self, side: Side, cause: Completeness) {
+        self.missed[side.index()].add(cause);
+    }
+
+    /// Bytes of a side were not understood before the protocol was found.
+    pub(crate) fn unread(&mut self, side: Side) {
+        self.missed[side.index()].add(Completeness::STARTED_BEFORE);
+    }
+
+    /// Client and server are the other way round.
+    pub(crate) fn swap(&mut self) {
+        self.missed.swap(0, 1);
+    }
+
+    /// Moves completed sessions out.
+    pub(crate) fn drain(&mut self, out: &mut Vec<Session>) {
+        out.append(&mut self.done);
+    }
+
+    /// No more messages: what waits is given out as it is.
+    pub(crate) fn flush(&mut self, how: Ended) {
+        let mut rest: Vec<Entry> = self.ordered.drain(..).collect();
+        rest.extend(self.keyed.drain().flat_map(|(_, entries)| entries));
+        self.keyed_len = 0;
+        rest.sort_by_key(|entry| entry.id);
+        for entry in rest {
+            self.done.push(give_up(entry, how));
+        }
+    }
+
+    fn entry(&mut self, fields: RequestFields, timeout: Nanos) -> Entry {
+        self.next += 1;
+        Entry {
+            id: self.next,
+            session: Session { fields, ..Session::default() },
+            request: Part::Awaited,
+            response: Part::Awaited,
+            request_start: 0,
+            response_start: 0,
+            request_counted: false,
+            response_counted: false,
+            doubtful: false,
+            timeout,
+        }
+    }
+
+    fn insert(&mut self, key: Option<u64>, entry: Entry) {
+        if self.ordered.len() + self.keyed_len >= OUTSTANDING_LIMIT {
+            self.evict();
+        }
+        match key {
+            None => self.ordered.push_back(entry),
+            Some(key) => {
+                self.keyed.entry(key).or_default().push_back(entry);
+                self.keyed_len += 1;
+            }
+        }
+    }
+
+    /// Gives up the oldest requests that wait: an eighth of them, so that it is seldom.
+    fn evict(&mut self) {
+        let how = Ended::Capture(Nanos::MIN);
+        for _ in 0..self.ordered.len() / 8 {
+            if let Some(entry) = self.ordered.pop_front() {
+                self.done.push(give_up(entry, how));
+            }
+        }
+        if self.keyed_len > 0 {
+            let mut ids: Vec<u64> = self.keyed.values().flatten().map(|entry| entry.id).collect();
+            let (_, nth, _) = {
+                let place = ids.len() / 8;
+                ids.select_nth_unstable(place)
+            };
+            let limit = *nth;
+            let mut old = Vec::new();
+            self.keyed.retain(|_, entries| {
+                while entries.front().is_some_and(|entry| entry.id <= limit) {
+                    old.extend(entries.pop_front());
+                }
+                !entries.is_empty()
+            });
+            self.keyed_len -= old.len().min(self.keyed_len);
+            old.sort_by_key(|entry| entry.id);
+            self.done.extend(old.into_iter().map(|entry| give_up(entry, how)));
+        }
+    }
+
+    /// The request that the next response answers.
+    fn answer(&mut self, key: Option<u64>) -> Option<&mut Entry> {
+        if let Some(key) = key {
+            return self.keyed.get_mut(&key)?.iter_mut().find(|entry| entry.response == Part::Awaited);
+        }
+        // Requests asked before a loss were answered in what was lost, if there are later ones.
+        let later = self.ordered.iter().any(|entry| entry.response == Part::Awaited && !entry.doubtful);
+        if later {
+            while let Some(at) = self.ordered.iter().position(|entry| entry.response == Part::Awaited) {
+                if !self.ordered.get(at).is_some_and(|entry| entry.doubtful) {
+                    break;
+                }
+                if let Some(mut entry) = self.ordered.remove(at) {
+                    entry.session.completeness.add(Completeness::GAP);
+                    if entry.request != Part::Awaited {
+                        self.done.push(entry.session);
+                    }
+                }
+            }
+        }
+        self.ordered.iter_mut().find(|entry| entry.response == Part::Awaited)
+    }
+
+    fn find(&mut self, ticket: Ticket) -> Option<&mut Entry> {
+        match ticket.key {
+            None => {
+                let at = self.ordered.partition_point(|entry| entry.id < ticket.entry);
+                self.ordered.get_mut(at).filter(|entry| entry.id == ticket.entry)
+            }
+            Some(key) => self.keyed.get_mut(&key)?.iter_mut().find(|entry| entry.id == ticket.entry),
+        }
+    }
+
+    fn complete(&mut self, ticket: Ticket) {
+        let entry = match ticket.key {
+            None => {
+                let at = self.ordered.partition_point(|entry| entry.id < ticket.entry);
+                self.ordered.remove(at)
+            }
+            Some(key) => {
+                let Some(entries) = self.keyed.get_mut(&key) else {
+                    return;
+                };
+                let at = entries.iter().position(|entry| entry.id == ticket.entry);
+                let entry = at.and_then(|at| entries.remove(at));
+                if entries.is_empty() {
+                    self.keyed.remove(&key);
+                }
+                self.keyed_len -= usize::from(entry.is_some());
+                entry
+            }
+        };
+        self.done.extend(entry.map(|entry| entry.session));
+    }
+}
+
+/// The last call that carried a message gives the time of its return.
+fn widen(point: &mut Option<ThreadPoint>, end: Option<ThreadPoint>) {
+    match (point.as_mut(), end) {
+        (Some(point), Some(end)) => point.exit = point.exit.max(end.exit),
+        (None, end) => *point = end,
+        (Some(_), None) => {}
+    }
+}
+
+fn give_up(mut entry: Entry, how: Ended) -> Session {
+    let session = &mut entry.session;
+    if entry.response == Part::Awaited {
+        if entry.doubtful {
+            session.completeness.add(Completeness::GAP);
+        } else {
+            match how {
+                Ended::Closed => {
+                    if session.fields.exception.is_empty() && session.fields.status == Status::Unknown {
+                        session.fields.exception = "connection closed before a response".into();
+                    }
+                }
+                Ended::Capture(end) => {
+                    let since = session.request_ts.unwrap_or(end);
+                    if end.saturating_sub(since) > entry.timeout {
+                        session.fields.status = Status::Timeout;
+                    } else {
+                        session.completeness.add(Completeness::ENDED_AFTER);
+                    }
+                }
+            }
+        }
+    } else if entry.response == Part::Open && matches!(how, Ended::Capture(_)) {
+        session.completeness.add(Completeness::ENDED_AFTER);
+    }
+    entry.session
+}
+
+/// What the response says is added to what the request said.
+fn merge(into: &mut RequestFields, from: RequestFields) {
+    fn text(into: &mut Box<str>, from: Box<str>) {
+        if !from.is_empty() {
+            *into = from;
+        }
+    }
+    fn keep(into: &mut Box<str>, from: Box<str>) {
+        if into.is_empty() {
+            *into = from;
+        }
+    }
+    if !from.l7_protocol.is_empty() {
+        into.l7_protocol = from.l7_protocol;
+    }
+    if !from.version.is_empty() {
+        into.version = from.version;
+    }
+    text(&mut into.request_type, from.request_type);
+    text(&mut into.request_domain, from.request_domain);
+    text(&mut into.request_resource, from.request_resource);
+    text(&mut into.endpoint, from.endpoint);
+    text(&mut into.exception, from.exception);
+    text(&mut into.result, from.result);
+    into.session_id = from.session_id.or(into.session_id);
+    if from.status != Status::Unknown {
+        into.status = from.status;
+    }
+    into.code = from.code.or(into.code);
+    into.affected_rows = from.affected_rows.or(into.affected_rows);
+    keep(&mut into.trace_id, from.trace_id);
+    keep(&mut into.span_id, from.span_id);
+    keep(&mut into.parent_span_id, from.parent_span_id);
+    keep(&mut into.x_request_id, from.x_request_id);
+    keep(&mut into.user_agent, from.user_agent);
+    into.is_async |= from.is_async;
+    if into.attributes.is_empty() {
+        into.attributes = from.attributes;
+    } else {
+        into.attributes.extend(from.attributes);
+    }
+}

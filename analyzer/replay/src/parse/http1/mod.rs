@@ -1,0 +1,320 @@
+//! HTTP/1.0 and 1.1 (RFC 9112): heads in full, bodies skipped by length, chunks or the end of the connection.
+//!
+//! Pipelining, informational responses, HEAD/204/304, CONNECT and Upgrade; heads cut by a prefix limit keep what is there.
+
+mod message;
+
+use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step, Switch};
+use crate::model::{Side, Transport};
+use message::{Body, Head};
+use std::collections::VecDeque;
+
+/// Line in the registry.
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "http",
+    ports: &[80, 8080, 8000, 8081, 3128],
+    timeout: 120_000_000_000,
+    detect,
+    start: || Box::new(Http1::default()),
+};
+
+const METHODS: [&[u8]; 31] = [
+    b"GET",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"HEAD",
+    b"OPTIONS",
+    b"PATCH",
+    b"CONNECT",
+    b"TRACE",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"UNLOCK",
+    b"REPORT",
+    b"SEARCH",
+    b"PURGE",
+    b"NOTIFY",
+    b"SUBSCRIBE",
+    b"UNSUBSCRIBE",
+    b"M-SEARCH",
+    b"MERGE",
+    b"CHECKOUT",
+    b"MKACTIVITY",
+    b"MKCALENDAR",
+    b"BIND",
+    b"LINK",
+    b"UNLINK",
+    b"REBIND",
+];
+
+/// Most requests whose method is remembered for their response.
+const REMEMBERED: usize = 64 * 1024;
+/// Longest request target looked at when a start line is recognised.
+const LINE_LIMIT: usize = 16 * 1024;
+
+fn detect(first: First<'_>) -> Detection {
+    if !matches!(first.transport, Transport::Tcp | Transport::Unix) {
+        return Detection::No;
+    }
+    let bytes = first.bytes;
+    if let Some(rest) = prefix(bytes, b"HTTP/1.") {
+        return match rest {
+            [b'0' | b'1', b' ', b'1'..=b'5', ..] => Detection::Yes { confidence: 95, from: Some(Side::Server) },
+            [] | [b'0' | b'1'] | [b'0' | b'1', b' '] => Detection::More,
+            _ => Detection::No,
+        };
+    }
+    if b"HTTP/1.".starts_with(bytes) {
+        return Detection::More;
+    }
+    match request_line(bytes) {
+        Some(Line::Whole) => Detection::Yes { confidence: 95, from: Some(Side::Client) },
+        Some(Line::Start) if first.whole => Detection::Yes { confidence: 80, from: Some(Side::Client) },
+        Some(_) => Detection::More,
+        None => Detection::No,
+    }
+}
+
+fn prefix<'a>(bytes: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    bytes.strip_prefix(start)
+}
+
+/// How far bytes look like a request line.
+#[derive(PartialEq)]
+enum Line {
+    /// Up to the version.
+    Whole,
+    /// Method and the start of a target.
+    Start,
+    /// Part of a method.
+    Maybe,
+}
+
+fn request_line(bytes: &[u8]) -> Option<Line> {
+    let head = bytes.get(..16).unwrap_or(bytes);
+    let Some(space) = memchr::memchr(b' ', head) else {
+        return METHODS.iter().any(|method| method.starts_with(bytes)).then_some(Line::Maybe);
+    };
+    let (method, rest) = bytes.split_at_checked(space)?;
+    if !METHODS.contains(&method) {
+        return None;
+    }
+    let rest = rest.get(1..)?;
+    let line = rest.get(..LINE_LIMIT).unwrap_or(rest);
+    let Some(end) = memchr::memchr(b'\n', line) else {
+        let plausible = match line.first() {
+            None | Some(b'/' | b'*') => true,
+            Some(byte) => byte.is_ascii_alphanumeric() || *byte == b'[',
+        };
+        return (plausible && line.len() < LINE_LIMIT).then_some(Line::Start);
+    };
+    let line = line.get(..end)?.trim_ascii_end();
+    let version = line.get(line.len().checked_sub(9)?..)?;
+    matches!(version, [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1']).then_some(Line::Whole)
+}
+
+/// What is expected next on one side.
+#[derive(Debug, Default)]
+enum Expect {
+    #[default]
+    Head,
+    /// A chunk's size line.
+    Chunk,
+    /// Lines up to an empty one.
+    Trailers,
+    /// Nothing before the answer to CONNECT or Upgrade.
+    Answer,
+}
+
+/// What of a request matters for its response.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    head: bool,
+    connect: bool,
+    upgrade: bool,
+}
+
+#[derive(Debug, Default)]
+struct Http1 {
+    expect: [Expect; 2],
+    asked: VecDeque<Asked>,
+}
+
+impl Parser for Http1 {
+    fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        match self.expect[side.index()] {
+            Expect::Head => match side {
+                Side::Client => self.request(input, out),
+                Side::Server => self.response(input, out),
+            },
+            Expect::Chunk => self.chunk(side, input, out),
+            Expect::Trailers => self.trailers(side, input, out),
+            Expect::Answer => Step::More(0),
+        }
+    }
+
+    fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
+        match side {
+            Side::Client => matches!(request_line(bytes), Some(Line::Whole | Line::Start)),
+            Side::Server => bytes.starts_with(b"HTTP/1."),
+        }
+    }
+
+    fn lost(&mut self, side: Side) {
+        self.expect[side.index()] = Expect::Head;
+        // Methods are matched to responses in order: after a loss the order is not known.
+        self.asked.clear();
+    }
+}
+
+impl Http1 {
+    fn request(&mut self, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        // Some clients send an empty line before a request (RFC 9112 section 2.2).
+        match input.bytes {
+            [b'\r', b'\n', ..] => return Step::Consume(2),
+            [b'\n', ..] => return Step::Consume(1),
+            [b'\r'] => return Step::More(2),
+            _ => {}
+        }
+        let Some(head) = Head::of_request(input.bytes) else {
+            return if request_line(input.bytes).is_none() {
+                Step::Reject("not a request line")
+            } else {
+                Step::More(0)
+            };
+        };
+        if head.len.is_none() && !input.cut {
+            return if request_line(input.bytes).is_none() {
+                Step::Reject("not a request line")
+            } else {
+                Step::More(0)
+            };
+        }
+        if !METHODS.contains(&head.first) && request_line(input.bytes).is_none() && !head.is_http() {
+            return Step::Reject("not a request line");
+        }
+        let asked =
+            Asked { head: head.first == b"HEAD", connect: head.first == b"CONNECT", upgrade: head.upgrade.is_some() };
+        if self.asked.len() >= REMEMBERED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(asked);
+        let fields = message::request(&head, out.mask);
+        out.emit(Message::new(Kind::Request, fields).truncated(head.len.is_none()));
+        let body = head.body();
+        let hold = (asked.connect || asked.upgrade) && matches!(body, Body::UntilClose | Body::Length(0));
+        let Some(len) = head.len else {
+            return match body {
+                // The length was seen, the end of the head was not: where the body starts is unknown.
+                _ if input.cut => Step::Lose,
+                _ => Step::More(0),
+            };
+        };
+        match body {
+            Body::Length(length) => {
+                if hold {
+                    self.expect[Side::Client.index()] = Expect::Answer;
+                }
+                Step::Consume((len as u64).saturating_add(length))
+            }
+            Body::Chunked => {
+                self.expect[Side::Client.index()] = Expect::Chunk;
+                out.hold = true;
+                Step::Consume(len as u64)
+            }
+            Body::UntilClose => {
+                if hold {
+                    self.expect[Side::Client.index()] = Expect::Answer;
+                }
+                Step::Consume(len as u64)
+            }
+        }
+    }
+
+    fn response(&mut self, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        if !input.bytes.starts_with(b"HTTP/") {
+            return if b"HTTP/".starts_with(input.bytes) { Step::More(0) } else { Step::Reject("not a status line") };
+        }
+        let Some(head) = Head::of_response(input.bytes) else {
+            return Step::More(0);
+        };
+        if head.len.is_none() && !input.cut {
+            return Step::More(0);
+        }
+        let Some(status) = head.status() else {
+            return Step::Reject("no status code");
+        };
+        if (100..200).contains(&status) && status != 101 {
+            // An interim response is not the answer.
+            return head.len.map_or(Step::Lose, |len| Step::Consume(len as u64));
+        }
+        let asked = self.asked.pop_front();
+        let fields = message::response(&head, status);
+        out.emit(Message::new(Kind::Response, fields).truncated(head.len.is_none()));
+        if self.asked.is_empty() && matches!(self.expect[Side::Client.index()], Expect::Answer) {
+            self.expect[Side::Client.index()] = Expect::Head;
+            out.kick = true;
+        }
+        let Some(len) = head.len else {
+            return Step::Lose;
+        };
+        let len = len as u64;
+        if status == 101 {
+            out.switch = Some(match head.upgrade {
+                Some(name) if name.eq_ignore_ascii_case(b"websocket") => Switch::To("websocket"),
+                Some(name) if name.eq_ignore_ascii_case(b"h2c") => Switch::To("http2"),
+                _ => Switch::Detect,
+            });
+            return Step::Consume(len);
+        }
+        if asked.is_some_and(|asked| asked.connect) && (200..300).contains(&status) {
+            out.switch = Some(Switch::Detect);
+            return Step::Consume(len);
+        }
+        let bodiless = asked.is_some_and(|asked| asked.head) || matches!(status, 204 | 304);
+        match head.body() {
+            _ if bodiless => Step::Consume(len),
+            Body::Length(length) => Step::Consume(len.saturating_add(length)),
+            Body::Chunked => {
+                self.expect[Side::Server.index()] = Expect::Chunk;
+                out.hold = true;
+                Step::Consume(len)
+            }
+            Body::UntilClose => Step::Consume(u64::MAX),
+        }
+    }
+
+    fn chunk(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        out.hold = true;
+        let line = input.bytes.get(..256).unwrap_or(input.bytes);
+        let Some(end) = memchr::memchr(b'\n', line) else {
+            return if line.len() == 256 { Step::Reject("chunk size line too long") } else { Step::More(0) };
+        };
+        let Some(size) = line.get(..end).and_then(message::chunk_size) else {
+            return Step::Reject("chunk size");
+        };
+        let head = end as u64 + 1;
+        if size == 0 {
+            self.expect[side.index()] = Expect::Trailers;
+            return Step::Consume(head);
+        }
+        Step::Consume(head.saturating_add(size).saturating_add(2))
+    }
+
+    fn trailers(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        out.hold = true;
+        let Some(end) = memchr::memchr(b'\n', input.bytes) else {
+            return Step::More(0);
+        };
+        if input.bytes.get(..end).is_some_and(|line| line.trim_ascii().is_empty()) {
+            out.hold = false;
+            self.expect[side.index()] = Expect::Head;
+        }
+        Step::Consume(end as u64 + 1)
+    }
+}

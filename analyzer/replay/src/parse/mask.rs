@@ -1,0 +1,117 @@
+//! Secrets are masked in what is yielded, and counted: credentials, tokens in URLs, cookies.
+
+/// What stands for a secret.
+pub const MASK: &str = "***";
+
+/// Words in names of query parameters and the like whose values are secrets.
+const SECRET_WORDS: [&str; 14] = [
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "auth",
+    "credential",
+    "signature",
+    "session",
+    "private",
+    "jwt",
+];
+/// Whole names whose values are secrets.
+const SECRET_NAMES: [&str; 7] = ["key", "sig", "sid", "pass", "code", "otp", "pin"];
+
+/// Masks and counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Masker {
+    show: bool,
+    count: u64,
+}
+
+impl Masker {
+    /// `show`: leave all readable.
+    pub(super) fn new(show: bool) -> Self {
+        Self { show, count: 0 }
+    }
+
+    /// How many secrets were masked.
+    pub(super) fn count(self) -> u64 {
+        self.count
+    }
+
+    /// Whether secrets stay readable.
+    pub(super) fn shows(self) -> bool {
+        self.show
+    }
+
+    /// Notes that a secret was left out.
+    pub(super) fn hid(&mut self, n: u64) {
+        self.count += n;
+    }
+
+    /// A secret, or its mask.
+    pub(super) fn secret(&mut self, text: Box<str>) -> Box<str> {
+        if self.show || text.is_empty() {
+            return text;
+        }
+        self.count += 1;
+        MASK.into()
+    }
+
+    /// A URL or path: values of secret-looking query parameters and passwords before the host are masked.
+    pub(super) fn url(&mut self, url: Box<str>) -> Box<str> {
+        if self.show {
+            return url;
+        }
+        let query = memchr::memchr(b'?', url.as_bytes());
+        let scheme = url.find("://").filter(|at| query.is_none_or(|query| *at < query));
+        if query.is_none() && scheme.is_none() {
+            return url;
+        }
+        let (path, rest) = url.split_at_checked(query.map_or(url.len(), |at| at + 1)).unwrap_or((&url, ""));
+        let mut masked = String::new();
+        let before = self.count;
+        match scheme.and_then(|at| user_info(path, at + 3)) {
+            Some((from, to)) => {
+                masked.push_str(path.get(..from).unwrap_or_default());
+                masked.push_str(MASK);
+                masked.push_str(path.get(to..).unwrap_or_default());
+                self.count += 1;
+            }
+            None => masked.push_str(path),
+        }
+        for (place, pair) in rest.split('&').enumerate() {
+            if place > 0 {
+                masked.push('&');
+            }
+            match pair.split_once('=') {
+                Some((name, value)) if !value.is_empty() && is_secret_name(name) => {
+                    masked.push_str(name);
+                    masked.push('=');
+                    masked.push_str(MASK);
+                    self.count += 1;
+                }
+                _ => masked.push_str(pair),
+            }
+        }
+        if self.count == before { url } else { masked.into_boxed_str() }
+    }
+}
+
+/// Where `user:password` stands in a URL whose authority starts at `at`.
+fn user_info(url: &str, at: usize) -> Option<(usize, usize)> {
+    let authority = url.get(at..)?.split('/').next()?;
+    let end = authority.rfind('@')?;
+    Some((at, at + end))
+}
+
+/// Whether values under this name are secrets.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let contains = |word: &str| {
+        name.len() >= word.len()
+            && name.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    SECRET_WORDS.iter().any(|word| contains(word)) || SECRET_NAMES.iter().any(|word| name.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,123 @@
+//! What goes into a conversation (segments), what parsers yield (messages), and what comes out (sessions).
+
+use crate::model::{Completeness, Nanos, RequestFields, Side, ThreadPoint};
+
+/// A piece of one direction, in stream order (TCP, UNIX), or one datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// Who sent it, as the caller sees the sides.
+    pub from: Side,
+    /// Packets: their time. System calls: entered for what the process sends, returned for what it receives.
+    pub start_ts: Nanos,
+    /// Time of the last byte. Equals `start_ts` for packets.
+    pub end_ts: Nanos,
+    /// TCP sequence number of the first byte.
+    pub tcp_seq: Option<u32>,
+    /// System calls: which thread.
+    pub point: Option<ThreadPoint>,
+    /// The bytes that were captured.
+    pub data: &'a [u8],
+    /// Bytes right after `data` that belong to the stream but were not captured (snaplen, prefix limit).
+    pub missing: u32,
+}
+
+/// A request and its response (either may be missing) with their times.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// What was asked and answered.
+    pub fields: RequestFields,
+    /// First byte of the request.
+    pub request_ts: Option<Nanos>,
+    /// Last byte of the request.
+    pub request_end_ts: Option<Nanos>,
+    /// First byte of the response.
+    pub first_byte_ts: Option<Nanos>,
+    /// Last byte of the response.
+    pub response_ts: Option<Nanos>,
+    /// Bytes of the request on the stream, framing included.
+    pub request_bytes: u64,
+    /// Bytes of the response on the stream, framing included.
+    pub response_bytes: u64,
+    /// TCP sequence number of the request's first byte.
+    pub request_tcp_seq: Option<u32>,
+    /// TCP sequence number of the response's first byte.
+    pub response_tcp_seq: Option<u32>,
+    /// System calls: who read or wrote the request.
+    pub request_point: Option<ThreadPoint>,
+    /// System calls: who wrote or read the response.
+    pub response_point: Option<ThreadPoint>,
+    /// Inside TLS.
+    pub is_tls: bool,
+    /// Completeness.
+    pub completeness: Completeness,
+}
+
+/// A place in one direction of a conversation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// Bytes of that direction before it.
+    pub(crate) offset: u64,
+    /// Start of a message: `start_ts` of the segment. End: `end_ts`.
+    pub(crate) ts: Nanos,
+    /// TCP sequence number of the byte here.
+    pub(crate) tcp_seq: Option<u32>,
+    /// Thread.
+    pub(crate) point: Option<ThreadPoint>,
+}
+
+/// Role of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Asks for a response.
+    Request,
+    /// Answers: the oldest open request, or the one with the same key.
+    Response,
+    /// Stands alone, from either side.
+    OneWay,
+}
+
+/// What a parser yields.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Role.
+    pub(crate) kind: Kind,
+    /// The protocol's id, where it pairs by id; in order otherwise.
+    pub(crate) key: Option<u64>,
+    /// First byte, if it came in an earlier step.
+    pub(crate) start: Option<Mark>,
+    /// End, if it is not that of this step (multiplexed protocols).
+    pub(crate) end: Option<Mark>,
+    /// Bytes, if they are not those from start to end (multiplexed protocols).
+    pub(crate) bytes: Option<u64>,
+    /// What it says. For a response: what it adds or overrides.
+    pub(crate) fields: RequestFields,
+    /// What is wrong with it, as far as the parser knows.
+    pub(crate) completeness: Completeness,
+}
+
+impl Message {
+    /// A message that starts and ends with the step that emits it, paired in order.
+    pub(crate) fn new(kind: Kind, fields: RequestFields) -> Self {
+        Self { kind, key: None, start: None, end: None, bytes: None, fields, completeness: Completeness::default() }
+    }
+
+    /// Pairs by id.
+    pub(crate) fn keyed(mut self, key: u64) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Started in an earlier step.
+    pub(crate) fn since(mut self, start: Mark) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// Marks a cut payload.
+    pub(crate) fn truncated(mut self, yes: bool) -> Self {
+        if yes {
+            self.completeness.add(Completeness::TRUNCATED_PAYLOAD);
+        }
+        self
+    }
+}

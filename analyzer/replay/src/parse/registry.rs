@@ -1,0 +1,17 @@
+//! The protocols that are known. To add one: its folder, and its line here.
+
+use super::{Protocol, http1};
+
+/// All protocols, those that are told most surely first: of two that are equally sure the first wins.
+pub(super) static ALL: &[&Protocol] = &[&http1::PROTOCOL];
+
+/// The protocol's bit in a set of protocols.
+pub(super) fn bit(protocol: &'static Protocol) -> u64 {
+    let place = ALL.iter().position(|other| std::ptr::eq(*other, protocol)).unwrap_or(63);
+    1 << place.min(63)
+}
+
+/// The protocol of that name.
+pub(super) fn by_name(name: &str) -> Option<&'static Protocol> {
+    ALL.iter().find(|protocol| protocol.name == name).copied()
+}

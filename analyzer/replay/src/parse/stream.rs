@@ -1,0 +1,505 @@
+//! The driver: one conversation, both directions, whichever protocol it turns out to speak.
+
+use super::detect::{self, Found};
+use super::half::{BUFFER_LIMIT, Half, matters_in_body};
+use super::mask::Masker;
+use super::message::{Message, Segment, Session};
+use super::{Input, Output, Parser, Protocol, Step, Switch, registry};
+use crate::model::{Completeness, Nanos, Side, Transport};
+use crate::pair::{Ended, Pairer};
+
+/// Segments that may pass without the protocol being found.
+const DETECT_ATTEMPTS: u32 = 64;
+/// Rejects in a row after which the protocol is taken to be another one.
+const REJECTS: u32 = 4;
+/// Protocols tried on one conversation before it is left alone.
+const RETRIES: u32 = 6;
+
+/// How to parse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// Leave credentials, cookies, secrets in URLs and SQL literals readable in what is yielded.
+    pub show_secrets: bool,
+}
+
+/// One conversation between two sides.
+pub struct Conversation {
+    transport: Transport,
+    ports: [u16; 2],
+    swapped: bool,
+    halves: [Half; 2],
+    speaking: Option<(&'static Protocol, Box<dyn Parser>)>,
+    /// Protocols that proved wrong here, as bits of the registry.
+    excluded: u64,
+    attempts: u32,
+    retries: u32,
+    rejects: u32,
+    /// The present protocol has yielded something.
+    proved: bool,
+    ignored: bool,
+    closed: bool,
+    /// What waits on the other side may be understood now.
+    kicked: bool,
+    /// Who spoke last, before the present segment.
+    last_from: Option<Side>,
+    masker: Masker,
+    pairer: Pairer,
+}
+
+impl Conversation {
+    /// A conversation that has not said anything. `client_port` is that of the side which the caller takes for the client.
+    #[must_use]
+    pub fn new(transport: Transport, client_port: u16, server_port: u16) -> Self {
+        Self::with_options(transport, client_port, server_port, &ParseOptions::default())
+    }
+
+    /// The same, with options.
+    #[must_use]
+    pub fn with_options(transport: Transport, client_port: u16, server_port: u16, options: &ParseOptions) -> Self {
+        Self {
+            transport,
+            ports: [client_port, server_port],
+            swapped: false,
+            halves: [Half::default(), Half::default()],
+            speaking: None,
+            excluded: 0,
+            attempts: 0,
+            retries: 0,
+            rejects: 0,
+            proved: false,
+            ignored: false,
+            closed: false,
+            kicked: false,
+            last_from: None,
+            masker: Masker::new(options.show_secrets),
+            pairer: Pairer::default(),
+        }
+    }
+
+    /// TCP and UNIX streams: bytes in stream order per side. Datagrams: one per call.
+    pub fn data(&mut self, segment: &Segment<'_>) {
+        if self.ignored || (segment.data.is_empty() && segment.missing == 0) {
+            return;
+        }
+        let side = self.true_side(segment.from);
+        if self.speaking.is_none() && self.last_from.is_some_and(|last| last != side) {
+            // The turn has changed: what the other side said is all it had to say.
+            self.find(side.other(), &[], true);
+        }
+        let side = self.true_side(segment.from);
+        self.last_from = Some(side);
+        let datagram = matches!(self.transport, Transport::Udp | Transport::Icmp | Transport::Icmp6);
+        let cut = segment.missing > 0 || datagram;
+
+        let half = &mut self.halves[side.index()];
+        half.arrive(segment);
+        if segment.missing > 0 {
+            half.stretch(segment.data.len() as u64 + u64::from(segment.missing), None);
+        }
+        let mut data = segment.data;
+        if half.skip > 0 {
+            let n = usize::try_from(half.skip).map_or(data.len(), |skip| skip.min(data.len()));
+            half.skip -= n as u64;
+            half.offset += n as u64;
+            data = data.get(n..).unwrap_or_default();
+            if half.skip == 0 {
+                self.end_open(side);
+            }
+        } else if half.lost && !self.resume(side, data) {
+            self.halves[side.index()].offset += data.len() as u64;
+            data = &[];
+        }
+        self.bytes(side, data, cut);
+        // Detection may have turned the sides round.
+        let side = self.true_side(segment.from);
+        if datagram {
+            self.drop_rest(side);
+        } else if segment.missing > 0 {
+            self.pass(side, u64::from(segment.missing), Completeness::TRUNCATED_PAYLOAD);
+        }
+        if std::mem::take(&mut self.kicked) && !self.halves[side.other().index()].buffer.is_empty() {
+            self.halves[side.other().index()].need = 0;
+            self.bytes(side.other(), &[], false);
+        }
+    }
+
+    /// Bytes of the stream that were not captured.
+    pub fn gap(&mut self, from: Side, len: u64, ts: Nanos, cause: Completeness) {
+        if self.ignored || len == 0 {
+            return;
+        }
+        let side = self.true_side(from);
+        self.halves[side.index()].stretch(len, Some(ts));
+        self.pass(side, len, cause);
+    }
+
+    /// No more data in either direction.
+    pub fn close(&mut self, _ts: Nanos) {
+        self.end(Ended::Closed);
+    }
+
+    /// Name of the protocol as in the tables, empty while unknown.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        self.speaking.as_ref().map_or("", |(protocol, _)| protocol.name)
+    }
+
+    /// The protocol proved that client and server are the other way round. Sessions are already right.
+    #[must_use]
+    pub fn swapped(&self) -> bool {
+        self.swapped
+    }
+
+    /// How many secrets were masked.
+    #[must_use]
+    pub fn masked(&self) -> u64 {
+        self.masker.count()
+    }
+
+    /// Emits what is pending.
+    pub fn finish(&mut self, end_of_capture: Nanos) {
+        self.end(Ended::Capture(end_of_capture));
+    }
+
+    /// Drains completed sessions.
+    pub fn sessions(&mut self, out: &mut Vec<Session>) {
+        self.pairer.drain(out);
+    }
+
+    fn true_side(&self, from: Side) -> Side {
+        if self.swapped { from.other() } else { from }
+    }
+
+    /// Parses the waiting bytes of `side` followed by `data`.
+    fn bytes(&mut self, side: Side, data: &[u8], cut: bool) {
+        if self.ignored {
+            return;
+        }
+        let half = &mut self.halves[side.index()];
+        if half.buffer.is_empty() && self.speaking.is_some() {
+            let done = self.feed(side, data, cut);
+            let rest = data.get(done..).unwrap_or_default();
+            if !rest.is_empty() && !self.ignored {
+                self.halves[side.index()].buffer.extend_from_slice(rest);
+            }
+            return;
+        }
+        half.buffer.extend_from_slice(data);
+        let full = half.buffer.len() >= BUFFER_LIMIT;
+        if self.speaking.is_none() {
+            self.find(side, &[], cut || full);
+        } else if half.buffer.len() >= half.need || cut {
+            self.feed_buffer(side, cut || full);
+        }
+    }
+
+    /// Lets the parser look at the waiting bytes.
+    fn feed_buffer(&mut self, side: Side, cut: bool) {
+        let mut buffer = std::mem::take(&mut self.halves[side.index()].buffer);
+        let done = self.feed(side, &buffer, cut);
+        buffer.drain(..done.min(buffer.len()));
+        let half = &mut self.halves[side.index()];
+        if half.buffer.is_empty() {
+            half.buffer = buffer;
+        }
+    }
+
+    /// Runs the parser over `bytes` (those at the half's offset) and says how many are done with.
+    fn feed(&mut self, side: Side, bytes: &[u8], cut: bool) -> usize {
+        let mut at = 0;
+        while at < bytes.len() && !self.ignored {
+            let Some((_, parser)) = &mut self.speaking else {
+                break;
+            };
+            let half = &mut self.halves[side.index()];
+            half.need = 0;
+            let mark = half.mark_at(half.offset);
+            let mut out =
+                Output { messages: Vec::new(), hold: false, switch: None, kick: false, mark, mask: &mut self.masker };
+            let rest = bytes.get(at..).unwrap_or_default();
+            let step = parser.parse(side, Input { bytes: rest, cut }, &mut out);
+            let Output { messages, hold, switch, kick, .. } = out;
+            let moved = !matches!(step, Step::Consume(0)) || switch.is_some();
+            if !messages.is_empty() {
+                self.proved = true;
+                self.rejects = 0;
+            }
+            let step = if moved { step } else { Step::Reject("no progress") };
+            match step {
+                Step::Consume(n) => {
+                    self.emit(side, messages, mark);
+                    let half = &mut self.halves[side.index()];
+                    let here = usize::try_from(n).unwrap_or(usize::MAX).min(rest.len());
+                    half.offset += here as u64;
+                    half.skip = n.saturating_sub(here as u64);
+                    at += here;
+                    if !hold && half.skip == 0 {
+                        self.end_open(side);
+                    }
+                }
+                Step::More(need) => {
+                    self.emit(side, messages, mark);
+                    if !cut {
+                        self.halves[side.index()].need = need.min(BUFFER_LIMIT);
+                        break;
+                    }
+                    at = bytes.len();
+                    self.lose(side, rest.len());
+                }
+                Step::Lose => {
+                    self.emit(side, messages, mark);
+                    at = bytes.len();
+                    self.lose(side, rest.len());
+                }
+                Step::Reject(_) => {
+                    if self.wrong() {
+                        // Another protocol gets the same bytes.
+                        self.halves[side.index()].lost = false;
+                        self.find(side, rest, cut);
+                        return bytes.len();
+                    }
+                    at = bytes.len();
+                    self.lose(side, rest.len());
+                }
+            }
+            if let Some(switch) = switch {
+                let rest = bytes.get(at..).unwrap_or_default();
+                self.change(side, switch, rest, cut);
+                return bytes.len();
+            }
+            self.kicked |= kick;
+        }
+        at.min(bytes.len())
+    }
+
+    /// Hands messages to the pairer; those without an end stay open until the step that ends them.
+    fn emit(&mut self, side: Side, messages: Vec<Message>, mark: super::Mark) {
+        for mut message in messages {
+            if message.fields.l7_protocol.is_empty() {
+                message.fields.l7_protocol = self.protocol();
+            }
+            let timeout = self.speaking.as_ref().map_or(Nanos::MAX, |(protocol, _)| protocol.timeout);
+            if let Some(ticket) = self.pairer.begin(message, mark, timeout) {
+                self.halves[side.index()].open.push(ticket);
+            }
+        }
+    }
+
+    /// The open messages of a side end at its offset.
+    fn end_open(&mut self, side: Side) {
+        let half = &mut self.halves[side.index()];
+        if half.open.is_empty() {
+            return;
+        }
+        let end = half.end_at(half.offset);
+        let mut open = std::mem::take(&mut half.open);
+        for ticket in open.drain(..) {
+            self.pairer.end(ticket, end);
+        }
+        self.halves[side.index()].open = open;
+    }
+
+    /// The place in the stream of `side` is lost; `len` bytes in view are given up.
+    fn lose(&mut self, side: Side, len: usize) {
+        let half = &mut self.halves[side.index()];
+        half.offset += len as u64;
+        half.skip = 0;
+        if !half.lost {
+            half.lost = true;
+            if let Some((_, parser)) = &mut self.speaking {
+                parser.lost(side);
+            }
+            self.pairer.lost(side);
+        }
+    }
+
+    /// After a loss: does a message start here?
+    fn resume(&mut self, side: Side, bytes: &[u8]) -> bool {
+        let Some((_, parser)) = &self.speaking else {
+            return true;
+        };
+        if !parser.resumes(side, bytes) {
+            return false;
+        }
+        self.halves[side.index()].lost = false;
+        self.end_open(side);
+        true
+    }
+
+    /// Passes over bytes that were not captured.
+    fn pass(&mut self, side: Side, len: u64, cause: Completeness) {
+        let mut len = len;
+        // Twice at most: waiting bytes may, once seen as cut, turn out to be the head of a message that covers the gap.
+        for _ in 0..2 {
+            let half = &mut self.halves[side.index()];
+            if half.skip > 0 {
+                let n = half.skip.min(len);
+                half.skip -= n;
+                half.offset += n;
+                len -= n;
+                let ended = half.skip == 0;
+                if let Some(cause) = matters_in_body(cause) {
+                    let open = std::mem::take(&mut self.halves[side.index()].open);
+                    for ticket in &open {
+                        self.pairer.mark(ticket, cause);
+                    }
+                    self.halves[side.index()].open = open;
+                }
+                if ended {
+                    self.end_open(side);
+                }
+            }
+            if len == 0 {
+                return;
+            }
+            if self.halves[side.index()].buffer.is_empty() {
+                break;
+            }
+            if self.speaking.is_none() {
+                self.find(side, &[], true);
+            } else {
+                self.feed_buffer(side, true);
+            }
+            self.drop_rest(side);
+        }
+        let open = std::mem::take(&mut self.halves[side.index()].open);
+        for ticket in &open {
+            self.pairer.mark(ticket, cause);
+        }
+        self.halves[side.index()].open = open;
+        self.pairer.missed(side, cause);
+        self.lose(side, 0);
+        self.halves[side.index()].offset += len;
+    }
+
+    /// Gives up what waits.
+    fn drop_rest(&mut self, side: Side) {
+        let half = &mut self.halves[side.index()];
+        half.offset += half.buffer.len() as u64;
+        half.buffer.clear();
+        half.need = 0;
+    }
+
+    /// The protocol proved wrong or damaged here: whether to look for another one.
+    fn wrong(&mut self) -> bool {
+        self.rejects += 1;
+        if self.proved && self.rejects < REJECTS {
+            return false;
+        }
+        if let Some((protocol, _)) = self.speaking.take() {
+            self.excluded |= registry::bit(protocol);
+        }
+        self.retries += 1;
+        self.rejects = 0;
+        self.proved = false;
+        if self.retries >= RETRIES {
+            self.ignored = true;
+        }
+        true
+    }
+
+    /// Another protocol takes over behind the present step.
+    fn change(&mut self, side: Side, switch: Switch, rest: &[u8], cut: bool) {
+        self.speaking = match switch {
+            Switch::To(name) => registry::by_name(name).map(|protocol| (protocol, (protocol.start)())),
+            Switch::Detect => None,
+        };
+        self.proved = false;
+        self.attempts = 0;
+        if self.speaking.is_none() {
+            self.find(side, rest, cut);
+            return;
+        }
+        for half in &mut self.halves {
+            half.need = 0;
+        }
+        self.halves[side.index()].buffer.extend_from_slice(rest);
+        self.feed_buffer(side, cut);
+        self.feed_buffer(side.other(), false);
+    }
+
+    /// Looks for the protocol in the waiting bytes of `side`, after appending `more`, and if it is found, parses
+    /// what waits on both sides. `whole`: no more bytes follow directly.
+    fn find(&mut self, side: Side, more: &[u8], whole: bool) {
+        let half = &mut self.halves[side.index()];
+        half.buffer.extend_from_slice(more);
+        if half.buffer.is_empty() || self.ignored {
+            return;
+        }
+        match detect::detect(&half.buffer, whole, self.transport, self.ports, self.excluded) {
+            Found::Protocol { protocol, from } => {
+                if from.is_some_and(|from| from != side) {
+                    self.swapped = !self.swapped;
+                    self.halves.swap(0, 1);
+                    self.last_from = self.last_from.map(Side::other);
+                    self.pairer.swap();
+                }
+                self.speaking = Some((protocol, (protocol.start)()));
+                let first = from.unwrap_or(side);
+                for at in [Side::Client, Side::Server] {
+                    self.halves[at.index()].lost = false;
+                    self.feed_buffer(at, whole && at == first);
+                }
+            }
+            Found::More => {}
+            Found::Nothing => {
+                self.drop_rest(side);
+                self.pairer.unread(side);
+                self.attempts += 1;
+                if self.attempts >= DETECT_ATTEMPTS {
+                    self.ignored = true;
+                    for half in &mut self.halves {
+                        half.buffer = Vec::new();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The end, of the connection or of the capture.
+    fn end(&mut self, how: Ended) {
+        if !self.closed {
+            self.closed = true;
+            for side in [Side::Client, Side::Server] {
+                if self.speaking.is_none() {
+                    self.find(side, &[], true);
+                }
+            }
+            for side in [Side::Client, Side::Server] {
+                if self.speaking.is_some() && !self.halves[side.index()].buffer.is_empty() {
+                    self.feed_buffer(side, true);
+                    self.drop_rest(side);
+                }
+            }
+            if let Some((_, parser)) = &mut self.speaking {
+                let half = &self.halves[Side::Server.index()];
+                let mut out = Output {
+                    messages: Vec::new(),
+                    hold: false,
+                    switch: None,
+                    kick: false,
+                    mark: half.end_at(half.offset),
+                    mask: &mut self.masker,
+                };
+                parser.close(&mut out);
+                let (messages, mark) = (out.messages, out.mark);
+                self.emit(Side::Server, messages, mark);
+            }
+            for side in [Side::Client, Side::Server] {
+                let half = &mut self.halves[side.index()];
+                if !half.open.is_empty() {
+                    let cut = matches!(how, Ended::Capture(_)) && half.skip > 0 && half.skip < u64::MAX / 2;
+                    let open = std::mem::take(&mut half.open);
+                    if cut {
+                        for ticket in &open {
+                            self.pairer.mark(ticket, Completeness::ENDED_AFTER);
+                        }
+                    }
+                    self.halves[side.index()].open = open;
+                    self.end_open(side);
+                }
+            }
+        }
+        self.pairer.flush(how);
+    }
+}

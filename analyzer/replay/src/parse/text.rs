@@ -1,0 +1,59 @@
+//! Captured bytes as text: valid UTF-8, no control characters, a few KB at most.
+
+/// Longest text that a row keeps, bytes.
+pub(super) const TEXT_LIMIT: usize = 4096;
+
+/// Text for a row.
+pub(super) fn clean(bytes: &[u8]) -> Box<str> {
+    clean_to(bytes, TEXT_LIMIT)
+}
+
+/// Text for a row, at most `limit` bytes of input.
+pub(super) fn clean_to(bytes: &[u8], limit: usize) -> Box<str> {
+    let bytes = bytes.get(..limit).unwrap_or(bytes);
+    if bytes.iter().all(|byte| (0x20..0x7f).contains(byte))
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return text.into();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\n' | '\r' | '\t' => text.push(' '),
+                character if character.is_control() => text.push('\u{fffd}'),
+                character => text.push(character),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            text.push('\u{fffd}');
+        }
+    }
+    text.into_boxed_str()
+}
+
+/// Without white space at both ends.
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+/// A decimal number and nothing else.
+pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() || bytes.len() > 19 {
+        return None;
+    }
+    bytes.iter().try_fold(0_u64, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
+}
+
+/// A number as text.
+pub(super) fn number(n: u64) -> Box<str> {
+    n.to_string().into_boxed_str()
+}
+
+/// A path cut to its first two segments, without query or fragment: what requests are grouped by.
+pub(super) fn endpoint(path: &str) -> &str {
+    let path = path.split(['?', '#', ';']).next().unwrap_or(path);
+    let mut slashes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+    let third = if path.starts_with('/') { slashes.nth(2) } else { slashes.nth(1) };
+    third.and_then(|at| path.get(..at)).unwrap_or(path)
+}
