@@ -39,6 +39,8 @@ pub mod kind {
     pub const INDEX: u16 = 0x10a;
     /// JSON, [`crate::manifest::Summary`]; in the last frame.
     pub const SUMMARY: u16 = 0x10b;
+    /// Binary, [`super::Prologue`]: where a frame stands; the first own block of every frame.
+    pub const PROLOGUE: u16 = 0x10c;
 }
 
 /// Name of a block kind, for messages and `analyze info`.
@@ -57,6 +59,7 @@ pub fn kind_name(k: u16) -> &'static str {
         kind::NETWORKS => "networks",
         kind::INDEX => "index",
         kind::SUMMARY => "summary",
+        kind::PROLOGUE => "prologue",
         k => crate::event::kind::NAMES.get(k as usize).copied().unwrap_or("unknown"),
     }
 }
@@ -118,6 +121,52 @@ impl BlockHeader {
             first_ts: u64_at(24),
             last_ts: u64_at(32),
             lost: u64_at(40),
+        })
+    }
+}
+
+/// Fixed part of the payload of a [`kind::PROLOGUE`] block: 24 bytes, little-endian.
+///
+/// It makes every frame readable when the frames before it are lost: the payload goes on with copies of the
+/// Interface Description Blocks of all interfaces declared before this frame (`interfaces` of them), in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prologue {
+    /// Number of the frame, from 0. A jump tells how many frames are missing.
+    pub sequence: u32,
+    /// Interfaces declared before this frame.
+    pub interfaces: u32,
+    /// Add this to a monotonic time for UTC ns; as in the manifest.
+    pub realtime_offset_ns: i64,
+    /// Random number of this recording: tells its frames from those of a bundle that was itself captured in packets.
+    pub recording: u64,
+}
+
+/// Size of an encoded [`Prologue`], without the interfaces.
+pub const PROLOGUE_LEN: usize = 24;
+
+impl Prologue {
+    /// As it lies in the file.
+    #[must_use]
+    pub fn encode(&self) -> [u8; PROLOGUE_LEN] {
+        let mut b = [0u8; PROLOGUE_LEN];
+        b[0..4].copy_from_slice(&self.sequence.to_le_bytes());
+        b[4..8].copy_from_slice(&self.interfaces.to_le_bytes());
+        b[8..16].copy_from_slice(&self.realtime_offset_ns.to_le_bytes());
+        b[16..24].copy_from_slice(&self.recording.to_le_bytes());
+        b
+    }
+
+    /// Reads the fixed part; `None` if the payload is too short.
+    #[must_use]
+    pub fn decode(b: &[u8]) -> Option<Self> {
+        let b: &[u8; PROLOGUE_LEN] = b.get(..PROLOGUE_LEN)?.try_into().ok()?;
+        let u32_at = |i: usize| u32::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
+        let u64_at = |i: usize| u64::from(u32_at(i)) | u64::from(u32_at(i + 4)) << 32;
+        Some(Self {
+            sequence: u32_at(0),
+            interfaces: u32_at(4),
+            realtime_offset_ns: u64_at(8).cast_signed(),
+            recording: u64_at(16),
         })
     }
 }

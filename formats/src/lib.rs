@@ -14,6 +14,10 @@ pub mod facts;
 #[cfg(feature = "std")]
 pub mod manifest;
 #[cfg(feature = "std")]
+pub mod pcapng;
+#[cfg(feature = "std")]
 pub mod read;
 #[cfg(feature = "std")]
 pub mod write;
+#[cfg(feature = "std")]
+mod zstd_frame;

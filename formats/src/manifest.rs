@@ -130,6 +130,8 @@ pub struct Summary {
 pub struct Index {
     /// Frames in order, the index's own frame excluded.
     pub frames: Vec<FrameEntry>,
+    /// SHA-256 of the file up to the frame that holds this index, hex.
+    pub sha256: String,
 }
 
 /// One zstd frame.

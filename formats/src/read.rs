@@ -1,1 +1,0 @@
-//! Reading captures: bundles, pcapng, pcap; plain, gzip or zstd; files and streams.

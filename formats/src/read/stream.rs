@@ -1,0 +1,58 @@
+//! Captures that are one stream of content: plain, gzip or foreign zstd.
+
+use super::window::Window;
+use std::io::{self, Read};
+
+/// Content per batch.
+pub(super) const CHUNK: usize = 16 << 20;
+
+pub(super) struct StreamSource {
+    input: Box<dyn Read + Send>,
+    /// What the last chunk left: the beginning of a packet or block.
+    carry: Vec<u8>,
+    /// Offset of `carry` in the content.
+    pub(super) offset: u64,
+    /// Length of the packet or block that `carry` begins, as far as known.
+    need: usize,
+    ended: bool,
+}
+
+impl StreamSource {
+    pub(super) fn new(window: Window) -> Self {
+        Self { offset: window.offset(), input: Box::new(window.into_reader()), carry: Vec::new(), need: 0, ended: false }
+    }
+
+    /// The next chunk of content, starting where the last one was left; `None` at the end, with what is left over.
+    /// An error ends the stream after the chunk that comes with it.
+    pub(super) fn next(&mut self) -> Result<(Vec<u8>, Option<io::Error>), usize> {
+        if self.ended {
+            return Err(self.carry.len());
+        }
+        let mut chunk = Vec::with_capacity(CHUNK.max(self.need));
+        chunk.append(&mut self.carry);
+        let want = (CHUNK.max(self.need) - chunk.len()) as u64;
+        match self.input.by_ref().take(want).read_to_end(&mut chunk) {
+            Ok(got) => {
+                self.ended = (got as u64) < want;
+                Ok((chunk, None))
+            }
+            Err(e) => {
+                self.ended = true;
+                Ok((chunk, Some(e)))
+            }
+        }
+    }
+
+    /// Takes back what follows `consumed` bytes of the last chunk, where `need` bytes are needed to go on.
+    pub(super) fn put_back(&mut self, chunk: &mut Vec<u8>, consumed: usize, need: usize) {
+        self.carry = chunk.split_off(consumed.min(chunk.len()));
+        self.offset += consumed as u64;
+        self.need = need;
+    }
+
+    /// Ends the stream: there is no way past damage.
+    pub(super) fn stop(&mut self) {
+        self.ended = true;
+        self.carry.clear();
+    }
+}
