@@ -1,0 +1,292 @@
+//! One shard's socket records: sorts them into sockets, each socket's into the order of its bytes, and
+//! each socket's time into lives.
+
+use super::key::{AF_INET6, AF_UNIX, UDP, ip};
+use super::output::SocketOutput;
+use super::sides::Listening;
+use super::stream::{Call, Direction, Opening, Stream, errno};
+use crate::host::Host;
+use crate::model::Nanos;
+use crate::order::ip_number;
+use crate::parse::ParseOptions;
+use ahash::AHashMap;
+use formats::event::{Record, SocketData, call, data_flag, tail};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// AF_INET.
+const AF_INET: u16 = 2;
+/// How long a record waits for others of its socket that happened before it but were recorded after it: a record is
+/// written when its call returns, and a thread may be kept from returning while the answer to what it
+/// sent is already being read by another one. Longer than a time slice on a busy CPU.
+const HOLD_NS: Nanos = 50_000_000;
+/// Records of one socket that wait at most.
+const MAX_HELD: usize = 64;
+/// How long a socket that one process closed is kept for another process that may hold it too.
+const LINGER_NS: Nanos = 1_000_000_000;
+/// Payload buffers kept for the next records.
+const MAX_SPARE: usize = 4096;
+
+/// How to read socket records.
+#[derive(Clone, Debug, Default)]
+pub struct SocketOptions {
+    /// How to parse.
+    pub parse: ParseOptions,
+    /// What listened when the recording began, if known beforehand.
+    pub listening: Arc<Listening>,
+}
+
+/// A socket; datagrams: one remote end of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct ChannelKey {
+    sock: u64,
+    remote: u128,
+    remote_port: u16,
+}
+
+impl ChannelKey {
+    fn of(data: &SocketData) -> Self {
+        if data.family == AF_UNIX || data.protocol != UDP {
+            return Self { sock: data.sock, remote: 0, remote_port: 0 };
+        }
+        let remote = ip_number(ip(data.family, &data.remote_addr));
+        Self { sock: data.sock, remote, remote_port: data.remote_port }
+    }
+}
+
+/// A socket's records that wait for their turn, and its present life.
+#[derive(Default)]
+struct Channel {
+    /// By moment.
+    held: Vec<Call>,
+    stream: Option<Stream>,
+    /// When its last holder closed it.
+    closed_at: Option<Nanos>,
+    /// It is in the queue of those to look at.
+    queued: bool,
+}
+
+/// What all channels of a shard share.
+struct Shared {
+    options: SocketOptions,
+    out: SocketOutput,
+    spare: Vec<Vec<u8>>,
+    bytes: AHashMap<u32, (u64, u64)>,
+}
+
+/// Reads the socket records of one shard.
+pub struct SocketEngine {
+    channels: AHashMap<ChannelKey, Channel>,
+    due: VecDeque<(Nanos, ChannelKey)>,
+    watermark: Nanos,
+    shared: Shared,
+}
+
+impl SocketEngine {
+    /// Nothing read yet.
+    #[must_use]
+    pub fn new(options: SocketOptions) -> Self {
+        Self {
+            channels: AHashMap::new(),
+            due: VecDeque::new(),
+            watermark: Nanos::MIN,
+            shared: Shared { options, out: SocketOutput::default(), spare: Vec::new(), bytes: AHashMap::new() },
+        }
+    }
+
+    /// Takes a socket data record. Records come by time, give or take [`HOLD_NS`]. `offset_ns` makes
+    /// UTC of their monotonic times.
+    pub fn record(&mut self, bytes: &[u8], offset_ns: i64) {
+        let Some(data) = SocketData::read(bytes) else {
+            self.shared.out.bad_records += 1;
+            return;
+        };
+        if !matches!(data.family, AF_INET | AF_INET6 | AF_UNIX) || data.flags & data_flag::PEEK != 0 {
+            return;
+        }
+        let utc = |ts: u64| i64::try_from(ts).unwrap_or(i64::MAX).saturating_add(offset_ns);
+        let exit = utc(data.hdr.ts);
+        let enter = if data.enter_ts == 0 { exit } else { utc(data.enter_ts).min(exit) };
+        let rest = tail(bytes);
+        let captured = rest.get(..data.data_len as usize).unwrap_or(rest);
+        let mut payload = self.shared.spare.pop().unwrap_or_default();
+        payload.extend_from_slice(captured);
+        let call = Call { data, enter, exit, payload };
+
+        self.watermark = self.watermark.max(exit);
+        let key = ChannelKey::of(&data);
+        let channel = self.channels.entry(key).or_default();
+        channel.hold(call);
+        if channel.held.len() > MAX_HELD {
+            channel.release(MAX_HELD / 2, &mut self.shared);
+        }
+        if !channel.queued {
+            channel.queued = true;
+            self.due.push_back((self.watermark.saturating_add(HOLD_NS), key));
+        }
+        self.look();
+    }
+
+    /// Releases what has waited long enough.
+    fn look(&mut self) {
+        while let Some(&(when, key)) = self.due.front() {
+            if when > self.watermark {
+                break;
+            }
+            self.due.pop_front();
+            let Some(channel) = self.channels.get_mut(&key) else { continue };
+            let ripe = self.watermark.saturating_sub(HOLD_NS);
+            let keep = channel.held.len() - channel.held.partition_point(|c| c.moment() <= ripe);
+            channel.release(keep, &mut self.shared);
+            let over = channel.closed_at.is_some_and(|at| at.saturating_add(LINGER_NS) <= self.watermark);
+            if over {
+                channel.end(None, &mut self.shared);
+            }
+            let waits = !channel.held.is_empty();
+            if waits || channel.closed_at.is_some() {
+                self.due.push_back((self.watermark.saturating_add(HOLD_NS), key));
+            } else {
+                channel.queued = false;
+                if channel.stream.is_none() {
+                    self.channels.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Ends everything: `end` is the last time in the capture. Names of processes come from `host`.
+    #[must_use]
+    pub fn finish(mut self, end: Nanos, host: &Host) -> SocketOutput {
+        let mut channels: Vec<(ChannelKey, Channel)> = self.channels.drain().collect();
+        channels.sort_unstable_by_key(|c| c.0);
+        for (_, mut channel) in channels {
+            channel.release(0, &mut self.shared);
+            channel.end(Some(end), &mut self.shared);
+        }
+        let mut out = self.shared.out;
+        let by_pid: BTreeMap<u32, (u64, u64)> = self.shared.bytes.into_iter().collect();
+        out.bytes = by_pid.into_iter().map(|(pid, (read, written))| (pid, read, written)).collect();
+        out.complete(host);
+        out
+    }
+}
+
+impl Channel {
+    /// Puts a record in its place in time.
+    fn hold(&mut self, call: Call) {
+        // Ties are broken by facts of the records, so that the order in which they came does not matter.
+        let order = |c: &Call| (c.moment(), c.data.msg_index, c.data.tcp_seq, c.data.hdr.tid, c.data.call);
+        let place = order(&call);
+        let at = self.held.partition_point(|c| order(c) <= place);
+        self.held.insert(at, call);
+    }
+
+    /// Handles records from the oldest on until `keep` are left.
+    fn release(&mut self, keep: usize, shared: &mut Shared) {
+        let mut handled = 0;
+        while self.held.len() - handled > keep {
+            let next = self.next(handled);
+            // What the out-of-turn one passes over stays in order.
+            if let Some(turn) = self.held.get_mut(handled..=next) {
+                turn.rotate_right(1);
+            }
+            let mut held = std::mem::take(&mut self.held);
+            if let Some(call) = held.get_mut(handled) {
+                self.handle(call, shared);
+                let mut payload = std::mem::take(&mut call.payload);
+                if shared.spare.len() < MAX_SPARE {
+                    payload.clear();
+                    shared.spare.push(payload);
+                }
+            }
+            self.held = held;
+            handled += 1;
+        }
+        self.held.drain(..handled);
+    }
+
+    /// The record whose turn it is: the oldest, unless bytes are missing before it that a waiting one has.
+    fn next(&self, oldest: usize) -> usize {
+        let (Some(first), Some(stream)) = (self.held.get(oldest), &self.stream) else { return oldest };
+        let moves = |c: &Call| c.data.ret > 0 && !matches!(c.data.call, call::CONNECT | call::ACCEPT | call::CLOSE);
+        if !moves(first) || stream.is_other(&first.data) || stream.continues(&first.data) {
+            return oldest;
+        }
+        let direction = Direction::of(&first.data);
+        let waiting = self.held.iter().enumerate().skip(oldest + 1);
+        waiting
+            .take_while(|(_, c)| !matches!(c.data.call, call::CONNECT | call::ACCEPT))
+            .find(|(_, c)| moves(c) && Direction::of(&c.data) == direction && stream.continues(&c.data))
+            .map_or(oldest, |(i, _)| i)
+    }
+
+    fn handle(&mut self, call: &Call, shared: &mut Shared) {
+        let data = &call.data;
+        match data.call {
+            call::CONNECT => {
+                let again = self.stream.as_ref().is_some_and(|s| s.opened_by_same(data));
+                if !again && data.ret == errno::EISCONN {
+                    return;
+                }
+                if !again {
+                    self.begin(call, Some(Opening::Connect), shared);
+                }
+                if let Some(stream) = &mut self.stream {
+                    stream.opened(call);
+                }
+            }
+            call::ACCEPT => {
+                if data.ret < 0 {
+                    return;
+                }
+                self.begin(call, Some(Opening::Accept), shared);
+                if let Some(stream) = &mut self.stream {
+                    stream.opened(call);
+                }
+            }
+            call::CLOSE => {
+                if let Some(stream) = &mut self.stream
+                    && stream.closed(call)
+                {
+                    self.closed_at = Some(call.exit);
+                }
+            }
+            call::SHUTDOWN => {}
+            _ => {
+                if self.stream.as_ref().is_none_or(|s| s.is_other(data)) {
+                    if data.ret <= 0 {
+                        return;
+                    }
+                    self.begin(call, None, shared);
+                }
+                if data.ret > 0 {
+                    self.closed_at = None;
+                    let moved = data.ret.unsigned_abs();
+                    let sum = shared.bytes.entry(data.hdr.pid).or_default();
+                    match Direction::of(data) {
+                        Direction::In => sum.0 += moved,
+                        Direction::Out => sum.1 += moved,
+                    }
+                }
+                if let Some(stream) = &mut self.stream {
+                    stream.moved(call);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, call: &Call, opening: Option<Opening>, shared: &mut Shared) {
+        self.end(None, shared);
+        self.stream = Some(Stream::new(call, opening, &shared.options.parse, &shared.options.listening));
+    }
+
+    fn end(&mut self, capture_end: Option<Nanos>, shared: &mut Shared) {
+        self.closed_at = None;
+        if let Some(stream) = self.stream.take() {
+            let finished = stream.finish(capture_end);
+            if !finished.is_empty() {
+                finished.emit(&mut shared.out);
+            }
+        }
+    }
+}

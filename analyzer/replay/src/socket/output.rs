@@ -1,0 +1,326 @@
+//! A socket's life as rows: a flow, its requests, and the log of who moved their bytes.
+
+use super::log::{Io, NO_REQUEST, SocketEnd, SocketLog, What};
+use super::sides::Decided;
+use super::stream::{End, Opening, errno};
+use crate::host::Host;
+use crate::model::{
+    Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side, SideCounters, ThreadPoint, Transport,
+};
+use crate::parse::Session;
+use std::sync::Arc;
+
+/// What a shard's socket records gave.
+#[derive(Debug, Default)]
+pub struct SocketOutput {
+    /// One per socket life and observing process, in the order in which they ended; `flow_id` is the index.
+    pub flows: Vec<Flow>,
+    /// `flow_id` is an index into [`Self::flows`], `request_id` the place here.
+    pub requests: Vec<Request>,
+    /// For [`crate::link`].
+    pub log: SocketLog,
+    /// Bytes read from and written to sockets, per process id, sorted.
+    pub bytes: Vec<(u32, u64, u64)>,
+    /// Records that could not be read as what they said they are.
+    pub bad_records: u64,
+}
+
+/// A life that ended, before it is made into rows.
+pub(super) struct Finished {
+    pub(super) swapped: bool,
+    pub(super) l7_protocol: &'static str,
+    pub(super) sessions: Vec<Session>,
+    pub(super) io: Vec<Io>,
+    pub(super) decided: Decided,
+    pub(super) opening: Option<Opening>,
+    pub(super) failed: i64,
+    pub(super) broken: Option<i64>,
+    pub(super) transport: Transport,
+    pub(super) netns: u32,
+    pub(super) sock: u64,
+    pub(super) peer: u64,
+    pub(super) local: End,
+    pub(super) remote: End,
+    pub(super) pid: u32,
+    pub(super) start: Nanos,
+    pub(super) end: Nanos,
+    pub(super) closed: bool,
+    /// Out, in.
+    pub(super) bytes: [u64; 2],
+    pub(super) missed: [u64; 2],
+    pub(super) completeness: Completeness,
+}
+
+impl Finished {
+    /// Whether there is anything to tell of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.opening.is_none() && self.bytes == [0; 2] && self.broken.is_none()
+    }
+
+    /// Side of the observing process: what the protocol says counts unless the opening was seen.
+    fn side(&self) -> Side {
+        if self.swapped && self.decided.score < 100 { self.decided.this.other() } else { self.decided.this }
+    }
+
+    /// (close_type, conn_state, history) in the words that packets' flows have, as far as system calls can tell.
+    fn ending(&self, side: Side) -> (&'static str, &'static str, String) {
+        if self.failed != 0 {
+            let (close, state) = match self.failed {
+                errno::ECONNREFUSED => ("server_direct_rst", "REJ"),
+                errno::ETIMEDOUT => ("server_syn_miss", "S0"),
+                _ => ("connect_error", "S0"),
+            };
+            return (close, state, format!("connect:{}", errno_name(self.failed)));
+        }
+        if let Some(broken) = self.broken {
+            // EPIPE and ECONNRESET are the other side's doing.
+            let (close, state) = match (broken, side) {
+                (errno::ETIMEDOUT, _) => ("timeout", "S1"),
+                (_, Side::Client) => ("server_rst", "RSTR"),
+                (_, Side::Server) => ("client_rst", "RSTO"),
+            };
+            return (close, state, errno_name(broken).to_owned());
+        }
+        let close = if self.closed { "finish" } else { "forced_report" };
+        let state = match (self.opening, self.closed) {
+            _ if self.transport == Transport::Unix => "",
+            (Some(_), true) => "SF",
+            (Some(_), false) => "S1",
+            (None, _) if self.transport == Transport::Udp => match self.bytes {
+                [0, _] | [_, 0] => "S0",
+                _ => "SF",
+            },
+            (None, _) => "OTH",
+        };
+        (close, state, String::new())
+    }
+
+    /// Adds the rows.
+    pub(super) fn emit(mut self, out: &mut SocketOutput) {
+        let side = self.side();
+        let flow_id = out.flows.len() as u64;
+        let flow_index = u32::try_from(flow_id).unwrap_or(u32::MAX);
+        let (client, server) = match side {
+            Side::Client => (self.local, self.remote),
+            Side::Server => (self.remote, self.local),
+        };
+        let endpoints =
+            Endpoints { client_ip: client.0, client_port: client.1, server_ip: server.0, server_port: server.1 };
+        let sent =
+            SideCounters { payload_bytes: self.bytes[0], missed_bytes: self.missed[0], ..SideCounters::default() };
+        let received =
+            SideCounters { payload_bytes: self.bytes[1], missed_bytes: self.missed[1], ..SideCounters::default() };
+        let (client_counters, server_counters) = match side {
+            Side::Client => (sent, received),
+            Side::Server => (received, sent),
+        };
+        let (close_type, conn_state, history) = self.ending(side);
+        let first = u32::try_from(out.requests.len()).unwrap_or(u32::MAX);
+        let sessions = std::mem::take(&mut self.sessions);
+        let delays = Delays::of(&sessions);
+        let l7_protocol = match sessions.iter().map(|s| s.fields.l7_protocol).find(|p| !p.is_empty()) {
+            Some(spoken) => spoken,
+            None => self.l7_protocol,
+        };
+        // The parser's idea of the sides is what its sessions are in.
+        let request_side = if self.swapped { self.decided.this.other() } else { self.decided.this };
+        let before = out.requests.len();
+        for session in sessions {
+            let request = self.request(session, out.requests.len(), flow_id, request_side, endpoints);
+            out.requests.push(request);
+        }
+        let added = out.requests.get(before..).unwrap_or(&[]);
+        let errors = added.iter().filter(|r| r.fields.status.is_error()).count();
+        let requests = u32::try_from(added.len()).unwrap_or(u32::MAX);
+        assign(&mut self.io, added, first, flow_index, request_side);
+        out.log.io.append(&mut self.io);
+        out.log.ends.push(SocketEnd { flow: flow_index, side, sock: self.sock, peer: self.peer });
+        out.flows.push(Flow {
+            flow_id,
+            community_id: String::new(),
+            observed_at: ObservedAt::Process(self.pid),
+            netns: self.netns,
+            start: self.start,
+            end: self.end,
+            transport: self.transport,
+            endpoints,
+            client_mac: None,
+            server_mac: None,
+            vlan: None,
+            tunnel: Arc::default(),
+            tunnel_id: None,
+            tunnel_outer: None,
+            client_process: None,
+            server_process: None,
+            client: client_counters,
+            server: server_counters,
+            syn_count: 0,
+            syn_ack_count: 0,
+            fin_count: 0,
+            rst_count: 0,
+            syn_retransmits: 0,
+            syn_ack_retransmits: 0,
+            rtt_ns: None,
+            rtt_client_ns: None,
+            rtt_server_ns: None,
+            tls_rtt_ns: None,
+            srt: DelayStats::default(),
+            art: delays.application,
+            cit: delays.idle,
+            close_type,
+            conn_state,
+            history,
+            l7_protocol,
+            requests,
+            request_errors: u32::try_from(errors).unwrap_or(u32::MAX),
+            direction_score: if self.swapped && self.decided.score < 100 { 80 } else { self.decided.score },
+            completeness: self.completeness,
+        });
+    }
+
+    fn request(&self, session: Session, id: usize, flow_id: u64, side: Side, endpoints: Endpoints) -> Request {
+        let pid = session.request_point.or(session.response_point).map_or(self.pid, |p| p.pid);
+        Request {
+            request_id: id as u64,
+            flow_id,
+            observed_at: ObservedAt::Process(pid),
+            side: Some(side),
+            transport: self.transport,
+            endpoints,
+            netns: self.netns,
+            fields: session.fields,
+            request_ts: session.request_ts,
+            request_end_ts: session.request_end_ts,
+            first_byte_ts: session.first_byte_ts,
+            response_ts: session.response_ts,
+            request_bytes: session.request_bytes,
+            response_bytes: session.response_bytes,
+            is_tls: session.is_tls,
+            request_tcp_seq: session.request_tcp_seq,
+            response_tcp_seq: session.response_tcp_seq,
+            request_point: session.request_point,
+            response_point: session.response_point,
+            sock: self.sock,
+            process: None,
+            completeness: session.completeness,
+        }
+    }
+}
+
+/// Says of every read and write which request it belongs to.
+fn assign(io: &mut [Io], requests: &[Request], first: u32, flow: u32, side: Side) {
+    let spans = |from: fn(&Request) -> Option<Nanos>, to: fn(&Request) -> Option<Nanos>| {
+        let mut spans: Vec<(Nanos, Nanos, u32)> = requests
+            .iter()
+            .zip(first..)
+            .filter_map(|(r, id)| from(r).map(|start| (start, to(r).unwrap_or(start), id)))
+            .collect();
+        spans.sort_unstable();
+        spans
+    };
+    let asked = spans(|r| r.request_ts, |r| r.request_end_ts);
+    let answered = spans(|r| r.first_byte_ts, |r| r.response_ts);
+    let (read, written) = match side {
+        Side::Client => (answered, asked),
+        Side::Server => (asked, answered),
+    };
+    for one in io {
+        one.flow = flow;
+        one.request = match one.what {
+            What::Read => covering(&read, one.ts),
+            What::Write => covering(&written, one.ts),
+            What::Connect | What::Accept => NO_REQUEST,
+        };
+    }
+}
+
+/// The first request whose bytes were on the move at `ts`.
+fn covering(spans: &[(Nanos, Nanos, u32)], ts: Nanos) -> u32 {
+    /// Requests of one connection that are on the move at once and are looked at, back from the one that started last.
+    const BACK: usize = 8;
+    let at = spans.partition_point(|s| s.0 < ts);
+    let before = spans.get(at.saturating_sub(BACK)..at).unwrap_or(&[]);
+    let inside = before.iter().find(|s| s.1 >= ts);
+    let starting = spans.get(at).filter(|s| s.0 == ts);
+    inside.or(starting).map_or(NO_REQUEST, |s| s.2)
+}
+
+/// Delays between the messages of a connection.
+struct Delays {
+    application: DelayStats,
+    idle: DelayStats,
+}
+
+impl Delays {
+    fn of(sessions: &[Session]) -> Self {
+        let positive = |from: Option<Nanos>, to: Option<Nanos>| u64::try_from(to?.checked_sub(from?)?).ok();
+        let mut application: Vec<u64> =
+            sessions.iter().filter_map(|s| positive(s.request_end_ts.or(s.request_ts), s.first_byte_ts)).collect();
+        let mut idle: Vec<u64> = sessions
+            .windows(2)
+            .filter_map(|w| match w {
+                [a, b] => positive(a.response_ts, b.request_ts),
+                _ => None,
+            })
+            .collect();
+        Self { application: stats(&mut application), idle: stats(&mut idle) }
+    }
+}
+
+/// Nearest-rank percentiles.
+fn stats(values: &mut [u64]) -> DelayStats {
+    values.sort_unstable();
+    let rank = |percent: usize| {
+        let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
+        values.get(at).copied().unwrap_or(0)
+    };
+    DelayStats {
+        count: u32::try_from(values.len()).unwrap_or(u32::MAX),
+        sum_ns: values.iter().fold(0, |sum, v| sum.saturating_add(*v)),
+        max_ns: values.last().copied().unwrap_or(0),
+        p50_ns: rank(50),
+        p95_ns: rank(95),
+        p99_ns: rank(99),
+    }
+}
+
+fn errno_name(error: i64) -> &'static str {
+    match error {
+        errno::EPIPE => "EPIPE",
+        errno::ECONNRESET => "ECONNRESET",
+        errno::ETIMEDOUT => "ETIMEDOUT",
+        errno::ECONNREFUSED => "ECONNREFUSED",
+        -2 => "ENOENT",
+        -11 => "EAGAIN",
+        -13 => "EACCES",
+        -99 => "EADDRNOTAVAIL",
+        -101 => "ENETUNREACH",
+        -113 => "EHOSTUNREACH",
+        _ => "error",
+    }
+}
+
+impl SocketOutput {
+    /// Names the processes and sorts the log.
+    pub(super) fn complete(&mut self, host: &Host) {
+        for (flow, end) in self.flows.iter_mut().zip(&self.log.ends) {
+            let ObservedAt::Process(pid) = flow.observed_at else { continue };
+            let process = host.process_at(pid, flow.end);
+            match end.side {
+                Side::Client => flow.client_process = process,
+                Side::Server => flow.server_process = process,
+            }
+        }
+        for request in &mut self.requests {
+            let point = request.request_point.or(request.response_point);
+            let ts = request.request_ts.or(request.response_ts).unwrap_or(0);
+            let pid = match (&request.observed_at, point) {
+                (_, Some(ThreadPoint { pid, .. })) => pid,
+                (ObservedAt::Process(pid), None) => *pid,
+                (ObservedAt::Interface(_), None) => continue,
+            };
+            request.process = host.process_at(pid, ts);
+        }
+        self.log.io.sort_by_key(|io| io.ts);
+    }
+}

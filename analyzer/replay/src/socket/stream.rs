@@ -1,0 +1,331 @@
+//! The life of one socket: from connect or accept (or from the first data seen) to its close.
+
+use super::Listening;
+use super::key::{AF_UNIX, ip, transport};
+use super::log::{Io, What};
+use super::output::Finished;
+use super::sides::{self, Decided};
+use crate::model::{Completeness, Nanos, Side, ThreadPoint, Transport};
+use crate::parse::{Conversation, ParseOptions, Segment, Session};
+use formats::event::{SocketData, call, data_flag};
+use std::net::IpAddr;
+
+/// SOCK_STREAM.
+const SOCK_STREAM: u16 = 1;
+/// Largest jump of sequence numbers that is taken for lost records; beyond that the number itself is doubted.
+const MAX_GAP: u32 = 1 << 30;
+/// Errors of calls, as Linux numbers them.
+pub(super) mod errno {
+    pub(crate) const EINTR: i64 = -4;
+    pub(crate) const EPIPE: i64 = -32;
+    pub(crate) const ECONNRESET: i64 = -104;
+    pub(crate) const EISCONN: i64 = -106;
+    pub(crate) const ETIMEDOUT: i64 = -110;
+    pub(crate) const ECONNREFUSED: i64 = -111;
+    pub(crate) const EALREADY: i64 = -114;
+    pub(crate) const EINPROGRESS: i64 = -115;
+}
+
+/// How a socket's life began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    Connect,
+    Accept,
+}
+
+/// Whether bytes went into the process or out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Out,
+    In,
+}
+
+impl Direction {
+    pub(super) fn of(data: &SocketData) -> Self {
+        if data.flags & data_flag::INGRESS != 0 { Self::In } else { Self::Out }
+    }
+}
+
+/// A record with its times in UTC.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) data: SocketData,
+    pub(super) enter: Nanos,
+    pub(super) exit: Nanos,
+    pub(super) payload: Vec<u8>,
+}
+
+impl Call {
+    /// Place in time: data leaves a process when it calls, and has arrived when the call returns.
+    pub(super) fn moment(&self) -> Nanos {
+        match self.data.call {
+            call::ACCEPT => self.exit,
+            call::CONNECT | call::CLOSE | call::SHUTDOWN => self.enter,
+            _ if Direction::of(&self.data) == Direction::In => self.exit,
+            _ => self.enter,
+        }
+    }
+
+    fn point(&self) -> ThreadPoint {
+        ThreadPoint { pid: self.data.hdr.pid, tid: self.data.hdr.tid, enter: self.enter, exit: self.exit }
+    }
+}
+
+/// One end of a conversation; UNIX sockets have no address.
+pub(super) type End = (Option<IpAddr>, u16);
+
+/// A socket while it lives.
+pub(super) struct Stream {
+    conversation: Conversation,
+    sessions: Vec<Session>,
+    io: Vec<Io>,
+    decided: Decided,
+    opening: Option<Opening>,
+    /// Error of a connect that failed.
+    failed: i64,
+    /// Error of a read or write that found the connection broken.
+    broken: Option<i64>,
+    transport: Transport,
+    streaming: bool,
+    netns: u32,
+    sock: u64,
+    peer: u64,
+    local: End,
+    remote: End,
+    opener: u32,
+    mover: u32,
+    start: Nanos,
+    end: Nanos,
+    closed: bool,
+    bytes: [u64; 2],
+    missed: [u64; 2],
+    next_seq: [Option<u32>; 2],
+    completeness: Completeness,
+}
+
+impl Stream {
+    /// A life that begins with `call`: an opening, or the first data seen.
+    pub(super) fn new(first: &Call, opening: Option<Opening>, parse: &ParseOptions, listening: &Listening) -> Self {
+        let data = &first.data;
+        let transport = transport(data);
+        let (local, remote) = ends(data);
+        let direction = Direction::of(data);
+        let decided = sides::decide(opening, transport, data.netns, local.1, remote.1, direction, listening);
+        let (client, server) = match decided.this {
+            Side::Client => (local, remote),
+            Side::Server => (remote, local),
+        };
+        let streaming = data.sock_type == SOCK_STREAM || transport == Transport::Tcp;
+        // Byte offsets serve UNIX streams as sequence numbers: both ends count the same bytes.
+        let counted = (transport == Transport::Unix && streaming).then_some(0);
+        let mut completeness = Completeness::default();
+        if opening.is_none() && streaming {
+            completeness.add(Completeness::STARTED_BEFORE);
+        }
+        let at = first.moment();
+        Self {
+            conversation: Conversation::with_options(transport, client.1, server.1, parse),
+            sessions: Vec::new(),
+            io: Vec::new(),
+            decided,
+            opening,
+            failed: 0,
+            broken: None,
+            transport,
+            streaming,
+            netns: data.netns,
+            sock: data.sock,
+            peer: data.peer,
+            local,
+            remote,
+            opener: data.hdr.pid,
+            mover: 0,
+            start: at,
+            end: at,
+            closed: false,
+            bytes: [0; 2],
+            missed: [0; 2],
+            next_seq: [counted; 2],
+            completeness,
+        }
+    }
+
+    /// Whether a record of the same socket identity is about another connection.
+    pub(super) fn is_other(&self, data: &SocketData) -> bool {
+        if data.family == AF_UNIX {
+            return data.peer != 0 && self.peer != 0 && data.peer != self.peer;
+        }
+        let (local, remote) = ends(data);
+        let differs = |mine: End, theirs: End| mine.1 != 0 && theirs.1 != 0 && mine != theirs;
+        // A datagram socket's own address is known only once it is bound; its peer is part of the key.
+        self.transport == Transport::Tcp && (differs(self.remote, remote) || differs(self.local, local))
+    }
+
+    /// Whether a connect is a later call for this same, still unused, connection.
+    pub(super) fn opened_by_same(&self, data: &SocketData) -> bool {
+        self.opening == Some(Opening::Connect) && self.bytes == [0; 2] && self.opener == data.hdr.pid
+    }
+
+    /// The call that opened this life, or a later call of connect that asks how it went.
+    pub(super) fn opened(&mut self, opened: &Call) {
+        self.see(opened);
+        let what = if opened.data.call == call::ACCEPT { What::Accept } else { What::Connect };
+        self.note(opened, what);
+        let ret = opened.data.ret;
+        let pending = [errno::EINPROGRESS, errno::EALREADY, errno::EINTR, errno::EISCONN].contains(&ret);
+        self.failed = if ret < 0 && !pending { ret } else { 0 };
+    }
+
+    /// The call that ends it for one process. Whether it ends the life: others may hold the socket too.
+    pub(super) fn closed(&mut self, close: &Call) -> bool {
+        self.see(close);
+        let pid = close.data.hdr.pid;
+        let last = pid == self.mover || (self.mover == 0 && self.opening == Some(Opening::Connect));
+        self.closed |= last;
+        last
+    }
+
+    fn see(&mut self, call: &Call) {
+        let (local, remote) = ends(&call.data);
+        let unspecified = |end: &End| end.0.is_none_or(|ip| ip.is_unspecified());
+        if self.local.1 == 0 || (unspecified(&self.local) && !unspecified(&local)) {
+            self.local = local;
+        }
+        if self.remote.1 == 0 {
+            self.remote = remote;
+        }
+        if self.peer == 0 {
+            self.peer = call.data.peer;
+        }
+        self.start = self.start.min(call.moment());
+        self.end = self.end.max(call.exit);
+    }
+
+    fn note(&mut self, call: &Call, what: What) {
+        let (pid, tid) = (call.data.hdr.pid, call.data.hdr.tid);
+        self.io.push(Io { ts: call.moment(), pid, tid, what, ..Io::default() });
+    }
+
+    /// The sequence number that would continue what was seen in the call's direction, and the call's own.
+    pub(super) fn continues(&self, data: &SocketData) -> bool {
+        let expected = self.next_seq[Direction::of(data) as usize];
+        match (expected, seq(data)) {
+            (Some(expected), Some(seq)) => seq.wrapping_sub(expected) == 0 || is_before(seq, expected),
+            _ => true,
+        }
+    }
+
+    /// Bytes moved.
+    pub(super) fn moved(&mut self, moved: &Call) {
+        let data = &moved.data;
+        let direction = Direction::of(data);
+        if data.ret <= 0 {
+            if [errno::ECONNRESET, errno::EPIPE, errno::ETIMEDOUT].contains(&data.ret) {
+                self.see(moved);
+                self.broken.get_or_insert(data.ret);
+            }
+            return;
+        }
+        self.see(moved);
+        self.mover = data.hdr.pid;
+        self.closed = false;
+        let len = u32::try_from(data.ret).unwrap_or(u32::MAX);
+        let from = match direction {
+            Direction::Out => self.decided.this,
+            Direction::In => self.decided.this.other(),
+        };
+        let next = &mut self.next_seq[direction as usize];
+        let at = match (*next, seq(data)) {
+            (Some(expected), Some(seq)) => {
+                let jump = seq.wrapping_sub(expected);
+                // A number that lies behind was read while another thread was moving data: the stream goes on where it was.
+                if jump != 0 && jump <= MAX_GAP {
+                    self.conversation.gap(from, u64::from(jump), moved.moment(), Completeness::GAP);
+                    self.missed[direction as usize] += u64::from(jump);
+                    self.completeness.add(Completeness::GAP);
+                    Some(seq)
+                } else if is_before(seq, expected) {
+                    Some(expected)
+                } else {
+                    Some(seq)
+                }
+            }
+            (expected, seq) => seq.or(expected),
+        };
+        *next = at.map(|at| at.wrapping_add(len));
+        self.bytes[direction as usize] += u64::from(len);
+        self.note(moved, if direction == Direction::In { What::Read } else { What::Write });
+
+        // sendfile and splice hand over no payload: a body from a file, or passed on between sockets.
+        let kept = moved.payload.len().min(len as usize);
+        self.conversation.data(&Segment {
+            from,
+            start_ts: moved.moment(),
+            end_ts: moved.exit,
+            tcp_seq: at,
+            point: Some(moved.point()),
+            data: moved.payload.get(..kept).unwrap_or(&[]),
+            missing: len - u32::try_from(kept).unwrap_or(len),
+        });
+        self.conversation.sessions(&mut self.sessions);
+    }
+
+    /// Ends the life. `capture_end`: the recording ended first.
+    pub(super) fn finish(mut self, capture_end: Option<Nanos>) -> Finished {
+        match capture_end {
+            Some(end) if !self.closed => {
+                if self.streaming && self.failed == 0 {
+                    self.completeness.add(Completeness::ENDED_AFTER);
+                }
+                self.conversation.finish(end);
+            }
+            _ => {
+                self.conversation.close(self.end);
+                self.conversation.finish(self.end);
+            }
+        }
+        self.conversation.sessions(&mut self.sessions);
+        Finished {
+            swapped: self.conversation.swapped(),
+            l7_protocol: self.conversation.protocol(),
+            sessions: self.sessions,
+            io: self.io,
+            decided: self.decided,
+            opening: self.opening,
+            failed: self.failed,
+            broken: self.broken,
+            transport: self.transport,
+            netns: self.netns,
+            sock: self.sock,
+            peer: self.peer,
+            local: self.local,
+            remote: self.remote,
+            pid: if self.mover == 0 { self.opener } else { self.mover },
+            start: self.start,
+            end: self.end,
+            closed: self.closed,
+            bytes: self.bytes,
+            missed: self.missed,
+            completeness: self.completeness,
+        }
+    }
+}
+
+fn is_before(seq: u32, expected: u32) -> bool {
+    seq.wrapping_sub(expected) > u32::MAX / 2
+}
+
+fn seq(data: &SocketData) -> Option<u32> {
+    (data.flags & data_flag::HAS_SEQ != 0).then_some(data.tcp_seq)
+}
+
+/// Local and remote end of a record.
+pub(super) fn ends(data: &SocketData) -> (End, End) {
+    if data.family == AF_UNIX {
+        return ((None, 0), (None, 0));
+    }
+    (
+        (Some(ip(data.family, &data.local_addr)), data.local_port),
+        (Some(ip(data.family, &data.remote_addr)), data.remote_port),
+    )
+}
