@@ -1,0 +1,253 @@
+//! The summary: one screen that says what was recorded, how complete it is, and what stands out.
+
+mod hot;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+pub use hot::{Hot, hot};
+pub use tcp::Tcp;
+
+use crate::analysis::Analysis;
+use crate::human;
+use replay::model::Replayed;
+use replay::red::Row;
+use std::fmt::Write;
+
+/// Lines of a list before the rest is only counted.
+const LISTED: usize = 6;
+
+/// The summary as text, lines up to about 110 characters.
+#[must_use]
+pub fn text(a: &Analysis) -> String {
+    let mut out = String::new();
+    recorded(a, &mut out);
+    completeness(&a.replayed, &mut out);
+    requests(a, &mut out);
+    tcp(a, &mut out);
+    cpu(&a.replayed, &mut out);
+    out
+}
+
+/// Adds a line; writing to a String cannot fail.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+}
+
+fn recorded(a: &Analysis, out: &mut String) {
+    let r = &a.replayed;
+    match &r.manifest {
+        Some(m) => line!(
+            out,
+            "{}: node {}, Linux {} {}, {}",
+            a.title,
+            or(&m.hostname, "unknown"),
+            m.kernel_release,
+            m.machine,
+            or(&m.os, "unknown distribution"),
+        ),
+        None => line!(out, "{}: packets only", a.title),
+    }
+    if r.packets == 0 && r.events.is_empty() {
+        line!(out, "  empty: no packets, no events");
+        return;
+    }
+    line!(out, "  recorded {} UTC for {}", human::time(r.start), human::duration(a.length_ns()));
+    let event = |kind: u16| r.events.get(&kind).copied().unwrap_or(0);
+    let counts = [
+        (r.packets, "packets"),
+        (event(formats::event::kind::SOCKET_DATA), "socket calls"),
+        (event(formats::event::kind::SOCKET_STATE), "socket events"),
+        (event(formats::event::kind::STACK_SAMPLE), "stack samples"),
+        (r.flows.len() as u64, "flows"),
+        (r.requests.len() as u64, "request observations"),
+        (r.traces.len() as u64, "traces"),
+        (r.processes.len() as u64, "processes"),
+    ];
+    let counts: Vec<String> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", human::count(*n))).collect();
+    line!(out, "  {}", counts.join(", "));
+}
+
+fn completeness(r: &Replayed, out: &mut String) {
+    if r.health.is_empty() {
+        line!(out, "  complete: nothing lost, nothing damaged");
+    }
+    // Per cause, the losses of all CPUs together.
+    let mut causes: Vec<(&str, &str, u64)> = Vec::new();
+    for h in &r.health {
+        match causes.iter_mut().find(|(kind, cause, _)| *kind == h.kind && *cause == h.cause) {
+            Some((_, _, lost)) => *lost += h.lost,
+            None => causes.push((&h.kind, &h.cause, h.lost)),
+        }
+    }
+    for (kind, cause, lost) in causes.iter().take(LISTED) {
+        line!(out, "  INCOMPLETE: {} {kind} lost: {cause}", human::count(*lost));
+    }
+    rest(causes.len(), "more causes: analyze health", out);
+    let Some(m) = &r.manifest else { return };
+    let hooks = m.hooks.iter().filter(|h| !h.attached).count();
+    if hooks > 0 {
+        line!(out, "  {hooks} of {} hooks were not attached: analyze info", m.hooks.len());
+    }
+    for missing in m.missing.iter().take(LISTED) {
+        line!(out, "  not recorded: {missing}");
+    }
+    rest(m.missing.len(), "more: analyze info", out);
+}
+
+/// Says how many lines were left out.
+fn rest(all: usize, what: &str, out: &mut String) {
+    if all > LISTED {
+        line!(out, "  ... {} {what}", all - LISTED);
+    }
+}
+
+fn requests(a: &Analysis, out: &mut String) {
+    let red = a.red();
+    if red.services.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "\n{:<32} {:<10} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8}  seen by",
+        "SERVICE",
+        "protocol",
+        "requests",
+        "per s",
+        "errors",
+        "p50",
+        "p95",
+        "p99"
+    );
+    for row in red.services.iter().take(LISTED) {
+        row_line(row, &row.service, out);
+    }
+    rest(red.services.len(), "more services: analyze red", out);
+
+    let mut slow: Vec<&Row> = red.endpoints.iter().filter(|r| r.counts.delay.count > 0).collect();
+    slow.sort_by_key(|r| std::cmp::Reverse(r.counts.delay.p95_ns));
+    endpoints("SLOWEST ENDPOINTS (by p95)", &slow, out);
+    let mut failing: Vec<&Row> = red.endpoints.iter().filter(|r| r.counts.errors() > 0).collect();
+    failing.sort_by_key(|r| std::cmp::Reverse(r.counts.errors()));
+    endpoints("FAILING ENDPOINTS (by errors)", &failing, out);
+}
+
+fn endpoints(title: &str, rows: &[&Row], out: &mut String) {
+    if rows.is_empty() {
+        return;
+    }
+    line!(out, "\n{title}");
+    for row in rows.iter().take(LISTED) {
+        let name = match &*row.endpoint {
+            "" => row.service.to_string(),
+            endpoint => format!("{} {endpoint}", row.service),
+        };
+        row_line(row, &name, out);
+    }
+}
+
+fn row_line(row: &Row, name: &str, out: &mut String) {
+    let c = &row.counts;
+    let delay = |ns: u64| if c.delay.count == 0 { "-".to_owned() } else { human::duration(ns) };
+    line!(
+        out,
+        "{:<32} {:<10} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8}  {}",
+        cut(name, 32),
+        row.l7_protocol,
+        human::count(c.requests),
+        human::scaled(row.rate(), "").trim_end(),
+        human::percent(c.error_ratio()),
+        delay(c.delay.p50_ns),
+        delay(c.delay.p95_ns),
+        delay(c.delay.p99_ns),
+        row.view.name(),
+    );
+}
+
+fn tcp(a: &Analysis, out: &mut String) {
+    let tcp = Tcp::of(&a.replayed);
+    if tcp.connections == 0 && tcp.drops.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "\nTCP: {} connections, {} failed; {} retransmissions, {} resets, {} zero windows, {} out of order",
+        human::count(tcp.connections),
+        human::count(tcp.failed),
+        human::count(tcp.retransmissions),
+        human::count(tcp.resets),
+        human::count(tcp.zero_windows),
+        human::count(tcp.out_of_order),
+    );
+    if !tcp.drops.is_empty() {
+        let mut reasons: Vec<String> =
+            tcp.drops.iter().take(LISTED).map(|(why, n)| format!("{} {}", or(why, "?"), human::count(*n))).collect();
+        if tcp.drops.len() > LISTED {
+            reasons.push(format!("{} more reasons", tcp.drops.len() - LISTED));
+        }
+        line!(out, "  packets dropped by the kernel: {}", reasons.join(", "));
+    }
+    let mut troubled: Vec<_> = a
+        .edges()
+        .iter()
+        .map(|e| (e, e.retransmissions + e.resets + e.connection_failures))
+        .filter(|e| e.1 > 0)
+        .collect();
+    troubled.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    for (e, _) in troubled.iter().take(LISTED) {
+        let place = match e.interface.and_then(|i| a.replayed.interfaces.get(i as usize)) {
+            Some(interface) => format!("on {}", interface.name),
+            None => format!("by the {}'s calls", e.view.name()),
+        };
+        line!(
+            out,
+            "  {} -> {} {place}: {} retransmissions, {} resets, {} of {} connections failed",
+            cut(&e.client, 32),
+            cut(&e.server, 32),
+            human::count(e.retransmissions),
+            human::count(e.resets),
+            human::count(e.connection_failures),
+            human::count(e.connections),
+        );
+    }
+    rest(troubled.len(), "more edges: analyze map", out);
+}
+
+fn cpu(r: &Replayed, out: &mut String) {
+    let hot = hot(&r.stacks);
+    let all: u64 = hot.iter().map(|h| h.samples).sum();
+    if all == 0 {
+        return;
+    }
+    line!(out, "\nHOTTEST FUNCTIONS (own samples on CPU, {} in all)", human::count(all));
+    for h in hot.iter().take(LISTED) {
+        let functions: Vec<String> = h
+            .functions
+            .iter()
+            .take(3)
+            .map(|(name, n)| format!("{} {}", human::percent(*n as f64 / h.samples as f64), cut(or(name, "?"), 40)))
+            .collect();
+        line!(
+            out,
+            "{:<16} {:>6}: {}",
+            cut(h.process, 16),
+            human::percent(h.samples as f64 / all as f64),
+            functions.join(", ")
+        );
+    }
+    rest(hot.len(), "more processes: analyze stacks", out);
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+/// At most `width` characters, none of which a terminal obeys.
+fn cut(text: &str, width: usize) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    if text.chars().count() <= width {
+        return text.chars().map(clean).collect();
+    }
+    text.chars().map(clean).take(width.saturating_sub(1)).chain(['…']).collect()
+}

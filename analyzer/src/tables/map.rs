@@ -1,0 +1,53 @@
+//! `map`: who talks to whom.
+
+use super::Table;
+use super::columns::Columns;
+use super::red::counts;
+use crate::analysis::Analysis;
+use polars::prelude::{DataFrame, PolarsResult};
+
+pub(super) const TABLE: Table = Table {
+    name: "map",
+    about: "Edges of the service map, client service to server service, one row per observation point",
+    brief: &[
+        "client_service",
+        "server_service",
+        "l7_protocol",
+        "view",
+        "interface",
+        "requests",
+        "errors",
+        "duration_p50_ns",
+        "duration_p99_ns",
+        "connections",
+        "connection_failures",
+        "retransmissions",
+        "resets",
+        "client_bytes",
+        "server_bytes",
+    ],
+    build,
+};
+
+fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+    let length_ns = a.length_ns();
+    let mut c = Columns::of(a.edges());
+    c.text("client_service", |e| &e.client);
+    c.text("server_service", |e| &e.server);
+    c.written("transport", |e, out| out.push_str(&e.transport.name()));
+    c.text("l7_protocol", |e| e.l7_protocol);
+    c.text("view", |e| e.view.name());
+    c.text("node", |_| a.node());
+    c.text("interface", |e| e.interface.and_then(|i| a.replayed.interfaces.get(i as usize)).map_or("", |i| &i.name));
+    counts(&mut c, |e| &e.counts, move |_| length_ns);
+    c.int("connections", |e| e.connections);
+    c.int("connection_failures", |e| e.connection_failures);
+    c.int("client_bytes", |e| e.client_bytes);
+    c.int("server_bytes", |e| e.server_bytes);
+    c.int("retransmissions", |e| e.retransmissions);
+    c.int("resets", |e| e.resets);
+    c.opt("rtt_mean_ns", |e| e.rtt_mean_ns);
+    c.time("start", |e| e.start);
+    c.time("end", |e| e.end);
+    c.finish()
+}

@@ -1,0 +1,61 @@
+//! The tables: one file each, one line each in [`TABLES`].
+
+mod columns;
+mod flows;
+mod health;
+mod interfaces;
+mod map;
+mod network_profile;
+mod output;
+mod processes;
+mod red;
+mod requests;
+mod socket_events;
+mod spans;
+mod stacks;
+mod text;
+mod traces;
+
+pub use output::{Format, write};
+
+use crate::analysis::Analysis;
+use polars::prelude::{DataFrame, PolarsResult};
+
+/// A table that `analyze` makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Name, also of its file and of its command (there with `-` for `_`).
+    pub name: &'static str,
+    /// What a row is.
+    pub about: &'static str,
+    /// The columns shown on a terminal unless others are asked for.
+    pub brief: &'static [&'static str],
+    /// Makes it.
+    pub build: fn(&Analysis) -> PolarsResult<DataFrame>,
+}
+
+/// All tables, in the order of `--help` and of docs/tables.md.
+pub const TABLES: [Table; 12] = [
+    flows::TABLE,
+    requests::TABLE,
+    spans::TABLE,
+    traces::TABLE,
+    network_profile::TABLE,
+    stacks::TABLE,
+    map::TABLE,
+    red::TABLE,
+    processes::TABLE,
+    interfaces::TABLE,
+    socket_events::TABLE,
+    health::TABLE,
+];
+
+/// The table called `name`, with `-` or `_`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|t| t.name.len() == name.len() && t.name.bytes().zip(name.bytes()).all(same))
+}
+
+fn same((a, b): (u8, u8)) -> bool {
+    a == b || (a == b'_' && b == b'-')
+}

@@ -1,0 +1,26 @@
+//! `network_profile`: the life of TCP flows, cut into segments.
+
+use super::Table;
+use super::columns::Columns;
+use crate::analysis::Analysis;
+use polars::prelude::{DataFrame, PolarsResult};
+
+pub(super) const TABLE: Table = Table {
+    name: "network_profile",
+    about: "What each TCP flow spent its time on: connecting, TLS, waiting, transferring, closing",
+    brief: &["flow_id", "exchange", "segment", "start", "duration_ns", "bytes", "retransmissions", "request_id"],
+    build,
+};
+
+fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+    let mut c = Columns::of(&a.replayed.profile);
+    c.int("flow_id", |s| s.flow_id);
+    c.opt("request_id", |s| s.request_id);
+    c.int("exchange", |s| s.exchange);
+    c.text("segment", |s| s.segment);
+    c.time("start", |s| s.start);
+    c.int("duration_ns", |s| s.duration_ns);
+    c.int("bytes", |s| s.bytes);
+    c.int("retransmissions", |s| s.retransmissions);
+    c.finish()
+}

@@ -1,0 +1,59 @@
+//! `red`: rate, errors and duration.
+
+use super::Table;
+use super::columns::Columns;
+use crate::analysis::Analysis;
+use polars::prelude::{DataFrame, PolarsResult};
+use replay::red::Counts;
+
+pub(super) const TABLE: Table = Table {
+    name: "red",
+    about: "Rate, errors and duration of requests per service, endpoint and time bucket; each request once",
+    brief: &[
+        "service",
+        "l7_protocol",
+        "endpoint",
+        "view",
+        "start",
+        "requests",
+        "rate",
+        "errors",
+        "duration_p50_ns",
+        "duration_p95_ns",
+        "duration_p99_ns",
+        "duration_max_ns",
+    ],
+    build,
+};
+
+fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+    let mut c = Columns::of(&a.red().rows);
+    c.text("service", |r| &r.service);
+    c.text("l7_protocol", |r| r.l7_protocol);
+    c.text("endpoint", |r| &r.endpoint);
+    c.text("view", |r| r.view.name());
+    c.text("node", |_| a.node());
+    c.time("start", |r| r.start);
+    c.int("bucket_ns", |r| r.length_ns);
+    counts(&mut c, |r| &r.counts, |r| r.length_ns);
+    c.finish()
+}
+
+/// The columns of [`Counts`], gathered over `length` ns.
+pub(super) fn counts<'a, T>(c: &mut Columns<'a, T>, of: fn(&'a T) -> &'a Counts, length: impl Fn(&'a T) -> u64) {
+    let delay = |f: fn(&Counts) -> u64| move |r: &'a T| Some(f(of(r))).filter(|_| of(r).delay.count > 0);
+    c.int("requests", |r| of(r).requests);
+    c.float("rate", |r| of(r).rate(length(r)));
+    c.int("errors", |r| of(r).errors());
+    c.int("client_errors", |r| of(r).client_errors);
+    c.int("server_errors", |r| of(r).server_errors);
+    c.int("timeouts", |r| of(r).timeouts);
+    c.int("request_bytes", |r| of(r).request_bytes);
+    c.int("response_bytes", |r| of(r).response_bytes);
+    c.int("duration_count", |r| of(r).delay.count);
+    c.int("duration_sum_ns", |r| of(r).delay.sum_ns);
+    c.opt("duration_p50_ns", delay(|c| c.delay.p50_ns));
+    c.opt("duration_p95_ns", delay(|c| c.delay.p95_ns));
+    c.opt("duration_p99_ns", delay(|c| c.delay.p99_ns));
+    c.opt("duration_max_ns", delay(|c| c.delay.max_ns));
+}
