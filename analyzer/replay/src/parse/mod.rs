@@ -18,7 +18,12 @@ mod stream;
 mod text;
 mod trace_context;
 
+mod dns;
 mod http1;
+mod redis;
+
+#[cfg(test)]
+mod script;
 
 pub use message::{Segment, Session};
 pub use stream::{Conversation, ParseOptions};

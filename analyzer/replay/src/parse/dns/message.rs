@@ -1,0 +1,387 @@
+//! DNS messages: header, questions, answers; names decompressed safely.
+
+use super::super::cursor::Cursor;
+use super::super::text::clean_to;
+use crate::model::{RequestFields, Status};
+use std::fmt::Write as _;
+
+/// Longest name in presentation form, compression pointers followed.
+const NAME_LIMIT: usize = 255;
+/// Questions and answers looked at.
+const RECORD_LIMIT: u16 = 64;
+/// Longest text of the answers.
+const RESULT_LIMIT: usize = 1024;
+
+/// A question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    name: String,
+    kind: u16,
+    class: u16,
+}
+
+/// A message, as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Packet {
+    pub(super) id: u16,
+    pub(super) response: bool,
+    flags: u16,
+    pub(super) questions: Vec<Question>,
+    /// Data of the answers, in text.
+    pub(super) answers: Vec<String>,
+    owner: String,
+    owner_kind: u16,
+    /// Extended RCODE bits from EDNS.
+    extended: u16,
+    edns: bool,
+    /// Everything that was announced could be read.
+    pub(super) sound: bool,
+}
+
+/// Whether these are the first bytes of a header.
+pub(super) fn plausible_start(bytes: &[u8]) -> bool {
+    match bytes {
+        [_, _, flags, second, ..] => flags & 0x78 <= 0x28 && second & 0x40 == 0,
+        _ => true,
+    }
+}
+
+/// Whether bytes read better as a message without length prefix than with one.
+pub(super) fn is_unframed(bytes: &[u8]) -> bool {
+    let framed = bytes.split_first_chunk::<2>().is_some_and(|(length, rest)| {
+        usize::from(u16::from_be_bytes(*length)) >= rest.len() && Packet::parse(rest).is_some_and(|p| p.plain())
+    });
+    !framed
+}
+
+/// A question's contents as a number, case ignored (RFC 4343).
+pub(super) fn hash(question: &Question) -> u64 {
+    // FNV-1a: keys must be the same in every run.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in question.name.bytes() {
+        hash = (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3);
+    }
+    for byte in question.kind.to_be_bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash & 0xff_ffff_ffff
+}
+
+impl Packet {
+    /// `None` if it is not DNS.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let id = cursor.u16()?;
+        let flags = cursor.u16()?;
+        let counts = [cursor.u16()?, cursor.u16()?, cursor.u16()?, cursor.u16()?];
+        let opcode = flags >> 11 & 0xf;
+        if !matches!(opcode, 0..=2 | 4..=6) || flags & 0x40 != 0 || counts[0] > RECORD_LIMIT {
+            return None;
+        }
+        if counts[0] == 0 && counts[1] == 0 && flags & 0x8000 == 0 {
+            return None;
+        }
+        let mut packet = Self {
+            id,
+            response: flags & 0x8000 != 0,
+            flags,
+            questions: Vec::new(),
+            answers: Vec::new(),
+            owner: String::new(),
+            owner_kind: 0,
+            extended: 0,
+            edns: false,
+            sound: false,
+        };
+        packet.sound = packet.read(bytes, &mut cursor, counts).is_some();
+        let begun = packet.sound || !packet.questions.is_empty();
+        begun.then_some(packet)
+    }
+
+    fn read<'a>(&mut self, bytes: &'a [u8], cursor: &mut Cursor<'a>, counts: [u16; 4]) -> Option<()> {
+        for _ in 0..counts[0] {
+            let name = read_name(bytes, cursor)?;
+            // mDNS uses the top bit of the class to ask for unicast.
+            let (kind, class) = (cursor.u16()?, cursor.u16()? & 0x7fff);
+            if !matches!(class, 1 | 3 | 4 | 254 | 255) {
+                return None;
+            }
+            self.questions.push(Question { name, kind, class });
+        }
+        for place in 0..counts[1].min(RECORD_LIMIT) {
+            let name = read_name(bytes, cursor)?;
+            let (kind, _class, ttl) = (cursor.u16()?, cursor.u16()?, cursor.u32()?);
+            if place == 0 {
+                (self.owner, self.owner_kind) = (name, kind);
+            }
+            let length = usize::from(cursor.u16()?);
+            let at = cursor.position();
+            let data = cursor.take(length)?;
+            self.answers.push(record_data(bytes, at, data, kind, ttl));
+        }
+        if counts[1] > RECORD_LIMIT {
+            return None;
+        }
+        for place in 0..counts[2].saturating_add(counts[3]).min(RECORD_LIMIT) {
+            read_name(bytes, cursor)?;
+            let (kind, _class, ttl) = (cursor.u16()?, cursor.u16()?, cursor.u32()?);
+            let length = usize::from(cursor.u16()?);
+            let at = cursor.position();
+            let data = cursor.take(length)?;
+            if place < counts[2] && self.response {
+                self.answers.push(record_data(bytes, at, data, kind, ttl));
+            }
+            if kind == 41 {
+                self.edns = true;
+                // The upper eight bits of the extended RCODE (RFC 6891 section 6.1.3).
+                self.extended = u16::from(ttl.to_be_bytes()[0]) << 4;
+            }
+        }
+        Some(())
+    }
+
+    /// A usual query or answer: one question of class IN.
+    pub(super) fn plain(&self) -> bool {
+        let opcode = self.flags >> 11 & 0xf;
+        opcode == 0 && matches!(self.questions.as_slice(), [question] if question.class == 1 && question.kind != 0)
+    }
+
+    fn rcode(&self) -> u16 {
+        self.flags & 0xf | self.extended
+    }
+
+    fn is_multicast(&self) -> bool {
+        self.id == 0 && self.questions.iter().all(|question| question.name.ends_with(".local"))
+    }
+
+    /// What a query says.
+    pub(super) fn ask(&self, question: &Question) -> RequestFields {
+        let mut fields = self.base(&question.name, question.kind);
+        fields.session_id = Some(u64::from(self.id));
+        // Multicast queries are answered to everyone, or by nobody.
+        fields.is_async = self.is_multicast();
+        if self.edns {
+            fields.attributes.push(("edns", "1".into()));
+        }
+        fields
+    }
+
+    /// What a response adds.
+    pub(super) fn answer(&self, question: &Question) -> RequestFields {
+        let mut fields = self.base(&question.name, question.kind);
+        fields.session_id = Some(u64::from(self.id));
+        let rcode = self.rcode();
+        fields.code = Some(i32::from(rcode));
+        fields.status = match rcode {
+            0 => Status::Ok,
+            1 | 3 => Status::ClientError,
+            _ => Status::ServerError,
+        };
+        if rcode != 0 {
+            fields.exception = rcode_name(rcode).into();
+        }
+        fields.result = self.result();
+        if self.flags & 0x0200 != 0 {
+            fields.attributes.push(("truncated", "1".into()));
+        }
+        fields
+    }
+
+    /// Answers that nobody asked for.
+    pub(super) fn announcement(&self) -> RequestFields {
+        let mut fields = self.base(&self.owner, self.owner_kind);
+        fields.status = Status::Ok;
+        fields.code = Some(i32::from(self.rcode()));
+        fields.result = self.result();
+        fields
+    }
+
+    fn base(&self, name: &str, kind: u16) -> RequestFields {
+        let name = clean_to(name.as_bytes(), NAME_LIMIT);
+        let opcode = self.flags >> 11 & 0xf;
+        let mut request_type = type_name(kind);
+        if opcode == 4 {
+            request_type = "NOTIFY".into();
+        } else if opcode == 5 {
+            request_type = "UPDATE".into();
+        }
+        RequestFields {
+            l7_protocol: "dns",
+            request_type,
+            request_domain: name.clone(),
+            endpoint: name.clone(),
+            request_resource: name,
+            ..RequestFields::default()
+        }
+    }
+
+    fn result(&self) -> Box<str> {
+        let mut text = String::new();
+        for answer in &self.answers {
+            if text.len() + answer.len() > RESULT_LIMIT {
+                break;
+            }
+            if !text.is_empty() {
+                text.push_str("; ");
+            }
+            text.push_str(answer);
+        }
+        clean_to(text.as_bytes(), RESULT_LIMIT)
+    }
+}
+
+/// A name, pointers followed: each must point further back than the one before, so it ends.
+fn read_name<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Option<String> {
+    let mut name = String::new();
+    let mut away: Option<Cursor<'a>> = None;
+    let mut limit = bytes.len();
+    for _ in 0..NAME_LIMIT {
+        let at = match &mut away {
+            Some(away) => away,
+            None => &mut *cursor,
+        };
+        let length = at.u8()?;
+        match length >> 6 {
+            0 if length == 0 => return Some(name),
+            0 => {
+                let label = at.take(usize::from(length))?;
+                if name.len() + label.len() >= NAME_LIMIT {
+                    return None;
+                }
+                if !name.is_empty() {
+                    name.push('.');
+                }
+                for byte in label {
+                    match byte {
+                        b'.' | b'\\' => {
+                            name.push('\\');
+                            name.push(char::from(*byte));
+                        }
+                        0x21..=0x7e => name.push(char::from(*byte)),
+                        _ => {
+                            let _ = write!(name, "\\{byte:03}");
+                        }
+                    }
+                }
+            }
+            3 => {
+                let low = at.u8()?;
+                let target = usize::from(length & 0x3f) << 8 | usize::from(low);
+                if target >= limit {
+                    return None;
+                }
+                limit = target;
+                away = Some(Cursor::new(bytes.get(target..)?));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// `TYPE=data TTL=seconds`, data in presentation form for the types people look for.
+fn record_data(bytes: &[u8], at: usize, data: &[u8], kind: u16, ttl: u32) -> String {
+    let name_at = |skip: usize| {
+        let mut cursor = Cursor::new(bytes);
+        cursor.take(at + skip)?;
+        read_name(bytes, &mut cursor)
+    };
+    let text = match (kind, data) {
+        (1, data) => data.try_into().ok().map(|octets: [u8; 4]| std::net::Ipv4Addr::from(octets).to_string()),
+        (28, data) => data.try_into().ok().map(|octets: [u8; 16]| std::net::Ipv6Addr::from(octets).to_string()),
+        (2 | 5 | 12 | 39, _) => name_at(0),
+        (15, [high, low, ..]) => {
+            name_at(2).map(|name| format!("{} {name}", u16::from_be_bytes([*high, *low])))
+        }
+        (33, [a, b, c, d, e, f, ..]) => name_at(6).map(|name| {
+            let n = |high: &u8, low: &u8| u16::from_be_bytes([*high, *low]);
+            format!("{} {} {} {name}", n(a, b), n(c, d), n(e, f))
+        }),
+        (16, data) => {
+            let mut cursor = Cursor::new(data);
+            let mut text = String::new();
+            while let Some(length) = cursor.u8() {
+                if !text.is_empty() {
+                    text.push(' ');
+                }
+                text.push_str(&String::from_utf8_lossy(cursor.up_to(usize::from(length))));
+            }
+            Some(text)
+        }
+        (6, _) => name_at(0),
+        _ => None,
+    };
+    match text {
+        Some(text) => format!("{}={text} TTL={ttl}", type_name(kind)),
+        None => format!("{}={} bytes TTL={ttl}", type_name(kind), data.len()),
+    }
+}
+
+fn type_name(kind: u16) -> Box<str> {
+    match kind {
+        1 => "A",
+        2 => "NS",
+        5 => "CNAME",
+        6 => "SOA",
+        10 => "NULL",
+        12 => "PTR",
+        13 => "HINFO",
+        15 => "MX",
+        16 => "TXT",
+        17 => "RP",
+        18 => "AFSDB",
+        24 => "SIG",
+        25 => "KEY",
+        28 => "AAAA",
+        29 => "LOC",
+        33 => "SRV",
+        35 => "NAPTR",
+        36 => "KX",
+        37 => "CERT",
+        39 => "DNAME",
+        41 => "OPT",
+        43 => "DS",
+        44 => "SSHFP",
+        46 => "RRSIG",
+        47 => "NSEC",
+        48 => "DNSKEY",
+        50 => "NSEC3",
+        51 => "NSEC3PARAM",
+        52 => "TLSA",
+        59 => "CDS",
+        60 => "CDNSKEY",
+        64 => "SVCB",
+        65 => "HTTPS",
+        99 => "SPF",
+        249 => "TKEY",
+        250 => "TSIG",
+        251 => "IXFR",
+        252 => "AXFR",
+        255 => "ANY",
+        256 => "URI",
+        257 => "CAA",
+        other => return format!("TYPE{other}").into_boxed_str(),
+    }
+    .into()
+}
+
+fn rcode_name(rcode: u16) -> &'static str {
+    match rcode {
+        1 => "FormErr",
+        2 => "ServFail",
+        3 => "NXDomain",
+        4 => "NotImp",
+        5 => "Refused",
+        6 => "YXDomain",
+        7 => "YXRRSet",
+        8 => "NXRRSet",
+        9 => "NotAuth",
+        10 => "NotZone",
+        16 => "BadVers",
+        17 => "BadKey",
+        18 => "BadTime",
+        22 => "BadTrunc",
+        23 => "BadCookie",
+        _ => "Error",
+    }
+}
