@@ -1,0 +1,126 @@
+//! Calls under way: what the entry of a system call leaves for its exit.
+//!
+//! A table addressed by thread id: one cache line per call and no hashing. If a slot is taken by another
+//! thread (ids 65,536 apart), a hash map takes over; how many are in there is counted, so that the
+//! exit looks there only if there are any.
+
+use crate::{layout::INFLIGHT_SLOTS, ring};
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap},
+};
+
+/// A call under way.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// Owner: thread id | call << 32; 0 = free.
+    pub owner: u64,
+    /// When it was entered.
+    pub enter_ts: u64,
+    /// `struct sock`.
+    pub sk: u64,
+    /// Buffer, iovec array or message header in user memory.
+    pub buffer: u64,
+    /// Bytes of the buffer, or number of iovecs or messages.
+    pub count: u64,
+    /// Address argument of sendto and recvfrom.
+    pub name: u64,
+    /// TCP sequence number at entry.
+    pub seq: u32,
+    /// File descriptor.
+    pub fd: i32,
+    /// Address family.
+    pub family: u16,
+    /// IPPROTO_*.
+    pub protocol: u8,
+    /// SOCK_STREAM...
+    pub sock_type: u8,
+    /// `data_flag`s known at entry.
+    pub flags: u32,
+}
+
+#[map]
+static CALLS: Array<Call> = Array::with_max_entries(INFLIGHT_SLOTS, 0);
+#[map]
+static CALLS_ASIDE: HashMap<u32, Call> = HashMap::with_max_entries(16_384, 1);
+/// Entries of `CALLS_ASIDE`.
+#[map]
+static ASIDE_COUNT: Array<[u64; 8]> = Array::with_max_entries(1, 0);
+
+#[inline(always)]
+fn owner(tid: u32, call: u8) -> u64 {
+    u64::from(tid) | (u64::from(call) << 32)
+}
+
+/// A slot for a call of this thread; all of it but `owner` is for the caller to fill in.
+#[inline(always)]
+pub fn begin(tid: u32, call: u8) -> Option<*mut Call> {
+    let slot = CALLS.get_ptr_mut(tid & (INFLIGHT_SLOTS - 1))?;
+    // SAFETY: the verifier knows the slot.
+    unsafe {
+        let seen = (&raw const (*slot).owner).read_volatile();
+        if seen as u32 == tid {
+            // Left over from a call whose exit was not seen.
+            (&raw mut (*slot).owner).write_volatile(owner(tid, call));
+            return Some(slot);
+        }
+        if seen == 0 && ring::claim(&raw mut (*slot).owner, 0, owner(tid, call)) {
+            return Some(slot);
+        }
+    }
+    begin_aside(tid, call)
+}
+
+#[inline(always)]
+fn begin_aside(tid: u32, call: u8) -> Option<*mut Call> {
+    // SAFETY: integers only.
+    let mut fresh: Call = unsafe { core::mem::zeroed() };
+    fresh.owner = owner(tid, call);
+    if CALLS_ASIDE.insert(tid, fresh, 1).is_ok() {
+        let count = ASIDE_COUNT.get_ptr_mut(0)?;
+        // SAFETY: an element of the map.
+        unsafe { ring::add(count.cast(), 1) };
+    }
+    CALLS_ASIDE.get_ptr_mut(tid)
+}
+
+/// The call that this thread entered and now leaves.
+#[inline(always)]
+pub fn end(tid: u32, call: u8) -> Option<*mut Call> {
+    let slot = CALLS.get_ptr_mut(tid & (INFLIGHT_SLOTS - 1))?;
+    // SAFETY: an element of the map.
+    if unsafe { (&raw const (*slot).owner).read_volatile() } == owner(tid, call) {
+        return Some(slot);
+    }
+    let count = ASIDE_COUNT.get_ptr_mut(0)?.cast::<u64>();
+    // SAFETY: an element of the map.
+    if unsafe { count.read_volatile() } == 0 {
+        return None;
+    }
+    let aside = CALLS_ASIDE.get_ptr_mut(tid)?;
+    // SAFETY: an element of the map.
+    if unsafe { (&raw const (*aside).owner).read_volatile() } == owner(tid, call) { Some(aside) } else { None }
+}
+
+/// Frees what [`begin`] took. Also called when a thread ends, in the middle of a call or not.
+#[inline(always)]
+pub fn release(tid: u32) {
+    if let Some(slot) = CALLS.get_ptr_mut(tid & (INFLIGHT_SLOTS - 1)) {
+        // SAFETY: an element of the map.
+        unsafe {
+            if (&raw const (*slot).owner).read_volatile() as u32 == tid {
+                (&raw mut (*slot).owner).write_volatile(0);
+                return;
+            }
+        }
+    }
+    if let Some(count) = ASIDE_COUNT.get_ptr_mut(0) {
+        // SAFETY: an element of the map.
+        unsafe {
+            if count.cast::<u64>().read_volatile() != 0 && CALLS_ASIDE.remove(tid).is_ok() {
+                ring::add(count.cast(), u64::MAX);
+            }
+        }
+    }
+}
