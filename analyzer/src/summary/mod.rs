@@ -31,7 +31,7 @@ pub fn text(a: &Analysis) -> String {
 
 /// Adds a line; writing to a String cannot fail.
 macro_rules! line {
-    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
 }
 
 fn recorded(a: &Analysis, out: &mut String) {
