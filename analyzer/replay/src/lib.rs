@@ -7,12 +7,18 @@
 //! [`red`] and [`map`] add up what came out. [`model`] is what comes out.
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
+pub mod decode;
+pub mod engine;
+pub mod flow;
 pub mod host;
 pub mod map;
 pub mod model;
+pub mod netprofile;
 pub mod order;
 pub mod pair;
 pub mod parse;
 pub mod profile;
+pub mod reassemble;
 pub mod red;
 pub mod socket;
+pub mod link;

@@ -190,6 +190,16 @@ pub struct SideCounters {
     pub sack_permitted: bool,
     /// Largest number of unacknowledged bytes.
     pub max_in_flight: u32,
+    /// Round trip of this side's data: sent -> acknowledged, one sample per acknowledgement of new data.
+    pub ack_rtt: DelayStats,
+    /// Segments that filled the peer's receive window.
+    pub window_full: u32,
+    /// Probes of a zero window.
+    pub zero_window_probes: u32,
+    /// Congestion experienced: packets marked CE by the network.
+    pub ecn_ce: u32,
+    /// First window announced after the handshake, bytes.
+    pub initial_window: u32,
 }
 
 /// One L4 flow at one observation point.

@@ -1,0 +1,293 @@
+//! Packets in packets: VXLAN (RFC 7348) and VXLAN-GPE, NSH (RFC 8300), Geneve (RFC 8926), GRE (RFC 2784, 2890) with
+//! Ethernet, ERSPAN and PPTP inside, IP in IP (RFC 2003, 4213), GTP-U (3GPP TS 29.281).
+
+use super::internet::Ip;
+use super::{Reason, Walk};
+use crate::order::ip_from_number;
+use std::net::IpAddr;
+
+/// Kind of a tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the protocols' names")]
+pub enum TunnelKind {
+    #[default]
+    None,
+    Vxlan,
+    VxlanGpe,
+    Nsh,
+    Geneve,
+    Gre,
+    Erspan,
+    IpInIp,
+    SixInFour,
+    FourInSix,
+    SixInSix,
+    Gtp,
+}
+
+impl TunnelKind {
+    /// As in the tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Vxlan => "vxlan",
+            Self::VxlanGpe => "vxlan-gpe",
+            Self::Nsh => "nsh",
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+            Self::Erspan => "erspan",
+            Self::IpInIp => "ipip",
+            Self::SixInFour => "6in4",
+            Self::FourInSix => "4in6",
+            Self::SixInSix => "6in6",
+            Self::Gtp => "gtp",
+        }
+    }
+}
+
+/// Tunnels that are told apart at most; deeper ones are decoded without being named.
+const MAX_NAMED: usize = 4;
+
+/// The tunnels around a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tunnel {
+    /// From outside in.
+    pub kinds: [TunnelKind; MAX_NAMED],
+    /// How many.
+    pub depth: u8,
+    /// Id of the innermost one that has an id: VNI, key, TEID, session.
+    pub id: Option<u64>,
+    /// Outer addresses of the innermost one, sender first.
+    pub outer: Option<(u128, u128)>,
+}
+
+impl Tunnel {
+    /// Names from outside in, joined by `/`.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.kinds.iter().take(usize::from(self.depth)).map(|k| k.name()).collect::<Vec<_>>().join("/")
+    }
+
+    /// Outer addresses, sender's first.
+    #[must_use]
+    pub fn outer_ips(&self) -> Option<(IpAddr, IpAddr)> {
+        self.outer.map(|(src, dst)| (ip_from_number(src), ip_from_number(dst)))
+    }
+
+    /// What tells the same addresses in two tunnels apart, the same for both directions (so without TEIDs, which differ). Never 0.
+    #[must_use]
+    pub fn key(&self) -> u32 {
+        let kinds = self.kinds.iter().fold(0u64, |n, &k| n << 4 | k as u64);
+        let one_id = self.kinds.iter().all(|k| !matches!(k, TunnelKind::Gtp | TunnelKind::Gre));
+        let id = if one_id { self.id.unwrap_or(0) } else { 0 };
+        let mixed = (kinds << 32 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as u32 | 1
+    }
+}
+
+impl Walk<'_, '_> {
+    /// Enters a tunnel.
+    fn enter(&mut self, kind: TunnelKind, id: Option<u64>, ip: Option<&Ip>) -> Result<(), Reason> {
+        self.deeper()?;
+        if let Some(slot) = self.tunnel.kinds.get_mut(usize::from(self.tunnel.depth)) {
+            *slot = kind;
+            self.tunnel.depth += 1;
+        }
+        if id.is_some() {
+            self.tunnel.id = id;
+        }
+        if let Some(ip) = ip {
+            self.tunnel.outer = Some((ip.src, ip.dst));
+        }
+        Ok(())
+    }
+
+    /// Name of the tunnel that a UDP payload is, by port and header; empty if none.
+    #[inline]
+    pub(super) fn udp_carries(&self, src_port: u16, dst_port: u16, at: usize) -> &'static str {
+        match dst_port {
+            4789 | 8472 => match self.bytes::<8>(at) {
+                Ok(b) if b[0] & 0x08 != 0 => "vxlan",
+                _ => "",
+            },
+            4790 => match self.bytes::<8>(at) {
+                Ok(b) if b[0] & 0x0c == 0x0c => "vxlan-gpe",
+                _ => "",
+            },
+            6081 => match self.bytes::<8>(at) {
+                // Version 0 and a known kind of payload.
+                Ok(b) if b[0] >> 6 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => "geneve",
+                _ => "",
+            },
+            2152 => self.gtp_or_not(at),
+            4754 => match self.bytes::<4>(at) {
+                Ok(b) if b[1] & 7 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => "gre",
+                _ => "",
+            },
+            _ if src_port == 2152 => self.gtp_or_not(at),
+            _ => "",
+        }
+    }
+
+    /// GTPv1-U with a user's packet (G-PDU) inside that starts like IP.
+    fn gtp_or_not(&self, at: usize) -> &'static str {
+        match self.bytes::<8>(at) {
+            Ok(b) if b[0] >> 5 == 1 && b[0] & 0x10 != 0 && b[1] == 0xff => match self.gtp_body(at) {
+                Ok(body) if matches!(self.bytes::<1>(body), Ok([v]) if matches!(v >> 4, 4 | 6)) => "gtp",
+                _ => "",
+            },
+            _ => "",
+        }
+    }
+
+    fn gtp_body(&self, at: usize) -> Result<usize, Reason> {
+        let b = self.bytes::<8>(at)?;
+        let mut body = at + 8;
+        if b[0] & 7 != 0 {
+            let mut next = self.bytes::<4>(body)?[3];
+            body += 4;
+            for _ in 0..8 {
+                if b[0] & 4 == 0 || next == 0 {
+                    break;
+                }
+                let len = usize::from(self.bytes::<1>(body)?[0]) * 4;
+                if len == 0 {
+                    return Err("bad_tunnel_header");
+                }
+                next = self.bytes::<1>(body + len - 1)?[0];
+                body += len;
+            }
+        }
+        Ok(body)
+    }
+
+    pub(super) fn udp_tunnel(&mut self, carrier: &'static str, at: usize, ip: &Ip) -> Result<(), Reason> {
+        match carrier {
+            "vxlan" | "vxlan-gpe" => {
+                let b = self.bytes::<8>(at)?;
+                let vni = u64::from(u32::from_be_bytes([0, b[4], b[5], b[6]]));
+                // The P bit says that the last reserved byte of the first word is a protocol (GPE).
+                if b[0] & 0x04 == 0 {
+                    self.enter(TunnelKind::Vxlan, Some(vni), Some(ip))?;
+                    return self.ethernet(at + 8);
+                }
+                self.enter(TunnelKind::VxlanGpe, Some(vni), Some(ip))?;
+                match b[3] {
+                    1 => self.ipv4(at + 8),
+                    2 => self.ipv6(at + 8),
+                    3 => self.ethernet(at + 8),
+                    4 => self.nsh(at + 8),
+                    _ => Err("tunnel_payload"),
+                }
+            }
+            "geneve" => {
+                let b = self.bytes::<8>(at)?;
+                let vni = u64::from(u32::from_be_bytes([0, b[4], b[5], b[6]]));
+                let inner = at + 8 + usize::from(b[0] & 0x3f) * 4;
+                self.enter(TunnelKind::Geneve, Some(vni), Some(ip))?;
+                self.ethertype(u16::from_be_bytes([b[2], b[3]]), inner)
+            }
+            "gtp" => {
+                let b = self.bytes::<8>(at)?;
+                let teid = u64::from(u32::from_be_bytes([b[4], b[5], b[6], b[7]]));
+                let body = self.gtp_body(at)?;
+                self.enter(TunnelKind::Gtp, Some(teid), Some(ip))?;
+                self.ip_by_version(body)
+            }
+            _ => self.gre(at, ip),
+        }
+    }
+
+    pub(super) fn nsh(&mut self, at: usize) -> Result<(), Reason> {
+        let b = self.bytes::<8>(at)?;
+        let len = usize::from(b[1] & 0x3f) * 4;
+        if len < 8 {
+            return Err("bad_tunnel_header");
+        }
+        self.enter(TunnelKind::Nsh, None, None)?;
+        match b[3] {
+            1 => self.ipv4(at + len),
+            2 => self.ipv6(at + len),
+            3 => self.ethernet(at + len),
+            4 => self.nsh(at + len),
+            _ => Err("tunnel_payload"),
+        }
+    }
+
+    pub(super) fn ip_tunnel(&mut self, protocol: u8, ip: &Ip) -> Result<(), Reason> {
+        let outer_is_v4 = ip.src >> 32 == 0xffff;
+        match protocol {
+            4 => {
+                let kind = if outer_is_v4 { TunnelKind::IpInIp } else { TunnelKind::FourInSix };
+                self.enter(kind, None, Some(ip))?;
+                self.ipv4(ip.body_at)
+            }
+            41 => {
+                let kind = if outer_is_v4 { TunnelKind::SixInFour } else { TunnelKind::SixInSix };
+                self.enter(kind, None, Some(ip))?;
+                self.ipv6(ip.body_at)
+            }
+            137 => {
+                self.deeper()?;
+                self.ethertype(0x8847, ip.body_at)
+            }
+            _ => self.gre(ip.body_at, ip),
+        }
+    }
+
+    fn gre(&mut self, at: usize, ip: &Ip) -> Result<(), Reason> {
+        let b = self.bytes::<4>(at)?;
+        let (flags, version) = (b[0], b[1] & 7);
+        let kind = u16::from_be_bytes([b[2], b[3]]);
+        let mut body = at + 4;
+        if flags & 0xc0 != 0 {
+            body += 4; // checksum and reserved, or routing
+        }
+        let mut key = None;
+        if flags & 0x20 != 0 {
+            let k = self.bytes::<4>(body)?;
+            // Enhanced GRE (RFC 2637) keeps the payload length in the upper half.
+            key = Some(if version == 1 {
+                u64::from(u16::from_be_bytes([k[2], k[3]]))
+            } else {
+                u64::from(u32::from_be_bytes(*k))
+            });
+            body += 4;
+        }
+        let sequenced = flags & 0x10 != 0;
+        if sequenced {
+            body += 4;
+        }
+        if version == 1 && b[1] & 0x80 != 0 {
+            body += 4; // acknowledgement
+        }
+        match kind {
+            0x88be => {
+                // ERSPAN II follows a sequence number; type I has no header at all.
+                let session = if sequenced {
+                    let e = self.bytes::<8>(body)?;
+                    body += 8;
+                    Some(u64::from(u16::from_be_bytes([e[2], e[3]]) & 0x3ff))
+                } else {
+                    key
+                };
+                self.enter(TunnelKind::Erspan, session, Some(ip))?;
+                self.ethernet(body)
+            }
+            0x22eb => {
+                let e = self.bytes::<12>(body)?;
+                let session = u64::from(u16::from_be_bytes([e[2], e[3]]) & 0x3ff);
+                // The O bit announces an eight-byte platform header.
+                body += if e[11] & 1 != 0 { 20 } else { 12 };
+                self.enter(TunnelKind::Erspan, Some(session), Some(ip))?;
+                self.ethernet(body)
+            }
+            0 => Err("gre_keepalive"),
+            kind => {
+                self.enter(TunnelKind::Gre, key, Some(ip))?;
+                self.ethertype(kind, body)
+            }
+        }
+    }
+}

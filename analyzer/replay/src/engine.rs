@@ -1,0 +1,175 @@
+//! The engine: reads captures batch by batch, decodes in parallel, hands every packet and record to its shard, and puts together
+//! what the shards found.
+//!
+//! While one batch is worked on, the next is read. A batch is dropped when no shard needs it any more, so memory does not grow
+//! with the capture but with what is open in it and with the rows that come out. Shards are fixed in number and get their packets in one order,
+//! whatever the number of threads: the result is the same to the byte.
+
+mod batch;
+mod interfaces;
+mod merge;
+
+use crate::flow::{FlowTable, Settings};
+use crate::model::{Health, Nanos, Replayed};
+use crate::order::SHARDS;
+use crate::parse::ParseOptions;
+use batch::{Decoding, Work};
+use formats::read::{FormatKind, ReadError, Reader};
+use interfaces::Interfaces;
+use rayon::prelude::*;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// Which rules TCP metrics follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcpMetrics {
+    /// Ours: every acknowledgement matched, kinds of retransmission, percentiles.
+    #[default]
+    Best,
+    /// DeepFlow's exact rules, for comparison.
+    DeepFlow,
+}
+
+/// How to replay.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Worker threads; 0 = one per CPU. Does not change the result.
+    pub threads: usize,
+    /// Rules of TCP metrics.
+    pub tcp_metrics: TcpMetrics,
+    /// Whether payloads are parsed at all.
+    pub parse: bool,
+    /// How they are parsed.
+    pub parse_options: ParseOptions,
+    /// Flows open at once at most; beyond, those that are silent for longest are finished and marked `ended_after`.
+    pub max_open_flows: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            tcp_metrics: TcpMetrics::default(),
+            parse: true,
+            parse_options: ParseOptions::default(),
+            max_open_flows: 1 << 20,
+        }
+    }
+}
+
+/// Why nothing could be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// No input was given.
+    #[error("no input: name at least one bundle or capture")]
+    NoInput,
+    /// An input cannot be opened or is no capture.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The operating system gave no threads.
+    #[error("cannot start worker threads: {0}; try --threads 1")]
+    Threads(String),
+}
+
+/// State of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    pub(crate) flows: FlowTable,
+    pub(crate) pending: Vec<batch::Pending>,
+}
+
+/// Replays captures as one.
+///
+/// # Errors
+/// If there is no input, or one of them cannot be opened or is no capture. Damage within a capture is no error: it becomes a row of
+/// [`Replayed::health`].
+pub fn replay(inputs: &[PathBuf], options: &Options) -> Result<Replayed, ReplayError> {
+    if inputs.is_empty() {
+        return Err(ReplayError::NoInput);
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build()
+        .map_err(|e| ReplayError::Threads(e.to_string()))?;
+    pool.install(|| {
+        let mut engine = Engine::new(options);
+        for input in in_order(inputs)? {
+            engine.input(Reader::open(&input)?);
+        }
+        Ok(engine.finish())
+    })
+}
+
+/// Inputs by the time of their first packet, so that parts of a rotated capture follow each other whatever order they are named in.
+fn in_order(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, ReplayError> {
+    if inputs.len() < 2 || inputs.iter().any(|p| p.as_os_str() == "-") {
+        return Ok(inputs.to_vec());
+    }
+    let mut timed = inputs
+        .par_iter()
+        .map(|path| {
+            let first = Reader::open(path)?.next_batch().and_then(|b| b.packets.first().map(|p| p.ts));
+            Ok((first.unwrap_or(Nanos::MAX), path.clone()))
+        })
+        .collect::<Result<Vec<_>, ReadError>>()?;
+    timed.sort_by_key(|(first, _)| *first);
+    Ok(timed.into_iter().map(|(_, path)| path).collect())
+}
+
+pub(crate) struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) shards: Vec<Mutex<Shard>>,
+    pub(crate) interfaces: Interfaces,
+    pub(crate) decoding: Decoding,
+    pub(crate) out: Replayed,
+    /// Latest time seen.
+    pub(crate) clock: Nanos,
+}
+
+impl Engine {
+    fn new(options: &Options) -> Self {
+        let settings = Settings {
+            deepflow: options.tcp_metrics == TcpMetrics::DeepFlow,
+            parse: options.parse,
+            parse_options: options.parse_options,
+            max_flows: (options.max_open_flows / SHARDS).max(1),
+            ethernet: Vec::new(),
+        };
+        Self {
+            settings,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            interfaces: Interfaces::default(),
+            decoding: Decoding::default(),
+            out: Replayed { start: Nanos::MAX, end: Nanos::MIN, ..Replayed::default() },
+            clock: Nanos::MIN,
+        }
+    }
+
+    /// One capture, to its end.
+    fn input(&mut self, mut reader: Reader) {
+        let ordered = reader.format().kind != FormatKind::Bundle;
+        let mut work = Work::new(ordered);
+        let mut next = reader.next_batch();
+        let first = next.as_ref().and_then(|b| b.packets.first()).map(|p| p.ts);
+        self.interfaces.new_input(first, self.clock);
+        while let Some(batch) = next {
+            self.interfaces.learn(reader.interfaces(), reader.manifest());
+            self.settings.ethernet = self.interfaces.ethernet();
+            (_, next) = rayon::join(|| self.batch(&mut work, batch), || reader.next_batch());
+        }
+        self.release(&mut work, Nanos::MAX);
+        if self.out.manifest.is_none() {
+            self.out.manifest = reader.manifest().cloned();
+            self.out.summary = reader.summary().cloned();
+        }
+        for damage in reader.damages() {
+            self.out.health.push(Health {
+                kind: "frame".into(),
+                lost: damage.lost_packets.unwrap_or(0) + damage.lost_records.unwrap_or(0),
+                cause: damage.to_string(),
+                ..Health::default()
+            });
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! One batch: decoded in chunks, sorted by shard, handed to the shards in order.
+
+use super::{Engine, Shard};
+use crate::decode::{ASSEMBLED, Decoded, Defragmenter, Frame, Output, decode};
+use crate::model::Nanos;
+use crate::order::{SHARDS, shard_of};
+use formats::read::Batch;
+use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+/// Packets decoded by one task.
+const CHUNK: usize = 4096;
+/// How far events of different CPUs may be out of order.
+const HOLD_BACK: Nanos = 2_000_000_000;
+/// Bytes of content held back at most, whatever their times.
+const HOLD_BYTES: usize = 256 << 20;
+
+/// What decoding keeps from batch to batch.
+#[derive(Debug, Default)]
+pub(crate) struct Decoding {
+    fragments: Defragmenter,
+    given_up: Vec<(u32, u16)>,
+}
+
+/// Packets decoded together.
+#[derive(Debug)]
+struct Chunk {
+    out: Output,
+    /// First packet of the batch in it.
+    base: usize,
+    /// Places in `out.packets`, those of shard 0 first.
+    by_shard: Vec<u32>,
+    bounds: [u32; SHARDS + 1],
+    /// Packets and bytes by interface.
+    counts: Vec<(u64, u64)>,
+    first: Nanos,
+    last: Nanos,
+    /// Assembled datagrams: (first of their places in `out.packets`, frame of the last fragment).
+    assembled_at: Vec<(usize, u32)>,
+}
+
+/// A batch with what was decoded of it.
+#[derive(Debug)]
+struct Held {
+    batch: Batch,
+    chunks: Vec<Chunk>,
+    last: Nanos,
+    bytes: usize,
+}
+
+/// Something that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    ts: Nanos,
+    /// Number of the batch.
+    batch: u64,
+    chunk: u32,
+    place: u32,
+}
+
+/// The batches of one input that are not done with.
+#[derive(Debug)]
+pub(crate) struct Work {
+    /// The file's order is that of the packets.
+    ordered: bool,
+    held: VecDeque<Held>,
+    /// Number of the first batch in `held`.
+    base: u64,
+}
+
+impl Work {
+    pub(crate) fn new(ordered: bool) -> Self {
+        Self { ordered, held: VecDeque::new(), base: 0 }
+    }
+}
+
+impl Engine {
+    /// Works on a batch.
+    pub(crate) fn batch(&mut self, work: &mut Work, batch: Batch) {
+        let mut chunks: Vec<Chunk> = batch
+            .packets
+            .par_chunks(CHUNK)
+            .enumerate()
+            .map(|(n, packets)| {
+                let mut chunk = Chunk::new(n * CHUNK, packets.len(), self.interfaces.rows.len());
+                for (index, p) in packets.iter().enumerate() {
+                    let Some((interface, link_type)) = self.interfaces.get(p.interface) else { continue };
+                    let frame = Frame {
+                        bytes: batch.data(p),
+                        wire_len: p.wire_len,
+                        ts: p.ts,
+                        interface,
+                        link_type,
+                        index: index as u32,
+                        packets: 1,
+                    };
+                    decode(&frame, &mut chunk.out);
+                    chunk.count(interface, p.ts, p.wire_len);
+                }
+                chunk.sort();
+                chunk
+            })
+            .collect();
+        let mut last = Nanos::MIN;
+        for chunk in &mut chunks {
+            self.assemble(&batch, chunk);
+            self.account(chunk);
+            last = last.max(chunk.last);
+        }
+        self.out.packets += batch.packets.len() as u64;
+        self.clock = self.clock.max(last);
+        let bytes = batch.content_len() + chunks.iter().map(|c| c.out.packets.len() * size_of::<Decoded>()).sum::<usize>();
+        work.held.push_back(Held { batch, chunks, last, bytes });
+        if work.ordered {
+            self.run_in_file_order(work);
+        } else {
+            self.enqueue(work);
+            let mut watermark = self.clock.saturating_sub(HOLD_BACK);
+            let mut held: usize = work.held.iter().map(|h| h.bytes).sum();
+            for h in &work.held {
+                if held <= HOLD_BYTES {
+                    break;
+                }
+                held -= h.bytes;
+                watermark = watermark.max(h.last);
+            }
+            self.release(work, watermark);
+        }
+    }
+
+    /// Puts fragments together; a whole datagram takes the place of its last fragment.
+    fn assemble(&mut self, batch: &Batch, chunk: &mut Chunk) {
+        if chunk.out.fragments.is_empty() {
+            return;
+        }
+        for f in std::mem::take(&mut chunk.out.fragments) {
+            let Some(packet) = batch.packets.get(chunk.base + f.frame as usize) else { continue };
+            let Some((interface, _)) = self.interfaces.get(packet.interface) else { continue };
+            let whole = self.decoding.fragments.add(&f, batch.data(packet), &mut self.decoding.given_up);
+            if let Some(whole) = whole {
+                let from = chunk.out.packets.len();
+                decode(&whole.frame(packet.ts, interface, f.frame), &mut chunk.out);
+                let assembled = chunk.out.assembled.len() as u32;
+                for d in chunk.out.packets.iter_mut().skip(from) {
+                    d.frame = assembled | ASSEMBLED;
+                }
+                chunk.assembled_at.push((from, f.frame));
+                chunk.out.assembled.push(whole.bytes);
+            }
+        }
+        chunk.out.fragments.clear();
+        chunk.sort();
+    }
+
+    fn account(&mut self, chunk: &mut Chunk) {
+        for (row, (packets, bytes)) in self.interfaces.rows.iter_mut().zip(&chunk.counts) {
+            row.packets += packets;
+            row.bytes += bytes;
+        }
+        for (interface, reason) in std::mem::take(&mut chunk.out.undecoded) {
+            if let Some(row) = self.interfaces.rows.get_mut(interface as usize) {
+                *row.undecoded.entry(reason).or_default() += 1;
+            }
+        }
+        for (interface, packets) in std::mem::take(&mut self.decoding.given_up) {
+            if let Some(row) = self.interfaces.rows.get_mut(interface as usize) {
+                *row.undecoded.entry("fragment").or_default() += u64::from(packets);
+            }
+        }
+        if chunk.first <= chunk.last {
+            self.out.start = self.out.start.min(chunk.first);
+            self.out.end = self.out.end.max(chunk.last);
+        }
+    }
+
+    /// The file's order is the order: no queue.
+    fn run_in_file_order(&mut self, work: &mut Work) {
+        let Some(held) = work.held.pop_front() else { return };
+        work.base += 1;
+        let settings = &self.settings;
+        self.shards.par_iter().enumerate().for_each(|(s, shard)| {
+            let mut shard = lock(shard);
+            for chunk in &held.chunks {
+                for &place in chunk.shard(s) {
+                    run_packet(&mut shard, &held, chunk, place, settings);
+                }
+            }
+        });
+    }
+
+    /// Puts the newest batch's packets and records into the shards' queues.
+    fn enqueue(&mut self, work: &Work) {
+        let Some(held) = work.held.back() else { return };
+        let number = work.base + work.held.len() as u64 - 1;
+        self.shards.par_iter().enumerate().for_each(|(s, shard)| {
+            let mut shard = lock(shard);
+            for (n, chunk) in held.chunks.iter().enumerate() {
+                for &place in chunk.shard(s) {
+                    let ts = chunk.out.packets.get(place as usize).map_or(0, |d| d.ts);
+                    shard.pending.push(Pending { ts, batch: number, chunk: n as u32, place });
+                }
+            }
+            // Stable: what has the same time stays in the order of the file.
+            shard.pending.sort_by_key(|p| p.ts);
+        });
+    }
+
+    /// Runs what is queued up to `watermark`, and lets go of the batches that are done with.
+    pub(crate) fn release(&mut self, work: &mut Work, watermark: Nanos) {
+        let (held, base, settings) = (&work.held, work.base, &self.settings);
+        self.shards.par_iter().for_each(|shard| {
+            let mut shard = lock(shard);
+            let ready = shard.pending.partition_point(|p| p.ts <= watermark);
+            let pending = std::mem::take(&mut shard.pending);
+            for p in pending.get(..ready).unwrap_or(&[]) {
+                let Some(held) = held.get(p.batch.saturating_sub(base) as usize) else { continue };
+                let Some(chunk) = held.chunks.get(p.chunk as usize) else { continue };
+                run_packet(&mut shard, held, chunk, p.place, settings);
+            }
+            shard.pending = pending;
+            shard.pending.drain(..ready);
+        });
+        while work.held.front().is_some_and(|h| h.last <= watermark) {
+            work.held.pop_front();
+            work.base += 1;
+        }
+    }
+
+    /// Fragments that never became whole.
+    pub(crate) fn end_of_fragments(&mut self) {
+        self.decoding.fragments.finish(&mut self.decoding.given_up);
+        for (interface, packets) in std::mem::take(&mut self.decoding.given_up) {
+            if let Some(row) = self.interfaces.rows.get_mut(interface as usize) {
+                *row.undecoded.entry("fragment").or_default() += u64::from(packets);
+            }
+        }
+    }
+}
+
+/// A shard's lock; a panic elsewhere leaves its state as it was.
+pub(super) fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[inline]
+fn run_packet(shard: &mut Shard, held: &Held, chunk: &Chunk, place: u32, settings: &crate::flow::Settings) {
+    let Some(d) = chunk.out.packets.get(place as usize) else { return };
+    let frame = if d.frame & ASSEMBLED != 0 {
+        chunk.out.assembled.get((d.frame & !ASSEMBLED) as usize).map_or(&[][..], Vec::as_slice)
+    } else {
+        held.batch.packets.get(chunk.base + d.frame as usize).map_or(&[][..], |p| held.batch.data(p))
+    };
+    shard.flows.packet(d, frame, &chunk.out.tunnels, settings);
+}
+
+impl Chunk {
+    fn new(base: usize, packets: usize, interfaces: usize) -> Self {
+        Self {
+            out: Output { packets: Vec::with_capacity(packets), ..Output::default() },
+            base,
+            by_shard: Vec::new(),
+            bounds: [0; SHARDS + 1],
+            counts: vec![(0, 0); interfaces],
+            first: Nanos::MAX,
+            last: Nanos::MIN,
+            assembled_at: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, interface: u32, ts: Nanos, wire_len: u32) {
+        if let Some((packets, bytes)) = self.counts.get_mut(interface as usize) {
+            *packets += 1;
+            *bytes += u64::from(wire_len);
+        }
+        self.first = self.first.min(ts);
+        self.last = self.last.max(ts);
+    }
+
+    /// Sorts by shard, each shard's packets in the order of their frames.
+    fn sort(&mut self) {
+        let mut counts = [0u32; SHARDS + 1];
+        for d in &self.out.packets {
+            counts[shard_of(d.hash) + 1] += 1;
+        }
+        for s in 0..SHARDS {
+            counts[s + 1] += counts[s];
+        }
+        self.bounds = counts;
+        self.by_shard = vec![0; self.out.packets.len()];
+        let mut next = counts;
+        let order = self.order();
+        for place in order {
+            let Some(d) = self.out.packets.get(place as usize) else { continue };
+            let slot = &mut next[shard_of(d.hash)];
+            if let Some(to) = self.by_shard.get_mut(*slot as usize) {
+                *to = place;
+            }
+            *slot += 1;
+        }
+    }
+
+    /// Places of the packets in the order of their frames: assembled ones stand at the end and belong in between.
+    fn order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.out.packets.len() as u32).collect();
+        if self.assembled_at.is_empty() {
+            return order;
+        }
+        let frame_of = |place: u32| {
+            let behind = self.assembled_at.partition_point(|(from, _)| *from <= place as usize);
+            match behind.checked_sub(1).and_then(|n| self.assembled_at.get(n)) {
+                Some((_, frame)) => *frame,
+                None => self.out.packets.get(place as usize).map_or(0, |d| d.frame),
+            }
+        };
+        order.sort_by_key(|&place| frame_of(place));
+        order
+    }
+
+    #[inline]
+    fn shard(&self, s: usize) -> &[u32] {
+        let range = self.bounds.get(s).zip(self.bounds.get(s + 1)).map(|(a, b)| *a as usize..*b as usize);
+        range.and_then(|r| self.by_shard.get(r)).unwrap_or(&[])
+    }
+}

@@ -1,0 +1,142 @@
+//! Delays of a flow: count, sum, maximum, percentiles.
+//!
+//! Up to [`EXACT`] samples are kept as they are; beyond, they go into buckets 1/32 wide (relative), so that a
+//! connection with millions of exchanges takes 8 KB and its percentiles are within 3.2 %.
+
+use crate::model::DelayStats;
+
+/// Samples kept exactly.
+const EXACT: usize = 128;
+/// Buckets per power of two, as a power of two.
+const BITS: u32 = 5;
+const BUCKETS: usize = 64 << BITS;
+
+/// Delays being collected.
+#[derive(Clone, Debug, Default)]
+pub struct Delays {
+    count: u32,
+    sum: u64,
+    max: u64,
+    samples: Samples,
+}
+
+#[derive(Clone, Debug)]
+enum Samples {
+    Exact(Vec<u64>),
+    Buckets(Box<[u32]>),
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self::Exact(Vec::new())
+    }
+}
+
+fn bucket(ns: u64) -> usize {
+    if ns < 1 << BITS {
+        return ns as usize;
+    }
+    let exponent = 63 - ns.leading_zeros();
+    let within = (ns >> (exponent - BITS)) & ((1 << BITS) - 1);
+    (((exponent - BITS + 1) << BITS) as usize + within as usize).min(BUCKETS - 1)
+}
+
+/// Middle of a bucket.
+fn value(bucket: usize) -> u64 {
+    if bucket < 1 << BITS {
+        return bucket as u64;
+    }
+    let exponent = (bucket >> BITS) as u32 - 1;
+    let within = (bucket & ((1 << BITS) - 1)) as u64;
+    (((1 << BITS) + within) << exponent) + ((1u64 << exponent) >> 1)
+}
+
+impl Delays {
+    /// Adds one; negative ones (clocks set back) count as 0.
+    pub fn add(&mut self, ns: i64) {
+        let ns = u64::try_from(ns).unwrap_or(0);
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.saturating_add(ns);
+        self.max = self.max.max(ns);
+        match &mut self.samples {
+            Samples::Exact(v) if v.len() < EXACT => v.push(ns),
+            Samples::Exact(v) => {
+                let mut buckets = vec![0u32; BUCKETS].into_boxed_slice();
+                for &old in v.iter().chain([&ns]) {
+                    if let Some(b) = buckets.get_mut(bucket(old)) {
+                        *b += 1;
+                    }
+                }
+                self.samples = Samples::Buckets(buckets);
+            }
+            Samples::Buckets(buckets) => {
+                if let Some(b) = buckets.get_mut(bucket(ns)) {
+                    *b = b.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// The numbers; percentiles by nearest rank.
+    #[must_use]
+    pub fn stats(mut self) -> DelayStats {
+        if self.count == 0 {
+            return DelayStats::default();
+        }
+        if let Samples::Exact(v) = &mut self.samples {
+            v.sort_unstable();
+        }
+        let at = |percent: u64| {
+            let rank = (u64::from(self.count) * percent).div_ceil(100).max(1);
+            match &self.samples {
+                Samples::Exact(v) => v.get(rank as usize - 1).copied().unwrap_or(self.max),
+                Samples::Buckets(buckets) => {
+                    let mut seen = 0;
+                    let found = buckets.iter().position(|&n| {
+                        seen += u64::from(n);
+                        seen >= rank
+                    });
+                    found.map_or(self.max, value).min(self.max)
+                }
+            }
+        };
+        DelayStats { count: self.count, sum_ns: self.sum, max_ns: self.max, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_samples_are_exact() {
+        let mut d = Delays::default();
+        for ns in 1..=100 {
+            d.add(ns * 1000);
+        }
+        let s = d.stats();
+        assert_eq!((s.count, s.sum_ns, s.max_ns), (100, 5_050_000, 100_000));
+        assert_eq!((s.p50_ns, s.p95_ns, s.p99_ns), (50_000, 95_000, 99_000));
+    }
+
+    #[test]
+    fn many_samples_are_within_a_bucket() {
+        let mut d = Delays::default();
+        for ns in 1..=10_000i64 {
+            d.add(ns * 1000);
+        }
+        let s = d.stats();
+        assert_eq!((s.count, s.sum_ns, s.max_ns), (10_000, 50_005_000_000, 10_000_000));
+        for (got, want) in [(s.p50_ns, 5_000_000.0), (s.p95_ns, 9_500_000.0), (s.p99_ns, 9_900_000.0)] {
+            let off = (got as f64 - want).abs() / want;
+            assert!(off < 0.032, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_holds_its_own_middle() {
+        for ns in [0u64, 1, 31, 32, 33, 1000, 123_456_789, u64::MAX / 3] {
+            assert_eq!(bucket(value(bucket(ns))), bucket(ns), "{ns}");
+        }
+    }
+}

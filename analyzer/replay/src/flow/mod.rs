@@ -1,0 +1,23 @@
+//! Flows: packets of one conversation at one interface, from its first packet to its end.
+//!
+//! [`FlowTable`] (one per shard) finds a packet's flow, ends the silent ones and keeps memory bounded; [`Track`] is one
+//! open flow; [`tcp`], [`zeek`], [`fsm`] and [`deepflow`] each look at its packets in their own way.
+
+mod community;
+pub mod deepflow;
+mod delay;
+mod direction;
+pub mod fsm;
+mod row;
+mod table;
+pub mod tcp;
+mod track;
+mod zeek;
+
+#[cfg(test)]
+mod tests;
+
+pub use community::community_id;
+pub use delay::Delays;
+pub use table::{Finished, FlowTable, Settings};
+pub use track::{Key, Track};

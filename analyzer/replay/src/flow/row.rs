@@ -1,0 +1,198 @@
+//! From an open flow to the rows about it.
+
+use super::community_id;
+use super::delay::Delays;
+use super::table::{Finished, Settings};
+use super::track::Track;
+use crate::decode::transport_of;
+use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side};
+use crate::order::ip_from_number;
+use std::sync::Arc;
+
+/// Why a flow is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It was silent for too long, or its ends opened another connection.
+    TimedOut,
+    /// Another connection of the same ends began.
+    Reused,
+    /// There were too many open flows.
+    Evicted,
+    /// The capture ended, at this time.
+    CaptureEnd(Nanos),
+}
+
+/// Time after which a flow that is silent at the end of the capture counts as ended, where nothing says that it did.
+const SILENT: Nanos = 5_000_000_000;
+
+impl Track {
+    /// Writes the rows.
+    pub(super) fn finish(mut self, why: Why, settings: &Settings, out: &mut Finished) {
+        self.end_streams();
+        let flow_id = out.flows.len() as u64;
+        let sessions_from = out.sessions.len();
+        let (mut protocol, mut answered, mut errors, mut requests) = (self.carrier, 0, 0, 0);
+        if let Some(mut conversation) = self.conversation.take() {
+            conversation.close(self.last);
+            conversation.finish(match why {
+                Why::CaptureEnd(end) => end.max(self.last),
+                _ => self.last,
+            });
+            conversation.sessions(&mut out.sessions);
+            protocol = conversation.protocol();
+            for s in out.sessions.get(sessions_from..).unwrap_or(&[]) {
+                requests += 1;
+                answered += u32::from(s.response_ts.is_some());
+                errors += u32::from(s.fields.status.is_error());
+            }
+        }
+        let transport = transport_of(self.protocol);
+        let endpoints = Endpoints {
+            client_ip: Some(ip_from_number(self.ends[0].0)),
+            client_port: self.ends[0].1,
+            server_ip: Some(ip_from_number(self.ends[1].0)),
+            server_port: self.ends[1].1,
+        };
+        let mut completeness = self.completeness;
+        if self.counters.iter().any(|c| c.missed_bytes > 0) {
+            completeness.add(Completeness::GAP);
+        }
+        let (timed_out, silent) = match why {
+            Why::TimedOut => (true, true),
+            Why::CaptureEnd(end) => (end.saturating_sub(self.last) >= self.timeout(settings), end.saturating_sub(self.last) >= SILENT),
+            Why::Reused | Why::Evicted => (false, false),
+        };
+        let is_over = self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());
+        if why == Why::Evicted || matches!(why, Why::CaptureEnd(_)) && !is_over && !silent {
+            completeness.add(Completeness::ENDED_AFTER);
+        }
+        let no_data = self.counters.iter().all(|c| c.payload_bytes == 0);
+        let (close_type, conn_state) = match &self.tcp {
+            Some(t) => {
+                let server_packets = self.counters[Side::Server.index()].packets;
+                (t.machine.close_type(timed_out, server_packets, (answered, errors)), self.zeek.conn_state(no_data))
+            }
+            None => {
+                let close = if timed_out || silent { "finish" } else { "forced_report" };
+                (close, if self.protocol == 17 { self.zeek.udp_state() } else { "OTH" })
+            }
+        };
+        let [mut client, mut server] = self.counters;
+        let ns = |n: Option<Nanos>| n.and_then(|n| u64::try_from(n).ok());
+        let mut flow = Flow {
+            flow_id,
+            community_id: community_id(transport, &endpoints),
+            observed_at: ObservedAt::Interface(self.interface),
+            netns: 0,
+            start: self.first,
+            end: self.last,
+            transport,
+            endpoints,
+            client_mac: self.macs[0],
+            server_mac: self.macs[1],
+            vlan: self.vlan.checked_sub(1),
+            tunnel: Arc::from(""),
+            tunnel_id: None,
+            tunnel_outer: None,
+            client_process: None,
+            server_process: None,
+            client: Default::default(),
+            server: Default::default(),
+            syn_count: self.handshake[0],
+            syn_ack_count: self.handshake[1],
+            fin_count: self.handshake[2],
+            rst_count: self.handshake[3],
+            syn_retransmits: self.syn_retransmits,
+            syn_ack_retransmits: self.syn_ack_retransmits,
+            rtt_ns: None,
+            rtt_client_ns: None,
+            rtt_server_ns: None,
+            tls_rtt_ns: None,
+            srt: self.srt.stats(),
+            art: self.art.stats(),
+            cit: DelayStats::default(),
+            close_type,
+            conn_state,
+            history: self.zeek.history(),
+            l7_protocol: protocol,
+            requests,
+            request_errors: errors,
+            direction_score: self.decision.score,
+            completeness,
+        };
+        if let Some(tunnel) = self.tunnel {
+            let (t, sender) = *tunnel;
+            flow.tunnel = out.names.get(&t.names());
+            flow.tunnel_id = t.id;
+            flow.tunnel_outer = t.outer_ips().map(|(src, dst)| if sender == Side::Client { (src, dst) } else { (dst, src) });
+        }
+        if let Some(mut tcp) = self.tcp {
+            flow.rtt_ns = ns(tcp.rtt);
+            flow.rtt_client_ns = ns(tcp.rtt_client);
+            flow.rtt_server_ns = ns(tcp.rtt_server);
+            flow.tls_rtt_ns = ns(tcp.tls_rtt);
+            flow.cit = tcp.cit.stats();
+            client.ack_rtt = tcp.analysis.halves[0].take_round_trips().stats();
+            server.ack_rtt = tcp.analysis.halves[1].take_round_trips().stats();
+            if let Some(deepflow) = tcp.deepflow {
+                let m = deepflow.metrics;
+                flow.rtt_ns = ns(m.rtt_full);
+                let max = |d: Delays| Some(d.stats()).filter(|s| s.count > 0).map(|s| s.max_ns);
+                let [rtt_client, rtt_server] = m.rtt;
+                flow.rtt_client_ns = max(rtt_client);
+                flow.rtt_server_ns = max(rtt_server);
+                let [_, srt] = m.srt;
+                let [_, art] = m.art;
+                (flow.srt, flow.art, flow.cit) = (srt.stats(), art.stats(), m.cit.stats());
+                (client.retransmits, server.retransmits) = (m.retransmits[0], m.retransmits[1]);
+                (flow.syn_retransmits, flow.syn_ack_retransmits) = (m.handshake_retransmits[0], m.handshake_retransmits[1]);
+                (client.zero_window, server.zero_window) = (m.zero_windows[0], m.zero_windows[1]);
+                (client.out_of_order, server.out_of_order) = (m.out_of_order[0], m.out_of_order[1]);
+            }
+            let mut starts: Vec<(u32, u64)> = out
+                .sessions
+                .get(sessions_from..)
+                .unwrap_or(&[])
+                .iter()
+                .zip(out.requests.len() as u64..)
+                .filter_map(|(s, id)| Some((s.request_tcp_seq?, id)))
+                .collect();
+            starts.sort_unstable();
+            let request_of = |seq: u32| {
+                let place = starts.partition_point(|(s, _)| *s < seq);
+                starts.get(place).filter(|(s, _)| *s == seq).map(|(_, id)| *id)
+            };
+            // A datagram's clock may have been set back: the profile is made of the times as they were seen.
+            out.profile.extend(tcp.profiler.finish(self.last, flow_id, request_of));
+        }
+        flow.client = client;
+        flow.server = server;
+        for s in out.sessions.drain(..) {
+            out.requests.push(Request {
+                request_id: 0,
+                flow_id,
+                observed_at: ObservedAt::Interface(self.interface),
+                side: None,
+                transport,
+                endpoints,
+                netns: 0,
+                fields: s.fields,
+                request_ts: s.request_ts,
+                request_end_ts: s.request_end_ts,
+                first_byte_ts: s.first_byte_ts,
+                response_ts: s.response_ts,
+                request_bytes: s.request_bytes,
+                response_bytes: s.response_bytes,
+                is_tls: s.is_tls,
+                request_tcp_seq: s.request_tcp_seq,
+                response_tcp_seq: s.response_tcp_seq,
+                request_point: s.request_point,
+                response_point: s.response_point,
+                sock: 0,
+                process: None,
+                completeness: s.completeness,
+            });
+        }
+        out.flows.push(flow);
+    }
+}

@@ -1,0 +1,270 @@
+//! The open flows of one shard: found by key, ended when silent, bounded in number.
+
+use super::row::Why;
+use super::track::{Key, Track};
+use crate::decode::{Decoded, Tunnel};
+use crate::model::{Flow, Nanos, ProfileSegment, Request};
+use crate::parse::{ParseOptions, Session};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+/// How flows are made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// TCP metrics by DeepFlow's exact rules.
+    pub deepflow: bool,
+    /// Whether payloads go to the protocol parsers.
+    pub parse: bool,
+    /// How they parse.
+    pub parse_options: ParseOptions,
+    /// Open flows in one shard at most.
+    pub max_flows: usize,
+    /// Which interfaces (by id) carry Ethernet frames, as far as known.
+    pub ethernet: Vec<bool>,
+}
+
+impl Settings {
+    /// Whether an interface carries Ethernet frames.
+    #[must_use]
+    pub fn is_ethernet(&self, interface: u32) -> bool {
+        self.ethernet.get(interface as usize).copied().unwrap_or(false)
+    }
+}
+
+/// Rows of finished flows; ids are places in these vectors.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Flows.
+    pub flows: Vec<Flow>,
+    /// Their requests, each flow's together and in order.
+    pub requests: Vec<Request>,
+    /// Their segments.
+    pub profile: Vec<ProfileSegment>,
+    /// Flows that were ended early because there were too many, and when the first and last of them.
+    pub evicted: (u64, Option<(Nanos, Nanos)>),
+    pub(super) sessions: Vec<Session>,
+    pub(super) names: Names,
+}
+
+/// Each text once.
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    pub(super) fn get(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = Arc::from(name);
+        self.0.insert(Arc::clone(&name));
+        name
+    }
+}
+
+/// The keys are hashed when they are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ready(u64);
+
+impl Hasher for Ready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Slot {
+    track: Option<Box<Track>>,
+    /// Neighbours in the order of the last packet: less recent, more recent.
+    older: u32,
+    newer: u32,
+    class: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    oldest: u32,
+    newest: u32,
+}
+
+/// The open flows of a shard.
+#[derive(Debug)]
+pub struct FlowTable {
+    index: HashMap<Key, u32, BuildHasherDefault<Ready>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Flows that are over and wait for stragglers; all others.
+    queues: [Queue; 2],
+    clock: Nanos,
+    /// What is finished.
+    pub finished: Finished,
+}
+
+impl Default for FlowTable {
+    fn default() -> Self {
+        Self {
+            index: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            queues: [Queue { oldest: NONE, newest: NONE }; 2],
+            clock: Nanos::MIN,
+            finished: Finished::default(),
+        }
+    }
+}
+
+impl FlowTable {
+    /// A packet; `frame` are its bytes.
+    #[inline]
+    pub fn packet(&mut self, d: &Decoded, frame: &[u8], tunnels: &[Tunnel], settings: &Settings) {
+        let key = Key::of(d);
+        let found = self.index.get(&key).copied();
+        let place = match found {
+            Some(place) => match self.ends_before(place, d, settings) {
+                None => place,
+                Some(why) => {
+                    self.end(place, why, settings);
+                    self.open(key, d, tunnels, settings)
+                }
+            },
+            None => self.open(key, d, tunnels, settings),
+        };
+        let Some(slot) = self.slots.get_mut(place as usize) else { return };
+        let Some(track) = slot.track.as_deref_mut() else { return };
+        track.packet(d, frame, settings);
+        let class = u8::from(!track.tcp.as_ref().is_some_and(|t| t.machine.is_over()));
+        self.touch(place, class);
+        if d.ts > self.clock {
+            self.clock = d.ts;
+            self.sweep(settings);
+        }
+    }
+
+    /// Whether a packet belongs to the next flow of the same ends.
+    #[inline]
+    fn ends_before(&self, place: u32, d: &Decoded, settings: &Settings) -> Option<Why> {
+        let track = self.slots.get(place as usize)?.track.as_deref()?;
+        if d.ts - track.last > track.timeout(settings) {
+            return Some(Why::TimedOut);
+        }
+        track.is_reused_by(d).then_some(Why::Reused)
+    }
+
+    fn open(&mut self, key: Key, d: &Decoded, tunnels: &[Tunnel], settings: &Settings) -> u32 {
+        if self.index.len() >= settings.max_flows {
+            self.evict(settings);
+        }
+        let track = Some(Box::new(Track::new(key, d, tunnels, settings)));
+        let slot = Slot { track, older: NONE, newer: NONE, class: 1 };
+        let place = match self.free.pop() {
+            Some(place) => {
+                if let Some(s) = self.slots.get_mut(place as usize) {
+                    *s = slot;
+                }
+                place
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.index.insert(key, place);
+        self.link(place, 1);
+        place
+    }
+
+    fn end(&mut self, place: u32, why: Why, settings: &Settings) {
+        self.unlink(place);
+        let Some(track) = self.slots.get_mut(place as usize).and_then(|s| s.track.take()) else { return };
+        self.index.remove(&track.key);
+        self.free.push(place);
+        track.finish(why, settings, &mut self.finished);
+    }
+
+    /// Ends the flow that has been silent for longest: of those that are over if there are any.
+    fn evict(&mut self, settings: &Settings) {
+        let over = self.queues[0].oldest;
+        if over != NONE {
+            self.end(over, Why::TimedOut, settings);
+            return;
+        }
+        let oldest = self.queues[1].oldest;
+        if let Some(last) = self.slots.get(oldest as usize).and_then(|s| s.track.as_ref()).map(|t| t.last) {
+            let (count, range) = &mut self.finished.evicted;
+            *count += 1;
+            *range = Some(range.map_or((last, last), |(a, b)| (a.min(last), b.max(last))));
+        }
+        self.end(oldest, Why::Evicted, settings);
+    }
+
+    /// Ends what has been silent for too long. It makes room only: a later packet would find the same.
+    #[inline]
+    fn sweep(&mut self, settings: &Settings) {
+        for class in 0..2 {
+            // A few at a time, so that no packet waits for all of them.
+            for _ in 0..4 {
+                let oldest = self.queues[class].oldest;
+                let Some(track) = self.slots.get(oldest as usize).and_then(|s| s.track.as_deref()) else { break };
+                if self.clock - track.last <= track.timeout(settings) {
+                    break;
+                }
+                self.end(oldest, Why::TimedOut, settings);
+            }
+        }
+    }
+
+    /// The capture ended at `end`: all flows are finished, in the order of their last packets.
+    pub fn finish(&mut self, end: Nanos, settings: &Settings) {
+        for class in 0..2 {
+            while self.queues[class].oldest != NONE {
+                let oldest = self.queues[class].oldest;
+                self.end(oldest, Why::CaptureEnd(end), settings);
+            }
+        }
+        self.clock = Nanos::MIN;
+    }
+
+    #[inline]
+    fn touch(&mut self, place: u32, class: u8) {
+        let Some(slot) = self.slots.get(place as usize) else { return };
+        if slot.class == class && self.queues[usize::from(class & 1)].newest == place {
+            return;
+        }
+        self.unlink(place);
+        self.link(place, class);
+    }
+
+    fn link(&mut self, place: u32, class: u8) {
+        let queue = &mut self.queues[usize::from(class & 1)];
+        let newest = std::mem::replace(&mut queue.newest, place);
+        if newest == NONE {
+            queue.oldest = place;
+        }
+        if let Some(s) = self.slots.get_mut(newest as usize) {
+            s.newer = place;
+        }
+        if let Some(s) = self.slots.get_mut(place as usize) {
+            s.older = newest;
+            s.newer = NONE;
+            s.class = class;
+        }
+    }
+
+    fn unlink(&mut self, place: u32) {
+        let Some((older, newer, class)) = self.slots.get(place as usize).map(|s| (s.older, s.newer, s.class)) else { return };
+        match self.slots.get_mut(older as usize) {
+            Some(s) => s.newer = newer,
+            None => self.queues[usize::from(class & 1)].oldest = newer,
+        }
+        match self.slots.get_mut(newer as usize) {
+            Some(s) => s.older = older,
+            None => self.queues[usize::from(class & 1)].newest = older,
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! TCP as both ends saw it: what each segment was (new, sent again and why, early, a probe), round trips, windows.
+//!
+//! The distinctions are those of Wireshark's sequence analysis (docs: "TCP Analysis"), made on what both directions have said so far,
+//! with what was really seen of the stream added: a segment that fills a hole nobody sent before is early or repaired, not a copy.
+
+use super::delay::Delays;
+use crate::decode::{Decoded, tcp_flag as f};
+use crate::model::{Nanos, Side, SideCounters};
+use crate::reassemble::distance;
+use std::collections::VecDeque;
+
+/// Segments in flight remembered per side; beyond, some round trips have no sample.
+const MAX_IN_FLIGHT: usize = 256;
+/// Out of order rather than sent again if it comes this soon after what overtook it, when no round trip is known.
+const OUT_OF_ORDER: Nanos = 3_000_000;
+/// A fast retransmission follows the duplicate acknowledgements this soon.
+const FAST: Nanos = 20_000_000;
+
+/// What a packet was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing else.
+    #[default]
+    Plain,
+    /// Sent again after a time-out.
+    Retransmission,
+    /// Sent again after duplicate acknowledgements.
+    FastRetransmission,
+    /// Sent again although it had arrived.
+    SpuriousRetransmission,
+    /// It came after a later one.
+    OutOfOrder,
+    /// A byte before what is expected next, or none.
+    KeepAlive,
+    /// A byte into a closed window.
+    ZeroWindowProbe,
+    /// A SYN again.
+    SynRetransmission,
+    /// A SYN-ACK again.
+    SynAckRetransmission,
+    /// The same acknowledgement again.
+    DuplicateAck,
+    /// Another window, nothing else new.
+    WindowUpdate,
+    /// Answer to a keep-alive.
+    KeepAliveAck,
+}
+
+impl Kind {
+    /// Whether it is data sent again.
+    #[must_use]
+    pub fn is_retransmission(self) -> bool {
+        matches!(self, Self::Retransmission | Self::FastRetransmission | Self::SpuriousRetransmission)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    start: u32,
+    end: u32,
+    ts: Nanos,
+    again: bool,
+}
+
+/// One direction's sequence space and the promises of its sender.
+#[derive(Clone, Debug, Default)]
+pub struct Half {
+    /// Sequence number of the SYN.
+    pub isn: Option<u32>,
+    has_seq: bool,
+    next: u32,
+    next_at: Nanos,
+    has_ack: bool,
+    ack: u32,
+    ack_at: Nanos,
+    has_window: bool,
+    window: u16,
+    scale: u8,
+    duplicate_acks: u32,
+    last: Kind,
+    in_flight: VecDeque<Sent>,
+    /// Bytes passed over and not seen yet: (from, to).
+    holes: Vec<(u32, u32)>,
+    max_acked: Option<u32>,
+    round_trips: Delays,
+    /// Smallest round trip so far, 0 if none.
+    min_round_trip: Nanos,
+}
+
+/// Holes remembered per side.
+const MAX_HOLES: usize = 32;
+
+impl Half {
+    /// Whether a byte of this side was seen.
+    #[must_use]
+    pub fn has_seq(&self) -> bool {
+        self.has_seq
+    }
+
+    /// The sequence number after the last one seen.
+    #[must_use]
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// Takes the round trips of its data.
+    pub fn take_round_trips(&mut self) -> Delays {
+        std::mem::take(&mut self.round_trips)
+    }
+
+    /// Whether all of `seq..end` was passed over without being seen.
+    fn in_hole(&self, seq: u32, end: u32) -> bool {
+        self.holes.iter().any(|&(from, to)| distance(seq, from) >= 0 && distance(end, to) <= 0)
+    }
+
+    /// `seq..end` is seen now.
+    fn fill(&mut self, seq: u32, end: u32) {
+        let mut i = 0;
+        while let Some(&(from, to)) = self.holes.get(i) {
+            if distance(end, from) <= 0 || distance(seq, to) >= 0 {
+                i += 1;
+                continue;
+            }
+            self.holes.remove(i);
+            if distance(seq, from) > 0 {
+                self.holes.insert(i, (from, seq));
+                i += 1;
+            }
+            if distance(end, to) < 0 {
+                self.holes.insert(i, (end, to));
+                i += 1;
+            }
+        }
+        self.holes.truncate(MAX_HOLES);
+    }
+}
+
+/// What analysis says of one packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Verdict {
+    /// What it was.
+    pub kind: Kind,
+    /// It carries bytes never seen before.
+    pub new_data: bool,
+    /// It acknowledges data of the peer for the first time: the round trip of that.
+    pub round_trip: Option<Nanos>,
+    /// All that the peer has sent is acknowledged by now.
+    pub all_acked: bool,
+}
+
+/// Both directions of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Analysis {
+    /// Client and server.
+    pub halves: [Half; 2],
+}
+
+impl Analysis {
+    /// Turns the sides round.
+    pub fn swap(&mut self) {
+        self.halves.swap(0, 1);
+    }
+
+    /// A packet of `side`; counts into both sides' counters.
+    #[inline]
+    pub fn packet(&mut self, side: Side, d: &Decoded, counters: &mut [SideCounters; 2]) -> Verdict {
+        let (syn, fin, rst, has_ack) = (d.has(f::SYN), d.has(f::FIN), d.has(f::RST), d.has(f::ACK));
+        let (i, j) = (side.index(), side.other().index());
+        let [client, server] = &mut self.halves;
+        let (me, peer) = if i == 0 { (client, server) } else { (server, client) };
+        let [mine, theirs] = if i == 0 {
+            let [a, b] = counters;
+            [a, b]
+        } else {
+            let [a, b] = counters;
+            [b, a]
+        };
+        let _ = j;
+        let len = d.payload_len;
+        let control = syn || fin || rst;
+        let mut verdict = Verdict::default();
+        let takes = len + u32::from(syn) + u32::from(fin);
+        let end = d.seq.wrapping_add(takes);
+        let bare = len == 0 && !control;
+
+        // Windows and acknowledgements, before the segment itself.
+        if d.window == 0 && !control {
+            mine.zero_window += 1;
+        }
+        let same_place = me.has_seq && d.seq == me.next && me.has_ack && d.ack == me.ack && has_ack;
+        let mut kind = Kind::Plain;
+        if len == 1 && me.has_seq && d.seq == me.next && peer.has_window && peer.window == 0 && !control {
+            kind = Kind::ZeroWindowProbe;
+            mine.zero_window_probes += 1;
+        } else if len <= 1 && me.has_seq && d.seq == me.next.wrapping_sub(1) && !control {
+            kind = Kind::KeepAlive;
+            mine.keep_alives += 1;
+        } else if bare && same_place {
+            if peer.last == Kind::KeepAlive && d.window == me.window {
+                kind = Kind::KeepAliveAck;
+            } else if peer.last == Kind::ZeroWindowProbe && d.window == 0 && me.window == 0 {
+                // An answer to the probe.
+            } else if d.window != me.window && d.window != 0 {
+                kind = Kind::WindowUpdate;
+            } else if d.window == me.window && d.window != 0 {
+                kind = Kind::DuplicateAck;
+                me.duplicate_acks += 1;
+                me.ack_at = d.ts;
+                mine.duplicate_acks += 1;
+            }
+        }
+        if len > 0 && !control && peer.has_window && peer.has_ack && peer.isn.is_some() {
+            let edge = peer.ack.wrapping_add(u32::from(peer.window) << peer.scale);
+            if end == edge {
+                mine.window_full += 1;
+            }
+        }
+        if has_ack {
+            if !me.has_ack || d.ack != me.ack {
+                if !me.has_ack || distance(d.ack, me.ack) > 0 {
+                    verdict.round_trip = peer.acknowledged(d.ack, d.ts);
+                }
+                me.duplicate_acks = 0;
+                me.ack = d.ack;
+                me.ack_at = d.ts;
+                me.has_ack = true;
+            }
+            verdict.all_acked = peer.has_seq && distance(d.ack, peer.next) >= 0;
+            // A SACK block below the acknowledgement reports a copy (RFC 2883).
+            if d.sack[0] != d.sack[1] && distance(d.sack[1], d.ack) <= 0 && theirs.retransmits_spurious < theirs.retransmits {
+                theirs.retransmits_spurious += 1;
+            }
+        }
+
+        // The segment.
+        if rst && takes == len {
+            // Data in a RST is a message, not part of the stream.
+        } else if takes > 0 && !matches!(kind, Kind::KeepAlive | Kind::ZeroWindowProbe) {
+            if syn {
+                let again = me.isn == Some(d.seq);
+                if again {
+                    kind = if has_ack { Kind::SynAckRetransmission } else { Kind::SynRetransmission };
+                }
+                me.isn = Some(d.seq);
+            }
+            if !me.has_seq || syn && kind == Kind::Plain {
+                me.has_seq = true;
+                me.next = end;
+                me.next_at = d.ts;
+                verdict.new_data = len > 0;
+                me.sent(d.seq, end, d.ts);
+            } else if kind == Kind::Plain || !bare && kind != Kind::SynRetransmission && kind != Kind::SynAckRetransmission {
+                let ahead = distance(d.seq, me.next);
+                if ahead >= 0 {
+                    if ahead > 0 && me.holes.len() < MAX_HOLES {
+                        me.holes.push((me.next, d.seq));
+                    }
+                    me.next = end;
+                    me.next_at = d.ts;
+                    verdict.new_data = len > 0;
+                    me.sent(d.seq, end, d.ts);
+                } else {
+                    kind = me.again(peer, d, end, len);
+                    verdict.new_data = len > 0 && (me.in_hole(d.seq, end) || distance(end, me.next) > 0);
+                    me.fill(d.seq, end);
+                    if distance(end, me.next) > 0 {
+                        me.sent(me.next, end, d.ts);
+                        me.next = end;
+                        me.next_at = d.ts;
+                    }
+                    match kind {
+                        Kind::OutOfOrder => mine.out_of_order += 1,
+                        _ => {
+                            mine.retransmits += 1;
+                            match kind {
+                                Kind::FastRetransmission => mine.retransmits_fast += 1,
+                                Kind::SpuriousRetransmission => mine.retransmits_spurious += 1,
+                                _ => mine.retransmits_rto += 1,
+                            }
+                        }
+                    }
+                }
+            }
+            if peer.has_ack {
+                let flight = distance(me.next, peer.ack);
+                if flight > 0 && flight < 1 << 30 {
+                    mine.max_in_flight = mine.max_in_flight.max(flight as u32);
+                }
+            }
+        } else if bare && !me.has_seq {
+            me.has_seq = true;
+            me.next = d.seq;
+            me.next_at = d.ts;
+        }
+        if !syn && !rst && mine.initial_window == 0 && me.has_window {
+            mine.initial_window = u32::from(d.window) << me.scale;
+        }
+        me.window = d.window;
+        me.has_window = true;
+        me.last = kind;
+        verdict.kind = kind;
+        verdict
+    }
+
+    /// Window scaling, once both SYNs are known (RFC 7323: only if both ends offer it).
+    pub fn scale(&mut self, client: Option<u8>, server: Option<u8>) {
+        if let (Some(c), Some(s)) = (client, server) {
+            self.halves[0].scale = c.min(14);
+            self.halves[1].scale = s.min(14);
+        }
+    }
+}
+
+impl Half {
+    fn sent(&mut self, start: u32, end: u32, ts: Nanos) {
+        if self.in_flight.len() < MAX_IN_FLIGHT {
+            self.in_flight.push_back(Sent { start, end, ts, again: false });
+        }
+    }
+
+    /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn).
+    #[inline]
+    fn acknowledged(&mut self, ack: u32, now: Nanos) -> Option<Nanos> {
+        let mut newest = None;
+        while let Some(s) = self.in_flight.front() {
+            if distance(s.end, ack) > 0 {
+                break;
+            }
+            newest = Some((s.ts, s.again));
+            self.in_flight.pop_front();
+        }
+        self.max_acked = Some(ack);
+        let (sent, again) = newest?;
+        let rtt = now - sent;
+        if again || rtt < 0 {
+            return None;
+        }
+        if self.min_round_trip == 0 || rtt < self.min_round_trip {
+            self.min_round_trip = rtt;
+        }
+        self.round_trips.add(rtt);
+        Some(rtt)
+    }
+
+    /// What a segment is that starts below what was seen already.
+    fn again(&mut self, peer: &Half, d: &Decoded, end: u32, len: u32) -> Kind {
+        for s in &mut self.in_flight {
+            if distance(s.start, end) < 0 && distance(s.end, d.seq) > 0 {
+                s.again = true;
+            }
+        }
+        if len > 0 && peer.has_ack && distance(end, peer.ack) <= 0 {
+            return Kind::SpuriousRetransmission;
+        }
+        if peer.duplicate_acks >= 2 && peer.ack == d.seq && d.ts - peer.ack_at < FAST {
+            return Kind::FastRetransmission;
+        }
+        let soon = if self.min_round_trip > 0 { self.min_round_trip } else { OUT_OF_ORDER };
+        if self.in_hole(d.seq, end) && d.ts - self.next_at < soon.max(OUT_OF_ORDER) {
+            return Kind::OutOfOrder;
+        }
+        Kind::Retransmission
+    }
+}

@@ -1,0 +1,488 @@
+//! One open flow.
+
+use super::deepflow::DeepFlow;
+use super::delay::Delays;
+use super::direction::{Decision, decide};
+use super::fsm::{Machine, TimeoutClass};
+use super::table::Settings;
+use super::tcp::{Analysis, Kind, Verdict};
+use super::zeek::Zeek;
+use crate::decode::{Decoded, NO_MAC, TcpOptions, Tunnel, tcp_flag as f};
+use crate::model::{Completeness, Nanos, Side, SideCounters};
+use crate::netprofile::{Profiler, Sample};
+use crate::parse::{Conversation, Segment};
+use crate::reassemble::{Limits, Piece, Stream, distance};
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+/// What makes packets one conversation: both ends, protocol, interface, tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    low: u128,
+    high: u128,
+    hash: u64,
+    low_port: u16,
+    high_port: u16,
+    interface: u32,
+    tunnel: u32,
+    protocol: u8,
+}
+
+impl Key {
+    /// Key of a packet, the same for both directions.
+    #[inline]
+    #[must_use]
+    pub fn of(d: &Decoded) -> Self {
+        let (from, to) = ((d.src, d.src_port), (d.dst, d.dst_port));
+        let (low, high) = if from <= to { (from, to) } else { (to, from) };
+        Self {
+            low: low.0,
+            high: high.0,
+            hash: d.hash ^ u64::from(d.interface).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(d.tunnel_key) << 20,
+            low_port: low.1,
+            high_port: high.1,
+            interface: d.interface,
+            tunnel: d.tunnel_key,
+            protocol: d.protocol,
+        }
+    }
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// ICMP requests that wait for their reply, at most.
+const MAX_PENDING: usize = 16;
+
+/// What only TCP flows have.
+#[derive(Debug, Default)]
+pub(super) struct TcpTrack {
+    pub(super) analysis: Analysis,
+    pub(super) streams: [Stream; 2],
+    pub(super) machine: Machine,
+    pub(super) profiler: Profiler,
+    pub(super) cit: Delays,
+    pub(super) syn_at: Option<Nanos>,
+    pub(super) syn_ack_at: Option<Nanos>,
+    pub(super) rtt: Option<Nanos>,
+    pub(super) rtt_client: Option<Nanos>,
+    pub(super) rtt_server: Option<Nanos>,
+    pub(super) tls_rtt: Option<Nanos>,
+    pub(super) deepflow: Option<Box<DeepFlow>>,
+    /// The handshake's last packet was seen.
+    pub(super) open: bool,
+}
+
+/// An open flow.
+pub struct Track {
+    pub(super) key: Key,
+    pub(super) decision: Decision,
+    pub(super) first: Nanos,
+    pub(super) last: Nanos,
+    /// Address and port, by side.
+    pub(super) ends: [(u128, u16); 2],
+    pub(super) macs: [Option<[u8; 6]>; 2],
+    pub(super) vlan: u16,
+    pub(super) tunnel: Option<Box<(Tunnel, Side)>>,
+    pub(super) carrier: &'static str,
+    pub(super) protocol: u8,
+    pub(super) interface: u32,
+    pub(super) counters: [SideCounters; 2],
+    pub(super) zeek: Zeek,
+    pub(super) tcp: Option<Box<TcpTrack>>,
+    pub(super) srt: Delays,
+    pub(super) art: Delays,
+    pub(super) handshake: [u32; 4],
+    pub(super) syn_retransmits: u32,
+    pub(super) syn_ack_retransmits: u32,
+    /// UDP: the client's last datagram, until it is answered.
+    asked: Option<Nanos>,
+    /// ICMP: requests by id and sequence number.
+    pending: VecDeque<(u32, Nanos)>,
+    pub(super) conversation: Option<Box<Conversation>>,
+    /// The sides were turned round after the conversation began.
+    turned: bool,
+    pub(super) completeness: Completeness,
+}
+
+impl std::fmt::Debug for Track {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Track").field("key", &self.key).field("first", &self.first).finish_non_exhaustive()
+    }
+}
+
+fn mac(frame: &[u8], at: u8) -> Option<[u8; 6]> {
+    if at == NO_MAC { None } else { frame.get(usize::from(at)..).and_then(<[u8]>::first_chunk).copied() }
+}
+
+impl Track {
+    /// A flow that starts with `d`.
+    pub(super) fn new(key: Key, d: &Decoded, tunnels: &[Tunnel], settings: &Settings) -> Self {
+        let decision = decide(d);
+        let (from, to) = ((d.src, d.src_port), (d.dst, d.dst_port));
+        let ends = if decision.sender == Side::Client { [from, to] } else { [to, from] };
+        let handshake = d.flags & f::SYN != 0;
+        let mut zeek = Zeek::default();
+        let mut completeness = Completeness::default();
+        let tcp = (d.protocol == 6).then(|| {
+            let mut tcp = Box::<TcpTrack>::default();
+            tcp.profiler.begin(d.ts, handshake);
+            if settings.deepflow {
+                tcp.deepflow = Some(Box::default());
+            }
+            tcp
+        });
+        if d.protocol == 6 && !handshake {
+            completeness.add(Completeness::STARTED_BEFORE);
+        }
+        if decision.sender == Side::Server && !(d.protocol == 6 && handshake) {
+            zeek.flipped();
+        }
+        let tunnel = d.tunnel.checked_sub(1).and_then(|i| tunnels.get(i as usize)).map(|t| Box::new((*t, decision.sender)));
+        Self {
+            key,
+            decision,
+            first: d.ts,
+            last: d.ts,
+            ends,
+            macs: [None; 2],
+            vlan: d.vlan,
+            tunnel,
+            carrier: d.carrier,
+            protocol: d.protocol,
+            interface: d.interface,
+            counters: Default::default(),
+            zeek,
+            tcp,
+            srt: Delays::default(),
+            art: Delays::default(),
+            handshake: [0; 4],
+            syn_retransmits: 0,
+            syn_ack_retransmits: 0,
+            asked: None,
+            pending: VecDeque::new(),
+            conversation: None,
+            turned: false,
+            completeness,
+        }
+    }
+
+    #[inline]
+    fn side_of(&self, d: &Decoded) -> Side {
+        if (d.src, d.src_port) == self.ends[0] { Side::Client } else { Side::Server }
+    }
+
+    /// How long it may be silent.
+    pub(super) fn timeout(&self, settings: &Settings) -> Nanos {
+        const SECOND: Nanos = 1_000_000_000;
+        match &self.tcp {
+            Some(tcp) if settings.deepflow => tcp.machine.timeout().nanos(),
+            None if settings.deepflow => TimeoutClass::Exception.nanos(),
+            Some(tcp) if tcp.machine.is_over() => 15 * SECOND,
+            Some(_) => 300 * SECOND,
+            None => 60 * SECOND,
+        }
+    }
+
+    /// Whether `d` starts another connection between the same ends.
+    #[inline]
+    pub(super) fn is_reused_by(&self, d: &Decoded) -> bool {
+        let Some(tcp) = &self.tcp else { return false };
+        if d.flags & (f::SYN | f::ACK | f::RST | f::FIN) != f::SYN {
+            return false;
+        }
+        let side = self.side_of(d);
+        match tcp.analysis.halves[side.index()].isn {
+            Some(isn) => isn != d.seq && (side == Side::Client || tcp.machine.is_over()),
+            // Joined in the middle: a SYN opens another one, except that of a simultaneous open.
+            None => tcp.analysis.halves[side.index()].has_seq() || tcp.machine.is_over(),
+        }
+    }
+
+    /// A packet of this flow.
+    #[inline]
+    pub(super) fn packet(&mut self, d: &Decoded, frame: &[u8], settings: &Settings) {
+        let side = self.side_of(d);
+        let i = side.index();
+        self.last = self.last.max(d.ts);
+        let c = &mut self.counters[i];
+        if c.packets == 0 {
+            self.macs[i] = mac(frame, d.mac_at);
+            // The receiver's address stands in front of the sender's on Ethernet.
+            if self.macs[1 - i].is_none() && d.mac_at >= 6 && d.mac_at != NO_MAC && settings.is_ethernet(d.interface) {
+                self.macs[1 - i] = mac(frame, d.mac_at - 6);
+            }
+        }
+        c.packets += u64::from(d.packets);
+        c.bytes += u64::from(d.wire_len);
+        c.ip_bytes += u64::from(d.ip_len);
+        c.payload_bytes += u64::from(d.payload_len);
+        c.ecn_ce += u32::from(d.ecn == 3);
+        let payload = frame
+            .get(d.payload_at as usize..)
+            .and_then(|p| p.get(..(d.payload_captured as usize).min(p.len())))
+            .unwrap_or(&[]);
+        match d.protocol {
+            6 if !d.cut_header => self.tcp_packet(side, d, frame, payload, settings),
+            6 => {}
+            17 => self.datagram(side, d, payload, settings),
+            1 | 58 => self.icmp(side, d),
+            _ => self.zeek.datagram(side),
+        }
+    }
+
+    fn datagram(&mut self, side: Side, d: &Decoded, payload: &[u8], settings: &Settings) {
+        self.zeek.datagram(side);
+        match side {
+            Side::Client => self.asked = Some(d.ts),
+            Side::Server => {
+                if let Some(asked) = self.asked.take() {
+                    self.art.add(d.ts - asked);
+                }
+            }
+        }
+        if d.payload_len == 0 || !self.carrier.is_empty() || !settings.parse {
+            return;
+        }
+        let from = if self.turned { side.other() } else { side };
+        self.conversation(settings).data(&Segment {
+            from,
+            start_ts: d.ts,
+            end_ts: d.ts,
+            tcp_seq: None,
+            point: None,
+            data: payload,
+            missing: d.payload_len.saturating_sub(payload.len() as u32),
+        });
+        self.turn_if_proved();
+    }
+
+    fn icmp(&mut self, side: Side, d: &Decoded) {
+        if d.flags & 1 == 1 {
+            if self.pending.len() >= MAX_PENDING {
+                self.pending.pop_front();
+            }
+            self.pending.push_back((d.seq, d.ts));
+        } else if side == Side::Server
+            && let Some(place) = self.pending.iter().position(|(seq, _)| *seq == d.seq)
+            && let Some((_, asked)) = self.pending.remove(place)
+        {
+            self.srt.add(d.ts - asked);
+        }
+    }
+
+    fn conversation(&mut self, settings: &Settings) -> &mut Conversation {
+        let ends = if self.turned { [self.ends[1], self.ends[0]] } else { self.ends };
+        let transport = crate::decode::transport_of(self.protocol);
+        self.conversation.get_or_insert_with(|| {
+            Box::new(Conversation::with_options(transport, ends[0].1, ends[1].1, &settings.parse_options))
+        })
+    }
+
+    /// If the protocol has proved that the sides are the other way round, so be it.
+    #[inline]
+    fn turn_if_proved(&mut self) {
+        if self.turned || !self.conversation.as_ref().is_some_and(|c| c.swapped()) {
+            return;
+        }
+        self.turned = true;
+        self.ends.swap(0, 1);
+        self.macs.swap(0, 1);
+        self.counters.swap(0, 1);
+        self.zeek.turn();
+        self.decision = Decision { sender: self.decision.sender.other(), score: 90 };
+        self.asked = None;
+        self.art = Delays::default();
+        self.srt = Delays::default();
+        if let Some(tcp) = &mut self.tcp {
+            tcp.analysis.swap();
+            tcp.streams.swap(0, 1);
+            tcp.cit = Delays::default();
+            tcp.profiler = Profiler::default();
+            tcp.profiler.begin(self.first, false);
+        }
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.1 = tunnel.1.other();
+        }
+    }
+
+    fn tcp_packet(&mut self, side: Side, d: &Decoded, frame: &[u8], payload: &[u8], settings: &Settings) {
+        let Some(tcp) = self.tcp.as_deref_mut() else { return };
+        let i = side.index();
+        self.counters[i].flags |= d.flags;
+        let mut scale = None;
+        if d.flags & (f::SYN | f::FIN | f::RST) != 0 {
+            let (syn, ack) = (d.has(f::SYN), d.has(f::ACK));
+            self.handshake[0] += u32::from(syn && !ack);
+            self.handshake[1] += u32::from(syn && ack);
+            self.handshake[2] += u32::from(d.has(f::FIN));
+            self.handshake[3] += u32::from(d.has(f::RST));
+            if syn {
+                scale = syn_options(d, frame, &mut self.counters[i]);
+                tcp.streams[i].start(d.seq.wrapping_add(1));
+            }
+            if d.flags & (f::FIN | f::RST) != 0 {
+                tcp.profiler.ending(d.ts);
+                if d.has(f::FIN) {
+                    tcp.streams[i].fin();
+                }
+            }
+        }
+        self.zeek.packet(side, d);
+        tcp.machine.packet(side, d.flags);
+        let verdict = tcp.analysis.packet(side, d, &mut self.counters);
+        match verdict.kind {
+            Kind::SynRetransmission => self.syn_retransmits += 1,
+            Kind::SynAckRetransmission => self.syn_ack_retransmits += 1,
+            kind if kind.is_retransmission() => tcp.profiler.retransmission(),
+            _ => {}
+        }
+        tcp.setup(side, d, &self.counters);
+        if let Some(deepflow) = &mut tcp.deepflow {
+            deepflow.packet(side, d, scale);
+        }
+        tcp.exchange(side, d, payload, &verdict, &mut self.srt, &mut self.art);
+        self.stream(side, d, payload, settings);
+    }
+
+    /// The bytes go on to the parsers.
+    #[inline]
+    fn stream(&mut self, side: Side, d: &Decoded, payload: &[u8], settings: &Settings) {
+        let data = d.payload_len > 0 && !d.has(f::RST);
+        if data && settings.parse && self.conversation.is_none() {
+            self.conversation(settings);
+        }
+        let Some(tcp) = self.tcp.as_deref_mut() else { return };
+        let (i, turned) = (side.index(), self.turned);
+        let (conversation, zeek) = (&mut self.conversation, &mut self.zeek);
+        let limits = Limits::default();
+        if d.has(f::ACK) {
+            let other = side.other();
+            let over = d.flags & (f::FIN | f::RST) != 0;
+            tcp.streams[other.index()].acknowledged(d.ack, d.ts, data, &mut |piece| {
+                if matches!(piece, Piece::Gap { .. }) && !over {
+                    zeek.gap(other);
+                }
+                feed(conversation, other, turned, piece);
+            });
+        }
+        if data {
+            let seq = d.seq.wrapping_add(u32::from(d.has(f::SYN)));
+            tcp.streams[i].segment(seq, payload, d.payload_len, d.ts, &limits, &mut |piece| {
+                if matches!(piece, Piece::Gap { .. }) {
+                    zeek.gap(side);
+                }
+                feed(conversation, side, turned, piece);
+            });
+            self.turn_if_proved();
+        }
+    }
+
+    /// No more packets: what is held goes to the parsers.
+    pub(super) fn end_streams(&mut self) {
+        let Some(tcp) = self.tcp.as_deref_mut() else { return };
+        let conversation = &mut self.conversation;
+        for side in [Side::Client, Side::Server] {
+            let turned = self.turned;
+            tcp.streams[side.index()].finish(self.last, &mut |piece| feed(conversation, side, turned, piece));
+            self.counters[side.index()].missed_bytes = tcp.streams[side.index()].missed();
+        }
+    }
+}
+
+#[inline]
+fn feed(conversation: &mut Option<Box<Conversation>>, side: Side, turned: bool, piece: Piece<'_>) {
+    let Some(conversation) = conversation else { return };
+    let from = if turned { side.other() } else { side };
+    match piece {
+        Piece::Data { seq, ts, ready, data, missing } => conversation.data(&Segment {
+            from,
+            start_ts: ts,
+            end_ts: ready,
+            tcp_seq: Some(seq),
+            point: None,
+            data,
+            missing,
+        }),
+        Piece::Gap { ts, len, .. } => conversation.gap(from, u64::from(len), ts, Completeness::GAP),
+    }
+}
+
+/// Options of a SYN into the counters; returns the window scale.
+#[cold]
+fn syn_options(d: &Decoded, frame: &[u8], counters: &mut SideCounters) -> Option<u8> {
+    let at = d.options_at as usize;
+    let options = frame.get(at..at + usize::from(d.options_len)).unwrap_or(&[]);
+    for (kind, value) in TcpOptions::new(options) {
+        match (kind, value) {
+            (2, [hi, lo]) => counters.mss = u16::from_be_bytes([*hi, *lo]),
+            (3, [scale]) => counters.window_scale = Some(*scale),
+            (4, []) => counters.sack_permitted = true,
+            _ => {}
+        }
+    }
+    counters.window_scale
+}
+
+impl TcpTrack {
+    /// The handshake's times.
+    #[inline]
+    fn setup(&mut self, side: Side, d: &Decoded, counters: &[SideCounters; 2]) {
+        if self.open {
+            return;
+        }
+        if d.has(f::SYN) {
+            if side == Side::Client && !d.has(f::ACK) {
+                self.syn_at.get_or_insert(d.ts);
+            } else if side == Side::Server && d.has(f::ACK) && self.syn_ack_at.is_none() {
+                self.syn_ack_at = Some(d.ts);
+                self.rtt_server = self.syn_at.map(|syn| d.ts - syn);
+                self.analysis.scale(counters[0].window_scale, counters[1].window_scale);
+            }
+            return;
+        }
+        if side == Side::Client && d.has(f::ACK) && !d.has(f::RST) {
+            self.open = true;
+            if let Some(answered) = self.syn_ack_at
+                && self.analysis.halves[1].isn.is_some_and(|isn| distance(d.ack, isn) > 0)
+            {
+                self.rtt_client = Some(d.ts - answered);
+                self.rtt = self.syn_at.map(|syn| d.ts - syn);
+                self.profiler.established(d.ts);
+            }
+        }
+    }
+
+    /// Requests and responses, as the profile cuts them.
+    #[inline]
+    fn exchange(&mut self, side: Side, d: &Decoded, payload: &[u8], v: &Verdict, srt: &mut Delays, art: &mut Delays) {
+        let mut sample = None;
+        if v.new_data && !d.has(f::RST) {
+            sample = match side {
+                Side::Client => self.profiler.client_data(d.ts, d.seq, d.payload_len, payload),
+                Side::Server => self.profiler.server_data(d.ts, d.payload_len),
+            };
+        } else if side == Side::Server && d.payload_len == 0 && d.flags & (f::SYN | f::FIN | f::RST) == 0 {
+            if v.all_acked {
+                self.profiler.server_ack(d.ts);
+            }
+            if let Some(rtt) = v.round_trip
+                && self.open
+            {
+                srt.add(rtt);
+            }
+        }
+        match sample {
+            Some(Sample::ApplicationResponse(ns)) => art.add(ns),
+            Some(Sample::ClientIdle(ns)) => self.cit.add(ns),
+            Some(Sample::TlsRoundTrip(ns)) => {
+                self.tls_rtt.get_or_insert(ns);
+            }
+            None => {}
+        }
+    }
+}
