@@ -13,6 +13,8 @@ mod requests;
 mod socket_events;
 mod spans;
 mod stacks;
+#[cfg(test)]
+mod tests;
 mod text;
 mod traces;
 

@@ -40,7 +40,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.opt_time("start", |p| p.start);
     c.opt_time("end", |p| p.end);
     // As wait(2) gives it: the low seven bits are the signal, the next byte the status of exit(2).
-    c.opt("exit_code", |p| p.exit_code.map(|code| code >> 8 & 0xff));
+    c.opt("exit_code", |p| p.exit_code.filter(|code| code & 0x7f == 0).map(|code| code >> 8 & 0xff));
     c.opt("exit_signal", |p| p.exit_code.map(|code| code & 0x7f).filter(|signal| *signal != 0));
     c.int("cpu_samples", |p| p.cpu_samples);
     c.int("socket_read_bytes", |p| p.socket_read_bytes);
