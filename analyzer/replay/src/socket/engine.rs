@@ -165,7 +165,7 @@ impl SocketEngine {
         }
         let mut out = self.shared.out;
         let by_pid: BTreeMap<u32, (u64, u64)> = self.shared.bytes.into_iter().collect();
-        out.bytes = by_pid.into_iter().map(|(pid, (read, written))| (pid, read, written)).collect();
+        out.log.bytes = by_pid.into_iter().map(|(pid, (read, written))| (pid, read, written)).collect();
         out.complete(host);
         out
     }

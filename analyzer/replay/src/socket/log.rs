@@ -54,6 +54,8 @@ pub struct SocketLog {
     pub io: Vec<Io>,
     /// One per flow.
     pub ends: Vec<SocketEnd>,
+    /// Process id, bytes it read from sockets, bytes it wrote to sockets; sorted.
+    pub bytes: Vec<(u32, u64, u64)>,
 }
 
 impl SocketLog {

@@ -6,8 +6,10 @@
 //! thread moved whose bytes when ([`Io`]): what [`crate::link`] ties requests together with.
 
 mod engine;
+mod events;
 mod key;
 mod log;
+mod loss;
 mod output;
 mod sides;
 mod stream;
@@ -15,7 +17,9 @@ mod stream;
 mod tests;
 
 pub use engine::{SocketEngine, SocketOptions};
+pub use events::SocketEvents;
 pub use key::shard_key;
 pub use log::{Io, NO_REQUEST, SocketEnd, SocketLog, What};
+pub use loss::Losses;
 pub use output::SocketOutput;
 pub use sides::Listening;

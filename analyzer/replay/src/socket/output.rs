@@ -19,8 +19,6 @@ pub struct SocketOutput {
     pub requests: Vec<Request>,
     /// For [`crate::link`].
     pub log: SocketLog,
-    /// Bytes read from and written to sockets, per process id, sorted.
-    pub bytes: Vec<(u32, u64, u64)>,
     /// Records that could not be read as what they said they are.
     pub bad_records: u64,
 }

@@ -1,0 +1,237 @@
+//! Processes to flows that were seen on interfaces, socket events to flows, counts to flows and processes.
+
+use super::LinkInput;
+use crate::host::Host;
+use crate::model::{Endpoints, Flow, Nanos, ObservedAt, ProcessRef, Replayed, Side, Transport};
+use ahash::AHashMap;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Calls and packets of one connection may lie this far apart.
+const SLACK_NS: Nanos = 1_000_000_000;
+/// Flows of one address pair that are looked at.
+const TRIES: usize = 64;
+
+type End = (Option<IpAddr>, u16);
+type Key = (Transport, End, End);
+
+fn client(e: &Endpoints) -> End {
+    (e.client_ip, e.client_port)
+}
+
+fn server(e: &Endpoints) -> End {
+    (e.server_ip, e.server_port)
+}
+
+fn key(transport: Transport, a: End, b: End) -> Key {
+    (transport, a.min(b), a.max(b))
+}
+
+/// The process at one end of a conversation, as its own system calls showed it.
+struct Seen {
+    flow: usize,
+    netns: u32,
+    local: End,
+    start: Nanos,
+    end: Nanos,
+    process: Option<ProcessRef>,
+}
+
+/// Flows by the addresses at both ends.
+struct Index {
+    /// Seen at processes. Datagram sockets that are not bound to an address are listed without it.
+    processes: AHashMap<Key, Vec<Seen>>,
+    unix: AHashMap<u64, Seen>,
+}
+
+/// Ties processes, events and counts to flows.
+pub(super) fn attach(replayed: &mut Replayed, input: &LinkInput<'_>) {
+    let index = Index::new(replayed, input);
+    attach_flows(replayed, &index, input);
+    for request in &mut replayed.requests {
+        if let ObservedAt::Interface(_) = request.observed_at
+            && let Some(flow) = usize::try_from(request.flow_id).ok().and_then(|i| replayed.flows.get(i))
+        {
+            request.process = flow.server_process.clone().or_else(|| flow.client_process.clone());
+        }
+    }
+    attach_events(replayed);
+    count(replayed, input);
+}
+
+impl Index {
+    fn new(replayed: &Replayed, input: &LinkInput<'_>) -> Self {
+        let mut processes: AHashMap<Key, Vec<Seen>> = AHashMap::new();
+        let mut unix = AHashMap::new();
+        for end in input.logs.iter().flat_map(|l| &l.ends) {
+            let Some(flow) = replayed.flows.get(end.flow as usize) else { continue };
+            let (local, remote, process) = match end.side {
+                Side::Client => (client(&flow.endpoints), server(&flow.endpoints), &flow.client_process),
+                Side::Server => (server(&flow.endpoints), client(&flow.endpoints), &flow.server_process),
+            };
+            let seen = Seen {
+                flow: end.flow as usize,
+                netns: flow.netns,
+                local,
+                start: flow.start,
+                end: flow.end,
+                process: process.clone(),
+            };
+            if flow.transport == Transport::Unix {
+                unix.insert(end.sock, seen);
+                continue;
+            }
+            let bound = match local.0 {
+                Some(ip) if !ip.is_unspecified() => local,
+                _ => (None, local.1),
+            };
+            let list = processes.entry(key(flow.transport, bound, remote)).or_default();
+            if list.len() < TRIES {
+                list.push(Seen { local: bound, ..seen });
+            }
+        }
+        Self { processes, unix }
+    }
+
+    /// The process that holds the end `local` of a conversation seen in `netns` between `start` and `end`.
+    fn holder(
+        &self,
+        transport: Transport,
+        netns: u32,
+        local: End,
+        remote: End,
+        time: (Nanos, Nanos),
+        not: usize,
+    ) -> Option<&ProcessRef> {
+        // Loopback addresses mean something only within their namespace; others are the same conversation anywhere.
+        let confined = local.0.is_some_and(|ip| ip.is_loopback());
+        let unbound = (None, local.1);
+        [local, unbound]
+            .into_iter()
+            .filter_map(|at| Some((at, self.processes.get(&key(transport, at, remote))?)))
+            .flat_map(|(at, list)| list.iter().filter(move |s| s.local == at))
+            .filter(|s| s.flow != not && (!confined || s.netns == netns || netns == 0 || s.netns == 0))
+            .filter(|s| s.start - SLACK_NS <= time.1 && time.0 <= s.end.saturating_add(SLACK_NS))
+            .min_by_key(|s| (s.netns != netns, (s.start - time.0).abs()))
+            .and_then(|s| s.process.as_ref())
+    }
+}
+
+fn attach_flows(replayed: &mut Replayed, index: &Index, input: &LinkInput<'_>) {
+    let found: Vec<(Option<ProcessRef>, Option<ProcessRef>)> = replayed
+        .flows
+        .iter()
+        .enumerate()
+        .map(|(i, flow)| {
+            (process_of(i, flow, Side::Client, index, input.host), process_of(i, flow, Side::Server, index, input.host))
+        })
+        .collect();
+    for (flow, (client, server)) in replayed.flows.iter_mut().zip(found) {
+        flow.client_process = flow.client_process.take().or(client);
+        flow.server_process = flow.server_process.take().or(server);
+    }
+    // UNIX sockets know their peers.
+    for end in input.logs.iter().flat_map(|l| &l.ends) {
+        if end.peer == 0 {
+            continue;
+        }
+        let Some(other) = index.unix.get(&end.peer).and_then(|s| s.process.clone()) else { continue };
+        let Some(flow) = replayed.flows.get_mut(end.flow as usize) else { continue };
+        let slot = match end.side {
+            Side::Client => &mut flow.server_process,
+            Side::Server => &mut flow.client_process,
+        };
+        slot.get_or_insert(other);
+    }
+}
+
+/// The process on one side of a flow: by its own calls, else by the sockets that were there at the start.
+fn process_of(i: usize, flow: &Flow, side: Side, index: &Index, host: &Host) -> Option<ProcessRef> {
+    let e = &flow.endpoints;
+    let (known, local, remote) = match side {
+        Side::Client => (&flow.client_process, client(e), server(e)),
+        Side::Server => (&flow.server_process, server(e), client(e)),
+    };
+    if known.is_some() || !matches!(flow.transport, Transport::Tcp | Transport::Udp) {
+        return None;
+    }
+    if let Some(process) = index.holder(flow.transport, flow.netns, local, remote, (flow.start, flow.end), i) {
+        return Some(process.clone());
+    }
+    if flow.netns == 0 {
+        return None;
+    }
+    let (local_ip, remote_ip) = (local.0?, remote.0?);
+    let sockets = host.sockets();
+    let pid =
+        sockets.holder(flow.netns, flow.transport, (local_ip, local.1), (remote_ip, remote.1)).or_else(
+            || match side {
+                Side::Server => sockets.listener(flow.netns, flow.transport, local.1).filter(|&pid| pid != 0),
+                Side::Client => None,
+            },
+        )?;
+    // The listener's namespace must be the server's own: a packet on its way through another namespace is not for a
+    // socket there.
+    host.process_at(pid, flow.start)
+}
+
+fn attach_events(replayed: &mut Replayed) {
+    if replayed.socket_events.is_empty() {
+        return;
+    }
+    let mut flows: AHashMap<Key, Vec<usize>> = AHashMap::new();
+    for (i, flow) in replayed.flows.iter().enumerate() {
+        flows.entry(key(flow.transport, client(&flow.endpoints), server(&flow.endpoints))).or_default().push(i);
+    }
+    for event in &mut replayed.socket_events {
+        let at = key(event.transport, (event.local_ip, event.local_port), (event.remote_ip, event.remote_port));
+        let Some(list) = flows.get(&at) else { continue };
+        // Sorted by start, as flows are.
+        let until = list.partition_point(|&i| replayed.flows.get(i).is_some_and(|f| f.start - SLACK_NS <= event.ts));
+        event.flow_id = list
+            .get(until.saturating_sub(TRIES)..until)
+            .unwrap_or(&[])
+            .iter()
+            .filter_map(|&i| replayed.flows.get(i).map(|f| (i, f)))
+            .filter(|(_, f)| event.ts <= f.end.saturating_add(SLACK_NS))
+            .min_by_key(|(i, f)| {
+                let outside = f.start > event.ts || f.end < event.ts;
+                let elsewhere = f.netns != event.netns && event.netns != 0;
+                let interface = matches!(f.observed_at, ObservedAt::Interface(_));
+                (elsewhere, outside, interface, *i)
+            })
+            .map(|(i, _)| i as u64);
+    }
+}
+
+fn count(replayed: &mut Replayed, input: &LinkInput<'_>) {
+    let mut counts: Vec<(u32, u32)> = vec![(0, 0); replayed.flows.len()];
+    for request in &replayed.requests {
+        if let Some(count) = usize::try_from(request.flow_id).ok().and_then(|i| counts.get_mut(i)) {
+            count.0 += 1;
+            count.1 += u32::from(request.fields.status.is_error());
+        }
+    }
+    for (flow, (requests, errors)) in replayed.flows.iter_mut().zip(counts) {
+        flow.requests = requests;
+        flow.request_errors = errors;
+    }
+    let mut bytes: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for &(pid, read, written) in input.logs.iter().flat_map(|l| &l.bytes) {
+        let sum = bytes.entry(pid).or_default();
+        sum.0 += read;
+        sum.1 += written;
+    }
+    // Several processes may have had one id in turn: the last one is the likeliest to have done most of it.
+    let mut last: BTreeMap<u32, usize> = BTreeMap::new();
+    for (i, process) in replayed.processes.iter().enumerate() {
+        last.insert(process.pid, i);
+    }
+    for (pid, i) in last {
+        let Some(process) = replayed.processes.get_mut(i) else { continue };
+        process.cpu_samples = input.samples.get(&pid).copied().unwrap_or(0);
+        let (read, written) = bytes.get(&pid).copied().unwrap_or((0, 0));
+        process.socket_read_bytes = read;
+        process.socket_write_bytes = written;
+    }
+}

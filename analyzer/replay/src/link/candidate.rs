@@ -1,0 +1,72 @@
+//! Possible links between requests.
+
+use crate::model::Nanos;
+
+/// How a child was tied to a parent, the surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Method {
+    /// The same bytes of the same TCP connection, at two places.
+    TcpSeq,
+    /// The same bytes of the same UNIX socket pair.
+    UnixOffset,
+    /// The same datagram: ports, protocol id and contents.
+    Datagram,
+    /// The thread that wrote the child had the parent as the latest thing that it read.
+    Thread,
+    /// The thread opened the child's connection while it had the parent.
+    Connect,
+    /// A W3C, B3, Jaeger, ... trace id in both.
+    TraceContext,
+    /// An X-Request-ID in both.
+    RequestId,
+    /// The only request that the process had during the child's whole life.
+    Containment,
+}
+
+impl Method {
+    /// As in the tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::TcpSeq => "tcp_seq",
+            Self::UnixOffset => "unix_offset",
+            Self::Datagram => "datagram",
+            Self::Thread => "thread",
+            Self::Connect => "connect",
+            Self::TraceContext => "trace_context",
+            Self::RequestId => "x_request_id",
+            Self::Containment => "containment",
+        }
+    }
+
+    /// Whether parent and child are one request at two places.
+    pub(super) fn is_same_request(self) -> bool {
+        matches!(self, Self::TcpSeq | Self::UnixOffset | Self::Datagram)
+    }
+}
+
+/// What a link rests on; written out as JSON in the span.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Evidence {
+    /// Same bytes: where they start (TCP sequence number, offset in a UNIX stream, or id of a datagram), and how much
+    /// later they were seen.
+    Bytes { at: u64, delay_ns: i64 },
+    /// A thread read something of the parent and then wrote (or connected).
+    Thread { pid: u32, tid: u32, read_ts: Nanos, write_ts: Nanos, in_flight: u32 },
+    /// The same id in both.
+    Id,
+}
+
+/// A possible parent of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Candidate {
+    /// The request, by its place.
+    pub(super) child: u32,
+    /// The other.
+    pub(super) parent: u32,
+    /// How.
+    pub(super) method: Method,
+    /// 0..=1: of links at 0.9, nine in ten should be right.
+    pub(super) confidence: f32,
+    /// Why.
+    pub(super) evidence: Evidence,
+}

@@ -1,0 +1,55 @@
+//! Ids derived from facts, the same on every machine and in every run.
+
+/// Mixes numbers into 64 bits; not for secrets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mix(u64);
+
+impl Mix {
+    pub(super) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Starts from another number than [`Mix::new`]: an independent hash.
+    pub(super) fn seeded(seed: u64) -> Self {
+        let mut mix = Self::new();
+        mix.add(seed);
+        mix
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, value: u64) {
+        // Multiply and fold, as in wyhash.
+        let wide = u128::from(self.0 ^ value ^ 0xa076_1d64_78bd_642f) * u128::from(value ^ 0xe703_7ed1_a0b4_28db);
+        self.0 = (wide as u64) ^ ((wide >> 64) as u64) ^ self.0.rotate_left(23);
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            self.add(u64::from_le_bytes(word));
+        }
+        self.add(bytes.len() as u64);
+    }
+
+    pub(super) fn finish(self) -> u64 {
+        let mut h = self.0;
+        h ^= h >> 32;
+        h = h.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        h ^= h >> 32;
+        h = h.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        h ^ (h >> 32)
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// 16 hex digits.
+pub(super) fn hex(value: u64, out: &mut String) {
+    for shift in (0..16).rev() {
+        let digit = (value >> (shift * 4)) & 15;
+        out.push(char::from(HEX[digit as usize]));
+    }
+}

@@ -1,0 +1,61 @@
+//! Requests to spans and traces (AutoTracing), flows to processes, socket events to flows.
+//!
+//! A span is one request at one observation point. Every span but the root of a trace has a parent, which is either
+//! the same request one step earlier on its way (client process, interfaces, server process: [`observe`]) or the
+//! request that caused it inside a process ([`thread`], [`context`]). Each method yields candidates with
+//! a confidence and the events they rest on; [`decide`] picks one per child and keeps the others as evidence.
+
+mod attach;
+mod candidate;
+mod context;
+mod decide;
+mod identity;
+mod observe;
+mod span;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use crate::host::Host;
+use crate::model::Replayed;
+use crate::socket::SocketLog;
+use std::collections::BTreeMap;
+
+/// What linking needs beside the rows.
+#[derive(Debug)]
+pub struct LinkInput<'h> {
+    /// One per shard, [`SocketLog::renumber`]ed to the final ids of flows and requests.
+    pub logs: Vec<SocketLog>,
+    /// The node.
+    pub host: &'h Host,
+    /// Stack samples per process id ([`crate::profile::Stacks::samples_by_pid`]).
+    pub samples: BTreeMap<u32, u64>,
+    /// How to link.
+    pub options: LinkOptions,
+}
+
+/// How to link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkOptions {
+    /// Take no notice of trace ids and request ids in headers: for scoring the other methods against them.
+    pub ignore_ids: bool,
+}
+
+/// Ties the rows of `replayed` together: processes to flows and to requests seen in packets, socket events to flows,
+/// counts of requests and errors to flows, samples and bytes to processes; yields spans and traces.
+///
+/// Flows and requests must have their final ids (their places).
+pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
+    attach::attach(replayed, &input);
+    let mut candidates = Vec::new();
+    let ends = observe::Ends::new(replayed, &input.logs);
+    let ways = observe::observe(&replayed.requests, &ends, &mut candidates);
+    thread::thread(&replayed.requests, &ends, input.logs, &mut candidates);
+    if !input.options.ignore_ids {
+        context::context(&replayed.requests, &ways, &mut candidates);
+    }
+    let links = decide::decide(replayed.requests.len(), candidates);
+    let (spans, traces) = span::build(replayed, &ways, &links);
+    replayed.spans = spans;
+    replayed.traces = traces;
+}

@@ -1,0 +1,235 @@
+//! One request seen at several places: at the client process, on interfaces, at the server process.
+
+use super::candidate::{Candidate, Evidence, Method};
+use super::identity::Mix;
+use crate::model::{Nanos, ObservedAt, Replayed, Request, Side, TapSide, Transport};
+use crate::order::ip_number;
+use crate::socket::SocketLog;
+use ahash::AHashMap;
+use std::net::IpAddr;
+
+/// Sequence numbers come round again; the same bytes are not on their way for longer than this.
+const SAME_BYTES_NS: Nanos = 120_000_000_000;
+/// Ids of datagrams come round sooner.
+const SAME_DATAGRAM_NS: Nanos = 5_000_000_000;
+
+/// What is known of the sockets of flows seen at processes, by flow.
+pub(super) struct Ends {
+    sides: Vec<Option<Side>>,
+    /// UNIX sockets: both identities, the smaller first.
+    pairs: AHashMap<u32, (u64, u64)>,
+    /// Kinds and namespaces of interfaces.
+    interfaces: Vec<u32>,
+}
+
+impl Ends {
+    pub(super) fn new(replayed: &Replayed, logs: &[SocketLog]) -> Self {
+        let mut sides = vec![None; replayed.flows.len()];
+        let mut pairs = AHashMap::new();
+        let unix = |flow: u32| replayed.flows.get(flow as usize).is_some_and(|f| f.transport == Transport::Unix);
+        let ends = || logs.iter().flat_map(|l| &l.ends);
+        let peers: AHashMap<u64, u64> =
+            ends().filter(|e| e.peer != 0 && unix(e.flow)).map(|e| (e.peer, e.sock)).collect();
+        for end in ends() {
+            if let Some(side) = sides.get_mut(end.flow as usize) {
+                *side = Some(end.side);
+            }
+            if unix(end.flow) {
+                let peer = if end.peer == 0 { peers.get(&end.sock).copied().unwrap_or(0) } else { end.peer };
+                if peer != 0 {
+                    pairs.insert(end.flow, (end.sock.min(peer), end.sock.max(peer)));
+                }
+            }
+        }
+        let interfaces = replayed.interfaces.iter().map(|i| i.netns).collect();
+        Self { sides, pairs, interfaces }
+    }
+
+    /// Side of the process that a flow was seen at; `None` for flows seen on interfaces.
+    pub(super) fn side(&self, flow: u32) -> Option<Side> {
+        self.sides.get(flow as usize).copied().flatten()
+    }
+
+    fn pair(&self, flow: u64) -> Option<(u64, u64)> {
+        self.pairs.get(&u32::try_from(flow).ok()?).copied()
+    }
+
+    fn netns(&self, at: &ObservedAt, request: &Request) -> u32 {
+        match at {
+            ObservedAt::Interface(i) => self.interfaces.get(*i as usize).copied().filter(|&n| n != 0),
+            ObservedAt::Process(_) => None,
+        }
+        .unwrap_or(request.netns)
+    }
+}
+
+/// Where on its way every request was seen.
+pub(super) struct Ways {
+    /// By request.
+    pub(super) tap_sides: Vec<TapSide>,
+}
+
+/// When a request was first seen at its place.
+pub(super) fn first_seen(request: &Request) -> Nanos {
+    request.request_ts.or(request.first_byte_ts).or(request.response_ts).unwrap_or(0)
+}
+
+/// What tells a request from all others that pass within a while, and how long that while is. `None` if there is
+/// nothing that does.
+fn key(request: &Request, ends: &Ends) -> Option<(u64, Nanos)> {
+    let e = &request.endpoints;
+    let mut mix = Mix::new();
+    match request.transport {
+        Transport::Tcp => {
+            let a = (ip_number(e.client_ip?), e.client_port);
+            let b = (ip_number(e.server_ip?), e.server_port);
+            let seq = request.request_tcp_seq?;
+            for (ip, port) in [a.min(b), a.max(b)] {
+                mix.add(ip as u64);
+                mix.add((ip >> 64) as u64);
+                mix.add(u64::from(port));
+            }
+            mix.add(u64::from(seq));
+            Some((mix.finish(), SAME_BYTES_NS))
+        }
+        Transport::Unix => {
+            let (a, b) = ends.pair(request.flow_id)?;
+            mix.add(a);
+            mix.add(b);
+            mix.add(u64::from(request.request_tcp_seq?));
+            Some((mix.finish(), SAME_BYTES_NS))
+        }
+        Transport::Udp => {
+            mix.add(u64::from(e.client_port) << 16 | u64::from(e.server_port));
+            mix.add(request.fields.session_id?);
+            mix.bytes(request.fields.l7_protocol.as_bytes());
+            mix.bytes(request.fields.request_type.as_bytes());
+            mix.bytes(request.fields.request_resource.as_bytes());
+            Some((mix.finish(), SAME_DATAGRAM_NS))
+        }
+        _ => None,
+    }
+}
+
+/// Whether two requests with equal keys can be the same: addresses agree as far as both know theirs.
+fn agree(a: &Request, b: &Request) -> bool {
+    let same = |x: Option<IpAddr>, y: Option<IpAddr>| match (x, y) {
+        (Some(x), Some(y)) => x == y || x.is_unspecified() || y.is_unspecified(),
+        _ => true,
+    };
+    let (x, y) = (&a.endpoints, &b.endpoints);
+    a.transport == b.transport
+        && (same(x.client_ip, y.client_ip) && same(x.server_ip, y.server_ip)
+            || same(x.client_ip, y.server_ip) && same(x.server_ip, y.client_ip))
+}
+
+/// Places on the way, in order.
+fn rank(request: &Request) -> u8 {
+    match (&request.observed_at, request.side) {
+        (ObservedAt::Process(_), Some(Side::Server)) => 2,
+        (ObservedAt::Process(_), _) => 0,
+        (ObservedAt::Interface(_), _) => 1,
+    }
+}
+
+/// Finds the places of every request, and ties each place to the one before.
+pub(super) fn observe(requests: &[Request], ends: &Ends, candidates: &mut Vec<Candidate>) -> Ways {
+    let mut tap_sides: Vec<TapSide> = requests.iter().map(alone).collect();
+    let mut keyed: Vec<(u64, Nanos, u32, Nanos)> = Vec::with_capacity(requests.len());
+    for (i, request) in (0u32..).zip(requests) {
+        if let Some((key, within)) = key(request, ends) {
+            keyed.push((key, first_seen(request), i, within));
+        }
+    }
+    keyed.sort_unstable();
+    let mut way: Vec<u32> = Vec::new();
+    for group in keyed.chunk_by(|a, b| a.0 == b.0) {
+        if group.len() == 1 {
+            continue;
+        }
+        let mut since = Nanos::MIN;
+        for &(_, ts, i, within) in group {
+            let Some(request) = requests.get(i as usize) else { continue };
+            let is_new = ts.saturating_sub(since) > within
+                || way.iter().any(|&w| {
+                    requests.get(w as usize).is_none_or(|w| w.flow_id == request.flow_id || !agree(w, request))
+                });
+            if is_new {
+                tie(&mut way, requests, ends, &mut tap_sides, candidates);
+                since = ts;
+            }
+            way.push(i);
+        }
+        tie(&mut way, requests, ends, &mut tap_sides, candidates);
+    }
+    Ways { tap_sides }
+}
+
+/// The tap side of a request that was seen nowhere else.
+fn alone(request: &Request) -> TapSide {
+    match rank(request) {
+        0 => TapSide::ClientProcess,
+        2 => TapSide::ServerProcess,
+        _ => TapSide::ClientInterface,
+    }
+}
+
+/// Orders the places of one request and ties each to the one before.
+fn tie(
+    way: &mut Vec<u32>,
+    requests: &[Request],
+    ends: &Ends,
+    tap_sides: &mut [TapSide],
+    candidates: &mut Vec<Candidate>,
+) {
+    if way.len() > 1 {
+        way.sort_by_key(|&i| requests.get(i as usize).map(|r| (rank(r), first_seen(r), i)));
+        name_places(way, requests, ends, tap_sides);
+        for pair in way.windows(2) {
+            let &[parent, child] = pair else { continue };
+            let (Some(p), Some(c)) = (requests.get(parent as usize), requests.get(child as usize)) else { continue };
+            let (method, at) = match c.transport {
+                Transport::Tcp => (Method::TcpSeq, u64::from(c.request_tcp_seq.unwrap_or(0))),
+                Transport::Unix => (Method::UnixOffset, u64::from(c.request_tcp_seq.unwrap_or(0))),
+                _ => (Method::Datagram, c.fields.session_id.unwrap_or(0)),
+            };
+            let delay_ns = first_seen(c).saturating_sub(first_seen(p));
+            candidates.push(Candidate {
+                child,
+                parent,
+                method,
+                confidence: 1.0,
+                evidence: Evidence::Bytes { at, delay_ns },
+            });
+        }
+    }
+    way.clear();
+}
+
+/// Interfaces in the client's namespace are `c`, in the server's `s`; those between belong to nodes on the way, the
+/// first half to the client's.
+fn name_places(way: &[u32], requests: &[Request], ends: &Ends, tap_sides: &mut [TapSide]) {
+    let of = |i: u32| requests.get(i as usize);
+    let netns_of =
+        |rank_wanted: u8| way.iter().filter_map(|&i| of(i)).find(|r| rank(r) == rank_wanted).map(|r| r.netns);
+    let (client, server) = (netns_of(0), netns_of(2));
+    let interfaces: Vec<u32> = way.iter().copied().filter(|&i| of(i).is_some_and(|r| rank(r) == 1)).collect();
+    let last = interfaces.len().saturating_sub(1);
+    for (n, &i) in interfaces.iter().enumerate() {
+        let Some(request) = of(i) else { continue };
+        let netns = ends.netns(&request.observed_at, request);
+        let (at_client, at_server) = (client == Some(netns), server == Some(netns));
+        let side = match (at_client, at_server) {
+            (true, false) => TapSide::ClientInterface,
+            (false, true) => TapSide::ServerInterface,
+            // One namespace for all: the first is the client's, the last the server's.
+            _ if n == 0 && (client.is_some() || server.is_none() || last > 0) => TapSide::ClientInterface,
+            _ if n == last => TapSide::ServerInterface,
+            _ if n * 2 <= last => TapSide::ClientNode,
+            _ => TapSide::ServerNode,
+        };
+        if let Some(slot) = tap_sides.get_mut(i as usize) {
+            *slot = side;
+        }
+    }
+}
