@@ -1,0 +1,197 @@
+//! Secrets in command lines, masked before they reach the bundle.
+//!
+//! What is masked, each occurrence by `***`:
+//! - values of options and variables whose name speaks of a secret: `--password=x`, `--token x`, `PGPASSWORD=x`,
+//!   `-DapiKey=x`, `"password":"x"`;
+//! - `-pSECRET` of the MySQL and MariaDB clients, `-a SECRET` of redis-cli, `-u user:SECRET` of curl, `-w SECRET` of
+//!   LDAP tools, `-p SECRET` of sshpass;
+//! - `scheme://user:SECRET@host`;
+//! - the credentials after `Authorization:`, `Cookie:`, `X-Api-Key:` and after the word `Bearer`.
+
+/// Put in place of a secret.
+const MASK: &str = "***";
+
+/// Parts of names whose values are secrets, lower case without `-` and `_`.
+const SECRET_NAMES: [&str; 16] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "authkey",
+    "sessionkey",
+    "encryptionkey",
+    "signingkey",
+    "requirepass",
+    "masterauth",
+    "pwd",
+];
+/// Names that hold such a part, but no secret: files and switches.
+const HARMLESS_ENDINGS: [&str; 12] =
+    ["file", "path", "dir", "uri", "url", "length", "count", "timeout", "ttl", "type", "store", "tokens"];
+/// Header names whose value is a secret.
+const SECRET_HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"];
+
+/// Masks secrets in the words of a command line, in place. Returns how many words were changed.
+pub fn mask_arguments(words: &mut [String]) -> u64 {
+    let program = words.first().map(|w| w.rsplit('/').next().unwrap_or(w).to_ascii_lowercase()).unwrap_or_default();
+    let mut changed = 0;
+    let mut next_is_secret = None;
+    for word in words.iter_mut().skip(1) {
+        let masked = match next_is_secret.take() {
+            Some(Next::Whole) if !word.starts_with("--") => Some(MASK.to_owned()),
+            Some(Next::AfterColon) => word.split_once(':').map(|(user, _)| format!("{user}:{MASK}")),
+            _ => {
+                next_is_secret = expects(&program, word);
+                attached(&program, word).or_else(|| mask_text(word))
+            }
+        };
+        if let Some(masked) = masked
+            && masked != *word
+        {
+            *word = masked;
+            changed += 1;
+        }
+    }
+    // The first word too: programs overwrite their command line with one title.
+    if let Some(first) = words.first_mut()
+        && let Some(masked) = mask_text(first)
+    {
+        *first = masked;
+        changed += 1;
+    }
+    changed
+}
+
+enum Next {
+    Whole,
+    AfterColon,
+}
+
+/// Whether the word after this option is a secret.
+fn expects(program: &str, word: &str) -> Option<Next> {
+    match (program, word) {
+        ("redis-cli", "-a") | ("sshpass", "-p") | ("ldapsearch" | "ldapmodify" | "ldapadd", "-w") => Some(Next::Whole),
+        ("curl", "-u" | "--user" | "-U" | "--proxy-user") => Some(Next::AfterColon),
+        _ => (word.starts_with('-') && !word.contains('=') && is_secret_name(word)).then_some(Next::Whole),
+    }
+}
+
+/// Secrets glued to a one-letter option.
+fn attached(program: &str, word: &str) -> Option<String> {
+    let (option, secret) = match program {
+        "mysql" | "mysqldump" | "mysqladmin" | "mysqlimport" | "mysqlshow" | "mysqlbinlog" | "mariadb"
+        | "mariadb-dump" | "mariadb-admin" | "sshpass" => ("-p", word.strip_prefix("-p")?),
+        "redis-cli" => ("-a", word.strip_prefix("-a")?),
+        "curl" => {
+            let (user, _) = word.strip_prefix("-u")?.split_once(':')?;
+            return Some(format!("-u{user}:{MASK}"));
+        }
+        _ => return None,
+    };
+    (!secret.is_empty()).then(|| format!("{option}{MASK}"))
+}
+
+/// Whether the value under this name is a secret.
+fn is_secret_name(name: &str) -> bool {
+    if name.len() > 128 {
+        return false;
+    }
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    !HARMLESS_ENDINGS.iter().any(|end| plain.ends_with(end))
+        && (SECRET_NAMES.iter().any(|part| plain.contains(part)) || matches!(plain.as_str(), "pass" | "pw" | "auth"))
+}
+
+/// Masks secrets that show by themselves anywhere in a text; `None` if there are none.
+#[must_use]
+pub fn mask_text(text: &str) -> Option<String> {
+    let mut out = text.to_owned();
+    mask_urls(&mut out);
+    mask_headers(&mut out);
+    mask_assignments(&mut out);
+    (out != text).then_some(out)
+}
+
+/// `scheme://user:SECRET@host`.
+fn mask_urls(text: &mut String) {
+    let mut from = 0;
+    while let Some(found) = text.get(from..).and_then(|t| t.find("://")) {
+        let start = from + found + 3;
+        let authority_len = text[start..]
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\''))
+            .unwrap_or(text.len() - start);
+        let authority = &text[start..start + authority_len];
+        from = start;
+        if let Some((user_info, _)) = authority.rsplit_once('@')
+            && let Some((user, secret)) = user_info.split_once(':')
+            && !secret.is_empty()
+        {
+            let range = start + user.len() + 1..start + user_info.len();
+            text.replace_range(range, MASK);
+        }
+    }
+}
+
+/// `Authorization: SECRET` to the end of the line, and `Bearer SECRET`.
+fn mask_headers(text: &mut String) {
+    for header in SECRET_HEADERS {
+        let mut from = 0;
+        // ASCII case folding keeps all offsets.
+        while let Some(found) = text.to_ascii_lowercase().get(from..).and_then(|t| t.find(&format!("{header}:"))) {
+            let name = from + found;
+            let start = name + header.len() + 1;
+            from = start;
+            let end = text[start..].find(['\n', '\r', '"', '\'']).map_or(text.len(), |len| start + len);
+            let part_of_a_name = text[..name].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+            let value = text[start..end].trim();
+            if !part_of_a_name && !value.is_empty() && value != MASK {
+                text.replace_range(start..end, &format!(" {MASK}"));
+            }
+        }
+    }
+    if let Some(found) = text.to_ascii_lowercase().find("bearer ") {
+        let start = found + "bearer ".len();
+        let end = text[start..]
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\''))
+            .map_or(text.len(), |len| start + len);
+        if end > start {
+            text.replace_range(start..end, MASK);
+        }
+    }
+}
+
+/// `name=SECRET` and `name:SECRET` where the name speaks of a secret.
+fn mask_assignments(text: &mut String) {
+    let name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut from = 0;
+    while let Some(found) = text.get(from..).and_then(|t| t.find(['=', ':'])) {
+        let at = from + found;
+        from = at + 1;
+        if text[from..].starts_with("//") {
+            continue;
+        }
+        let before = text[..at].trim_end_matches(['"', '\'']);
+        let name = &before
+            [before.rfind(|c| !name_char(c)).map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8))..];
+        if !is_secret_name(name) {
+            continue;
+        }
+        let value = text[from..].trim_start_matches([' ', '"', '\'']);
+        let start = text.len() - value.len();
+        let end = value
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ';' | ',' | '}'))
+            .map_or(text.len(), |len| start + len);
+        if end > start && &text[start..end] != MASK {
+            text.replace_range(start..end, MASK);
+            from = start + MASK.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

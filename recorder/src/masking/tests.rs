@@ -1,0 +1,74 @@
+use super::*;
+
+fn masked(words: &[&str]) -> String {
+    let mut words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+    mask_arguments(&mut words);
+    words.join(" ")
+}
+
+#[test]
+fn options() {
+    assert_eq!(masked(&["app", "--password=hunter2", "--port=80"]), "app --password=*** --port=80");
+    assert_eq!(masked(&["app", "--api-key", "abc", "x"]), "app --api-key *** x");
+    assert_eq!(
+        masked(&["java", "-Dspring.datasource.password=p", "-jar", "a.jar"]),
+        "java -Dspring.datasource.password=*** -jar a.jar"
+    );
+    assert_eq!(
+        masked(&["app", "--password-file=/etc/p", "--max-tokens", "5"]),
+        "app --password-file=/etc/p --max-tokens 5"
+    );
+    assert_eq!(masked(&["app", "--password", "--verbose"]), "app --password --verbose");
+}
+
+#[test]
+fn programs_with_their_own_ways() {
+    assert_eq!(masked(&["/usr/bin/mysql", "-uroot", "-pSECRET", "db"]), "/usr/bin/mysql -uroot -p*** db");
+    assert_eq!(masked(&["mysql", "-p", "db"]), "mysql -p db");
+    assert_eq!(masked(&["ssh", "-p2222", "host"]), "ssh -p2222 host");
+    assert_eq!(masked(&["redis-cli", "-a", "s3cret", "ping"]), "redis-cli -a *** ping");
+    assert_eq!(masked(&["curl", "-u", "me:pw", "http://h/"]), "curl -u me:*** http://h/");
+    assert_eq!(masked(&["curl", "-ume:pw", "http://h/"]), "curl -ume:*** http://h/");
+    assert_eq!(masked(&["sshpass", "-p", "x", "ssh", "h"]), "sshpass -p *** ssh h");
+}
+
+#[test]
+fn texts() {
+    assert_eq!(masked(&["env", "PGPASSWORD=x", "psql"]), "env PGPASSWORD=*** psql");
+    assert_eq!(masked(&["sh", "-c", "PGPASSWORD=x psql -c 'select 1'"]), "sh -c PGPASSWORD=*** psql -c 'select 1'");
+    assert_eq!(masked(&["a", "postgres://u:p@h:5432/d"]), "a postgres://u:***@h:5432/d");
+    assert_eq!(masked(&["a", "redis://:p@h"]), "a redis://:***@h");
+    assert_eq!(masked(&["a", "http://h/x?q=a:b@c"]), "a http://h/x?q=a:b@c");
+    assert_eq!(masked(&["a", "amqp://u:p@h,amqp://v:q@i"]), "a amqp://u:***@i");
+    assert_eq!(masked(&["curl", "-H", "Authorization: Basic YTpi"]), "curl -H Authorization: ***");
+    assert_eq!(masked(&["curl", "-H", "X-Thing: 1", "-H", "cookie: a=b; c=d"]), "curl -H X-Thing: 1 -H cookie: ***");
+    assert_eq!(masked(&["a", r#"{"password":"x","b":1}"#]), r#"a {"password":"***","b":1}"#);
+    assert_eq!(masked(&["a", "http://h/?token=abc&x=1"]), "a http://h/?token=***&x=1");
+    assert_eq!(masked(&["postgres: user db 127.0.0.1(5000) idle"]), "postgres: user db 127.0.0.1(5000) idle");
+}
+
+#[test]
+fn counts_and_hostile_input() {
+    let mut words = vec!["a".to_owned(), "--token=x".into(), "plain".into(), "ftp://u:p@h".into()];
+    assert_eq!(mask_arguments(&mut words), 2);
+    assert_eq!(mask_arguments(&mut words), 0);
+    let odd = [
+        "=",
+        ":",
+        "://",
+        "://:@",
+        "é=é",
+        "pwd=é",
+        "éauthorization:é",
+        "bearer ",
+        "İ: bearer İ",
+        "",
+        "password=\"\"",
+        "a://b:ü@",
+    ];
+    for a in odd {
+        for b in odd {
+            masked(&[a, b, &format!("{a}{b}{a}")]);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a bundle opens with: section, manifest, interfaces.
+
+use crate::facts::{interfaces, networks, node};
+use crate::masking;
+use crate::settings::{Output, Settings};
+use crate::source::Source;
+use anyhow::{Result, bail};
+use formats::facts::{ClockSnapshot, Interface};
+use formats::manifest::{Manifest, Settings as Asked};
+use formats::pcapng::SectionInfo;
+
+/// Version of the bundle format that this program writes.
+const FORMAT_VERSION: u32 = 1;
+
+/// `hindsight-record 0.1.0`.
+#[must_use]
+pub fn program() -> String {
+    format!("hindsight-record {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The pcapng section header's words.
+#[must_use]
+pub fn section() -> SectionInfo {
+    let (_, release, _, machine) = node::uname();
+    SectionInfo {
+        hardware: format!("{machine}, {} CPUs", node::cpus()),
+        os: format!("Linux {release}, {}", node::os()),
+        application: program(),
+    }
+}
+
+/// Interfaces of all namespaces with packets received and sent so far, in the order of namespace and index.
+#[must_use]
+pub fn all_interfaces(namespaces: &[networks::Namespace]) -> Vec<(Interface, [u64; 2])> {
+    namespaces.iter().flat_map(interfaces::read).collect()
+}
+
+/// The interfaces named with `-i`; empty = all. An unknown name is an error that tells the known ones.
+pub fn wanted_interfaces(names: &[String], there: &[(Interface, [u64; 2])]) -> Result<Vec<(u32, u32)>> {
+    let mut wanted = Vec::new();
+    for name in names {
+        let before = wanted.len();
+        wanted.extend(there.iter().filter(|(i, _)| i.name == *name).map(|(i, _)| (i.netns, i.ifindex)));
+        if wanted.len() == before {
+            let mut known: Vec<&str> = there.iter().map(|(i, _)| i.name.as_str()).collect();
+            known.sort_unstable();
+            known.dedup();
+            bail!("-i {name}: no such interface in any network namespace; there are {}", known.join(", "));
+        }
+    }
+    Ok(wanted)
+}
+
+/// Everything the manifest says at the start.
+#[must_use]
+pub fn manifest(settings: &Settings, source: &Source, clocks: &ClockSnapshot, missing: Vec<String>) -> Manifest {
+    let (hostname, kernel_release, kernel_version, machine) = node::uname();
+    let mut command_line: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    masking::mask_arguments(&mut command_line);
+    let (drop_reasons, reset_reasons) = source.reasons();
+    Manifest {
+        format_version: FORMAT_VERSION,
+        recorder: program(),
+        command_line,
+        hostname,
+        node_id: node::node_id(),
+        kernel_release,
+        kernel_version,
+        machine,
+        os: node::os(),
+        cpus: node::cpus(),
+        memory_bytes: node::memory_bytes(),
+        page_size: u32::try_from(node::page_size()).unwrap_or(0),
+        start_realtime_ns: clocks.realtime_ns,
+        start_monotonic_ns: clocks.monotonic_ns,
+        realtime_offset_ns: crate::facts::clocks::realtime_offset(clocks),
+        recorder_pid: std::process::id(),
+        settings: asked(settings),
+        hooks: source.hooks(),
+        missing,
+        privacy: privacy(settings),
+        drop_reasons,
+        reset_reasons,
+        kinds: (0u16..).zip(formats::event::kind::NAMES).skip(1).map(|(k, name)| (k, name.to_owned())).collect(),
+    }
+}
+
+fn asked(settings: &Settings) -> Asked {
+    Asked {
+        payload_bytes: settings.payload,
+        snaplen: settings.snaplen,
+        sample_hz: if settings.stacks { settings.frequency } else { 0 },
+        packets: settings.packets,
+        syscalls: settings.syscalls,
+        stacks: settings.stacks,
+        duration_ns: settings.duration.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)),
+        max_size_bytes: settings.max_size,
+        ring_bytes: settings.ring,
+        interfaces: settings.interfaces.clone(),
+        pids: settings.pids.clone(),
+        comms: settings.comms.clone(),
+        cgroups: settings.cgroups.iter().map(|(path, _)| path.display().to_string()).collect(),
+        ports: settings.ports.clone(),
+    }
+}
+
+fn privacy(settings: &Settings) -> Vec<String> {
+    let mut lines = Vec::new();
+    match (settings.syscalls, settings.payload) {
+        (false, _) => lines.push("system calls: none kept".to_owned()),
+        (true, 0) => lines.push("system calls: no payload kept".to_owned()),
+        (true, n) => lines.push(format!("system calls: the first {n} bytes of every payload kept, not redacted")),
+    }
+    if settings.packets {
+        lines.push(format!("packets: the first {} bytes kept, not redacted", settings.snaplen));
+    } else {
+        lines.push("packets: none kept".to_owned());
+    }
+    lines.push("command lines: kept, secrets in them masked as ***; environment variables: none kept".to_owned());
+    lines.push("kernel addresses of sockets: mixed with a secret of this recording".to_owned());
+    lines
+}
+
+/// The end of the privacy lines, known when the recording ends.
+#[must_use]
+pub fn masked_line(words: u64) -> String {
+    format!("command lines: {words} masked")
+}
+
+/// What is printed at the start.
+pub fn announce(settings: &Settings, manifest: &Manifest) {
+    let attached = manifest.hooks.iter().filter(|h| h.attached).count();
+    let target = match &settings.output {
+        Output::File(path) => path.display().to_string(),
+        Output::Stdout => "standard output".to_owned(),
+    };
+    eprintln!("record: recording into {target}, {attached} of {} hooks attached", manifest.hooks.len());
+    for line in &manifest.missing {
+        eprintln!("record: missing: {line}");
+    }
+}

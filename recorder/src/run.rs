@@ -1,0 +1,483 @@
+//! The main loop: drain -> frames -> writer, with facts and symbols joining from their threads.
+
+use crate::facts::clocks;
+use crate::facts::gather::{self, Found, Gatherer};
+use crate::facts::networks;
+use crate::frames::{FRAME_LEN, Frames};
+use crate::opening;
+use crate::progress::{Progress, count, counts, size};
+use crate::settings::{Output, Settings};
+use crate::source::{Drained, Source};
+use crate::symbols::{self, Symbolizer};
+use crate::writer::{Sink, Writer};
+use crate::{cost, signals};
+use anyhow::{Context, Result};
+use formats::block::kind as block_kind;
+use formats::event::{self, ProcessExit, ProcessFork, Record, SocketState, StackSample, state_event};
+use formats::facts::{Interface, Loss};
+use formats::manifest::{Manifest, Summary};
+use std::collections::{BTreeMap, HashSet};
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Pauses between two passes over the rings, ns: short while they fill fast, long on an idle node.
+const PAUSE: (u64, u64) = (2_000_000, 50_000_000);
+/// Losses are looked at this often, ns: the resolution of their times.
+const LOSSES_EVERY: u64 = 100_000_000;
+/// Clocks and cost are written this often, ns.
+const SNAPSHOT_EVERY: u64 = 10_000_000_000;
+/// How long the end may wait for facts and symbols that are under way.
+const FACTS_GRACE: Duration = Duration::from_secs(5);
+
+/// Why recording stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Duration,
+    Signal,
+    MaxSize,
+    CommandEnded,
+    WriteFailed,
+}
+
+impl Stop {
+    /// As the summary says it; a failed write is named by the writer.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Duration => "duration",
+            Self::Signal => "signal",
+            Self::MaxSize => "max-size",
+            Self::CommandEnded => "command-ended",
+            Self::WriteFailed => "write-error",
+        }
+    }
+}
+
+/// Records as the settings say. Returns the exit code.
+pub fn record(settings: &Settings) -> Result<ExitCode> {
+    signals::install();
+    let sink = Sink::open(&settings.output)?;
+    let result = Recording::start(settings, sink).and_then(|recording| recording.run(settings));
+    if result.is_err()
+        && let Output::File(path) = &settings.output
+        && path.metadata().is_ok_and(|m| m.len() == 0)
+    {
+        // Nothing was recorded: no empty file stays behind.
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+/// A recording under way.
+struct Recording {
+    source: Source,
+    frames: Frames,
+    writer: Writer,
+    gatherer: Gatherer,
+    symbolizer: Symbolizer,
+    found: [Receiver<Found>; 2],
+    manifest: Manifest,
+    /// Packets received and sent per interface when recording began.
+    interface_packets: Vec<(Interface, [u64; 2])>,
+    drops_seen: HashSet<u64>,
+    masked: Arc<AtomicU64>,
+    started: u64,
+    cpu_before: u64,
+    losses_at: u64,
+    paused: bool,
+    end: Option<u64>,
+}
+
+impl Recording {
+    fn start(settings: &Settings, sink: Sink) -> Result<Self> {
+        let (cpu_before, _) = cost::own_usage();
+        let now = clocks::snapshot();
+        let namespaces = networks::all();
+        let mut interfaces = opening::all_interfaces(&namespaces);
+        let wanted = opening::wanted_interfaces(&settings.interfaces, &interfaces)?;
+        let mut source = Source::start(settings, wanted, secret(), clocks::realtime_offset(&now))?;
+        let mut missing = source.missing();
+        missing.extend(source.enable_stats());
+        let manifest = opening::manifest(settings, &source, &now, missing);
+        opening::announce(settings, &manifest);
+
+        let mut frames = Frames::new(&opening::section(), &now, settings.snaplen);
+        frames.json(block_kind::MANIFEST, now.monotonic_ns, std::slice::from_ref(&manifest));
+        for (interface, _) in &mut interfaces {
+            frames.interface(interface);
+        }
+        let facts: Vec<_> = interfaces.iter().map(|(i, _)| i).collect();
+        frames.json(block_kind::INTERFACES, now.monotonic_ns, &facts);
+        frames.clocks(&now);
+        let writer = Writer::start(sink)?;
+        writer.push(frames.take(clocks::monotonic()));
+
+        let (gatherer, facts) = Gatherer::start(namespaces).context("cannot start the thread for host facts")?;
+        let (symbolizer, symbols) = Symbolizer::start().context("cannot start the thread for symbols")?;
+        Ok(Self {
+            source,
+            frames,
+            writer,
+            masked: gatherer.masked(),
+            gatherer,
+            symbolizer,
+            found: [facts, symbols],
+            manifest,
+            interface_packets: interfaces,
+            drops_seen: HashSet::new(),
+            started: now.monotonic_ns,
+            cpu_before,
+            losses_at: now.monotonic_ns,
+            paused: false,
+            end: None,
+        })
+    }
+
+    fn run(mut self, settings: &Settings) -> Result<ExitCode> {
+        let mut command = start_command(settings)?;
+        let mut progress = Progress::new();
+        let mut pause = PAUSE.0;
+        let mut snapshot_at = clocks::monotonic();
+        let deadline = settings.duration.map(|d| clocks::monotonic() + u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        let stop = loop {
+            let drained = self.drain()?;
+            let now = clocks::monotonic();
+            self.losses(now, false);
+            self.absorb_found(now);
+            if now.saturating_sub(snapshot_at) >= SNAPSHOT_EVERY {
+                snapshot_at = now;
+                self.frames.clocks(&clocks::snapshot());
+                self.cost();
+            }
+            if self.frames.is_due(now) {
+                self.writer.push(self.frames.take(now));
+            }
+            if let Some(stop) = self.stop(settings, &mut command, deadline, now)? {
+                break stop;
+            }
+            progress.show(now.saturating_sub(self.started), || {
+                (self.frames.captured().values().sum(), self.writer.written(), self.frames.losses().values().sum())
+            });
+            pause = next_pause(pause, drained.fullest);
+            let until_deadline = deadline.map_or(u64::MAX, |d| d.saturating_sub(now));
+            sleep(pause.min(until_deadline));
+        };
+        progress.clear();
+        self.finish(settings, stop, command)
+    }
+
+    /// One pass over the rings; none while too much waits to be written.
+    fn drain(&mut self) -> Result<Drained> {
+        if self.writer.over_budget() {
+            self.paused = true;
+            return Ok(Drained { records: 0, fullest: 1.0 });
+        }
+        let (frames, gatherer, symbolizer) = (&mut self.frames, &self.gatherer, &self.symbolizer);
+        let (writer, drops_seen) = (&self.writer, &mut self.drops_seen);
+        self.source.drain(&mut |cpu, record| {
+            let Some(hdr) = event::header(record) else { return };
+            if let Some((netns, ifindex)) = frames.record(cpu, &hdr, record) {
+                gatherer.ask(gather::Request::Interface { netns, ifindex });
+            }
+            notify(hdr.kind, record, gatherer, symbolizer, drops_seen);
+            // A pass over large rings is more than a frame.
+            if frames.len() >= FRAME_LEN {
+                writer.push(frames.take(clocks::monotonic()));
+            }
+        })
+    }
+
+    fn losses(&mut self, now: u64, always: bool) {
+        if !always && now.saturating_sub(self.losses_at) < LOSSES_EVERY {
+            return;
+        }
+        let cause = if self.paused { "budget" } else { "ring_full" };
+        let first_ns = std::mem::replace(&mut self.losses_at, now);
+        self.paused = false;
+        let losses: Vec<Loss> = self
+            .source
+            .losses()
+            .into_iter()
+            .map(|(cpu, kind, lost)| Loss {
+                kind: event::kind::NAMES.get(usize::from(kind)).copied().unwrap_or("unknown").to_owned(),
+                cpu,
+                first_ns,
+                last_ns: now,
+                lost,
+                cause: cause.to_owned(),
+            })
+            .collect();
+        self.frames.lost(&losses, now);
+    }
+
+    fn absorb_found(&mut self, now: u64) {
+        for receiver in &self.found {
+            while let Ok(found) = receiver.try_recv() {
+                absorb(&mut self.frames, found, now);
+            }
+        }
+    }
+
+    fn cost(&mut self) {
+        let cost = cost::measure(&self.source, self.cpu_before, self.writer.written(), self.writer.content());
+        self.frames.json(block_kind::COST, cost.at_ns, &[cost]);
+    }
+
+    fn stop(
+        &mut self,
+        settings: &Settings,
+        command: &mut Option<Child>,
+        deadline: Option<u64>,
+        now: u64,
+    ) -> Result<Option<Stop>> {
+        if signals::stop_requested().is_some() {
+            return Ok(Some(Stop::Signal));
+        }
+        if self.writer.failed() {
+            return Ok(Some(Stop::WriteFailed));
+        }
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            return Ok(Some(Stop::Duration));
+        }
+        if settings.max_size != 0 {
+            // Room for the last facts, the index and the summary.
+            let reserve = (settings.max_size / 50).clamp(64 << 10, 4 << 20);
+            if self.writer.expected(self.frames.len() as u64) + reserve >= settings.max_size {
+                return Ok(Some(Stop::MaxSize));
+            }
+        }
+        if let Some(child) = command
+            && let Some(status) = child.try_wait().context("cannot wait for the command")?
+        {
+            eprintln!("record: command ended: {status}");
+            *command = None;
+            return Ok(Some(Stop::CommandEnded));
+        }
+        Ok(None)
+    }
+
+    fn finish(mut self, settings: &Settings, stop: Stop, command: Option<Child>) -> Result<ExitCode> {
+        // What happened before the stop and is still in the rings; at the size limit there is no room for it.
+        if !matches!(stop, Stop::MaxSize | Stop::WriteFailed) {
+            for _ in 0..20 {
+                if self.drain()?.records < 1000 {
+                    break;
+                }
+            }
+        }
+        let end = clocks::snapshot();
+        self.end = Some(end.monotonic_ns);
+        self.losses(end.monotonic_ns, true);
+        self.cost();
+        let costs = cost::measure(&self.source, self.cpu_before, self.writer.written(), self.writer.content());
+        // The hooks are gone from here on; the threads finish what they have.
+        let Self { source, mut frames, writer, gatherer, symbolizer, found, mut manifest, .. } = self;
+        drop(source);
+        end_command(command);
+        drop((gatherer, symbolizer));
+        collect(&mut frames, &writer, found);
+        frames.clocks(&end);
+        frames.end(end.realtime_ns);
+        let masked = self.masked.load(Ordering::Relaxed) + frames.masked();
+        manifest.privacy.push(opening::masked_line(masked));
+        frames.json(block_kind::MANIFEST, end.monotonic_ns, std::slice::from_ref(&manifest));
+        writer.push(frames.take(end.monotonic_ns));
+        let summary = Summary {
+            reason: stop.reason().to_owned(),
+            end_realtime_ns: end.realtime_ns,
+            end_monotonic_ns: end.monotonic_ns,
+            captured: frames.captured(),
+            lost: frames.losses(),
+            content_bytes: 0,
+            interface_packets: interface_packets(&self.interface_packets),
+        };
+        let content = writer.content();
+        let (finished, error) = writer.finish(&summary);
+
+        let seconds = Duration::from_nanos(end.monotonic_ns.saturating_sub(self.started)).as_secs_f64();
+        eprintln!(
+            "record: captured {} in {seconds:.1} s: {}",
+            count(summary.captured.values().sum()),
+            counts(&summary.captured)
+        );
+        let name = match &settings.output {
+            Output::File(path) => path.display().to_string(),
+            Output::Stdout => "standard output".to_owned(),
+        };
+        match &finished {
+            Some(f) => eprintln!("record: written {name}: {} of {}, sha256 {}", size(f.bytes), size(content), f.digest),
+            None => eprintln!("record: written {name}: without its end; what is there can be read"),
+        }
+        match summary.lost.values().sum() {
+            0 => eprintln!("record: lost nothing"),
+            lost => eprintln!("record: lost {}: {}", count(lost), counts(&summary.lost)),
+        }
+        let share = costs.cpu_ns as f64 / (seconds.max(0.001) * 1e9) * 100.0;
+        eprintln!("record: cost {share:.1} % of a CPU, {} of memory", size(costs.max_rss_bytes + costs.map_bytes));
+        if stop == Stop::MaxSize {
+            eprintln!("record: stopped by --max-size {}", settings.max_size);
+        }
+        if let Some(error) = error {
+            eprintln!(
+                "record: writing stopped early: {error}; what was recorded until then is in {name} and can be read"
+            );
+            return Ok(ExitCode::from(2));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Tells the other threads what they have to look at.
+fn notify(kind: u16, record: &[u8], gatherer: &Gatherer, symbolizer: &Symbolizer, drops_seen: &mut HashSet<u64>) {
+    match kind {
+        event::kind::PROCESS_FORK => {
+            if let Some(fork) = ProcessFork::read(record)
+                && fork.child_pid != fork.hdr.pid
+            {
+                gatherer.ask(gather::Request::Forked(fork.child_pid));
+            }
+        }
+        event::kind::PROCESS_EXEC => {
+            if let Some(hdr) = event::header(record) {
+                gatherer.ask(gather::Request::Executed(hdr.pid));
+                symbolizer.ask(symbols::Request::Executed(hdr.pid));
+            }
+        }
+        event::kind::PROCESS_EXIT => {
+            if let Some(exit) = ProcessExit::read(record)
+                && exit.group_dead != 0
+            {
+                gatherer.ask(gather::Request::Ended(exit.hdr.pid));
+                symbolizer.ask(symbols::Request::Ended(exit.hdr.pid));
+            }
+        }
+        event::kind::STACK_SAMPLE => {
+            if let Some(sample) = StackSample::read(record) {
+                let tail = event::tail(record);
+                let (kernel, rest) = tail.split_at(usize::from(sample.kernel_len).min(tail.len()));
+                let user = rest.get(..usize::from(sample.user_len)).unwrap_or(rest);
+                let (kernel, user) = (addresses(kernel), addresses(user));
+                symbolizer.ask(symbols::Request::Sample { pid: sample.hdr.pid, kernel, user });
+            }
+        }
+        event::kind::SOCKET_STATE => {
+            if let Some(state) = SocketState::read(record)
+                && state.event == state_event::DROP
+                && drops_seen.len() < 4096
+                && drops_seen.insert(state.location)
+            {
+                symbolizer.ask(symbols::Request::Kernel(state.location));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn addresses(bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks_exact(8).filter_map(|b| Some(u64::from_ne_bytes(b.try_into().ok()?))).collect()
+}
+
+fn absorb(frames: &mut Frames, found: Found, now: u64) {
+    match found {
+        Found::Lines { kind, count, at, bytes } => frames.block(kind, count, at, &bytes),
+        Found::Interface { netns, ifindex, interface } => frames.known((netns, ifindex), interface.map(|i| *i), now),
+    }
+}
+
+/// Takes what the threads still find; whoever takes too long is left behind.
+fn collect(frames: &mut Frames, writer: &Writer, found: [Receiver<Found>; 2]) {
+    let patience = Instant::now() + FACTS_GRACE;
+    for receiver in found {
+        loop {
+            match receiver.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+                Ok(found) => absorb(frames, found, clocks::monotonic()),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
+            }
+            if frames.len() >= FRAME_LEN {
+                writer.push(frames.take(clocks::monotonic()));
+            }
+        }
+    }
+}
+
+/// Packets that the kernel counted on each interface since `before`.
+fn interface_packets(before: &[(Interface, [u64; 2])]) -> BTreeMap<String, [u64; 2]> {
+    let after = opening::all_interfaces(&networks::all());
+    after
+        .into_iter()
+        .map(|(interface, [rx, tx])| {
+            let same = before.iter().find(|(b, _)| b.netns == interface.netns && b.ifindex == interface.ifindex);
+            let [rx0, tx0] = same.map_or([0, 0], |(_, packets)| *packets);
+            (format!("{}/{}", interface.netns, interface.name), [rx.saturating_sub(rx0), tx.saturating_sub(tx0)])
+        })
+        .collect()
+}
+
+/// The pause after a pass that found the fullest ring this full: aims at an eighth.
+fn next_pause(pause: u64, fullest: f64) -> u64 {
+    let next = match fullest {
+        f if f > 0.25 => PAUSE.0,
+        f if f > 0.125 => pause / 2,
+        f if f < 0.05 => pause + pause / 4,
+        _ => pause,
+    };
+    next.clamp(PAUSE.0, PAUSE.1)
+}
+
+/// Sleeps; a signal ends the sleep.
+fn sleep(ns: u64) {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(ns / 1_000_000_000).unwrap_or(0),
+        tv_nsec: libc::c_long::try_from(ns % 1_000_000_000).unwrap_or(0),
+    };
+    // SAFETY: `time` is a valid timespec; the rest of an interrupted sleep is not wanted.
+    unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+}
+
+fn start_command(settings: &Settings) -> Result<Option<Child>> {
+    let Some((program, arguments)) = settings.command.split_first() else { return Ok(None) };
+    let child = Command::new(program).args(arguments).spawn();
+    let child = child.with_context(|| format!("cannot start {}", program.to_string_lossy()))?;
+    Ok(Some(child))
+}
+
+/// A command that outlives the recording is asked to end; it is ours.
+fn end_command(command: Option<Child>) {
+    let Some(mut child) = command else { return };
+    if let Ok(pid) = libc::pid_t::try_from(child.id()) {
+        // SAFETY: the child was not waited for, so the id is still its own.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+    }
+    for _ in 0..50 {
+        match child.try_wait() {
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(Some(status)) => return eprintln!("record: command ended: {status}"),
+            Err(_) => return,
+        }
+    }
+    eprintln!("record: command still runs as process {}", child.id());
+}
+
+/// A random number that hides kernel addresses.
+fn secret() -> u64 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the buffer is writable for its whole length.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == 8 { u64::from_ne_bytes(bytes) } else { clocks::monotonic().wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_follow_the_rings() {
+        assert_eq!(next_pause(50_000_000, 0.9), 2_000_000);
+        assert_eq!(next_pause(40_000_000, 0.2), 20_000_000);
+        assert_eq!(next_pause(40_000_000, 0.1), 40_000_000);
+        assert_eq!(next_pause(48_000_000, 0.0), 50_000_000);
+        assert_eq!(next_pause(2_000_000, 0.2), 2_000_000);
+    }
+}

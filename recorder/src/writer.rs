@@ -1,0 +1,231 @@
+//! The thread that compresses frames and appends them to the file.
+//!
+//! Bounded: when more than [`BUDGET`] bytes wait, the main loop stops draining the rings, and what the kernel then
+//! cannot store is counted as lost by the budget.
+
+use crate::settings::Output;
+use anyhow::{Context, Result, anyhow};
+use formats::manifest::Summary;
+use formats::write::{BundleFile, Finished, FrameContent};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Stdout, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// Bytes of content that may wait to be compressed.
+pub const BUDGET: u64 = 64 << 20;
+
+/// The place a bundle is written to.
+#[derive(Debug)]
+pub enum Sink {
+    /// A file, made anew.
+    File(File),
+    /// Standard output.
+    Stdout(Stdout),
+}
+
+impl Sink {
+    /// Makes the file (mode 0600, never one that exists) or takes standard output.
+    pub fn open(output: &Output) -> Result<Self> {
+        match output {
+            Output::File(path) => Ok(Self::File(create(path)?)),
+            Output::Stdout => Ok(Self::Stdout(io::stdout())),
+        }
+    }
+
+    /// Cuts off what a failed write left behind.
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => {
+                file.set_len(len)?;
+                file.seek(SeekFrom::Start(len)).map(drop)
+            }
+            Self::Stdout(_) => Err(io::Error::from(io::ErrorKind::NotSeekable)),
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            anyhow!("{} exists already; recordings never overwrite: give another name with -o", path.display())
+        }
+        _ => anyhow!("cannot create {}: {error}", path.display()),
+    })
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stdout(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stdout(out) => out.flush(),
+        }
+    }
+}
+
+/// What both threads see.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes of content waiting.
+    queued: AtomicU64,
+    /// Bytes in the file.
+    written: AtomicU64,
+    /// Bytes of content in the file.
+    content: AtomicU64,
+    /// A write failed; nothing more is written.
+    failed: AtomicBool,
+    error: Mutex<Option<io::Error>>,
+}
+
+/// The main loop's end of the writing thread.
+pub struct Writer {
+    frames: Option<Sender<FrameContent>>,
+    thread: JoinHandle<BundleFile<Sink>>,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(sink: Sink) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (frames, waiting) = channel();
+        let bundle = BundleFile::new(sink).context("cannot set up compression")?;
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("record-writer".into())
+            .spawn(move || write_all(bundle, &waiting, &theirs))
+            .context("cannot start the writing thread")?;
+        Ok(Self { frames: Some(frames), thread, shared })
+    }
+
+    /// Queues a frame.
+    pub fn push(&self, frame: FrameContent) {
+        self.shared.queued.fetch_add(frame.bytes.len() as u64, Ordering::Relaxed);
+        if let Some(frames) = &self.frames {
+            // The thread ends only after this sender is gone.
+            let _ = frames.send(frame);
+        }
+    }
+
+    /// Whether so much waits that draining has to pause.
+    #[must_use]
+    pub fn over_budget(&self) -> bool {
+        self.shared.queued.load(Ordering::Relaxed) > BUDGET
+    }
+
+    /// Whether a write failed: time to stop.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the file so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.shared.written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of content in the file so far.
+    #[must_use]
+    pub fn content(&self) -> u64 {
+        self.shared.content.load(Ordering::Relaxed)
+    }
+
+    /// How long the file will be once what waits and `more` bytes of content are in it, as far as one can tell.
+    #[must_use]
+    pub fn expected(&self, more: u64) -> u64 {
+        let (written, content) = (self.written(), self.content());
+        let waiting = u128::from(self.shared.queued.load(Ordering::Relaxed) + more);
+        // Before anything was compressed, nothing is taken to shrink.
+        let waiting = if content == 0 { waiting } else { waiting * u128::from(written) / u128::from(content) };
+        written.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX))
+    }
+
+    /// Writes what waits, then the end of the bundle. The first failed write, if there was one, comes back beside the
+    /// result: what was written before it stays, and is finished properly if the room suffices.
+    pub fn finish(mut self, summary: &Summary) -> (Option<Finished>, Option<io::Error>) {
+        self.frames = None;
+        let Ok(bundle) = self.thread.join() else {
+            return (None, Some(io::Error::other("the writing thread panicked")));
+        };
+        let error = self.shared.error.lock().ok().and_then(|mut e| e.take());
+        let mut summary = summary.clone();
+        if let Some(error) = &error {
+            summary.reason = reason(error).to_owned();
+        }
+        match bundle.finish(&summary) {
+            Ok((finished, _)) => (Some(finished), error),
+            Err(late) => (None, error.or(Some(late))),
+        }
+    }
+}
+
+/// How a recording that ended by a failed write is called in its summary.
+fn reason(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "disk-full",
+        io::ErrorKind::BrokenPipe => "broken-pipe",
+        _ => "write-error",
+    }
+}
+
+fn write_all(mut bundle: BundleFile<Sink>, waiting: &Receiver<FrameContent>, shared: &Shared) -> BundleFile<Sink> {
+    for frame in waiting {
+        if !shared.failed.load(Ordering::Relaxed)
+            && let Err(error) = bundle.append(&frame)
+        {
+            shared.failed.store(true, Ordering::Relaxed);
+            let whole = bundle.bytes();
+            // Best effort: what is behind the last whole frame is damage to a reader, not more.
+            let _ = bundle.get_mut().cut(whole);
+            if let Ok(mut slot) = shared.error.lock() {
+                *slot = Some(error);
+            }
+        }
+        shared.queued.fetch_sub(frame.bytes.len() as u64, Ordering::Relaxed);
+        shared.written.store(bundle.bytes(), Ordering::Relaxed);
+        shared.content.store(bundle.content_bytes(), Ordering::Relaxed);
+    }
+    bundle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn private_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::File(dir.path().join("a.zst"));
+        let Output::File(path) = &output else { unreachable!() };
+        let _sink = Sink::open(&output).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(format!("{:#}", Sink::open(&output).unwrap_err()).contains("never overwrite"));
+    }
+
+    #[test]
+    fn a_full_disk_is_said_and_stops_nothing_else() {
+        let sink = Sink::File(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let writer = Writer::start(sink).unwrap();
+        writer.push(FrameContent { bytes: vec![7; 1000], ..FrameContent::default() });
+        while !writer.failed() {
+            std::thread::yield_now();
+        }
+        writer.push(FrameContent { bytes: vec![7; 1000], ..FrameContent::default() });
+        let (finished, error) = writer.finish(&Summary::default());
+        assert!(finished.is_none());
+        assert_eq!(reason(&error.unwrap()), "disk-full");
+    }
+}
