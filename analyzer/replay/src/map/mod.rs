@@ -70,15 +70,10 @@ pub fn is_failed(flow: &Flow) -> bool {
 /// Segments of a flow that were sent again.
 #[must_use]
 pub fn retransmissions(flow: &Flow) -> u64 {
-    [
-        flow.client.retransmits,
-        flow.server.retransmits,
-        flow.syn_retransmits,
-        flow.syn_ack_retransmits,
-    ]
-    .into_iter()
-    .map(u64::from)
-    .sum()
+    [flow.client.retransmits, flow.server.retransmits, flow.syn_retransmits, flow.syn_ack_retransmits]
+        .into_iter()
+        .map(u64::from)
+        .sum()
 }
 
 /// The view that a flow's observation belongs to. A process at both ends of its own flow is taken as the client.
@@ -98,10 +93,7 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
     // A flow's side is best known by its requests.
     let mut sides: Vec<Option<Side>> = vec![None; replayed.flows.len()];
     for request in &replayed.requests {
-        if let Some(side) = usize::try_from(request.flow_id)
-            .ok()
-            .and_then(|i| sides.get_mut(i))
-        {
+        if let Some(side) = usize::try_from(request.flow_id).ok().and_then(|i| sides.get_mut(i)) {
             *side = side.or(request.side);
         }
     }
@@ -132,14 +124,7 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
             (ObservedAt::Process(_), Some(Side::Server)) => (View::Server, None),
             (ObservedAt::Process(_), None) => (view_of(flow), None),
         };
-        let key = (
-            client,
-            server,
-            flow.transport,
-            flow.l7_protocol,
-            view,
-            interface,
-        );
+        let key = (client, server, flow.transport, flow.l7_protocol, view, interface);
         let place = *places.entry(key).or_insert_with(|| {
             let edge = Edge {
                 client: services.name(client),
@@ -188,9 +173,7 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
         }
     }
     for request in &replayed.requests {
-        let place = usize::try_from(request.flow_id)
-            .ok()
-            .and_then(|i| edge_of_flow.get(i).copied().flatten());
+        let place = usize::try_from(request.flow_id).ok().and_then(|i| edge_of_flow.get(i).copied().flatten());
         if let Some((_, parts)) = place.and_then(|p| edges.get_mut(p)) {
             parts.sum.add(request);
         }
@@ -206,9 +189,7 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
         .collect();
     out.sort_by(|a, b| {
         let key = |e: &Edge| (e.transport, e.l7_protocol, e.view, e.interface);
-        (&a.client, &a.server)
-            .cmp(&(&b.client, &b.server))
-            .then_with(|| key(a).cmp(&key(b)))
+        (&a.client, &a.server).cmp(&(&b.client, &b.server)).then_with(|| key(a).cmp(&key(b)))
     });
     out
 }

@@ -37,10 +37,8 @@ impl Services {
         for flow in &replayed.flows {
             let e = &flow.endpoints;
             // Listening ports only: a client's port belongs to another process a moment later.
-            if let (Some(p), Some(place)) = (
-                &flow.server_process,
-                place(e.server_ip, e.server_port, flow.netns),
-            ) && is_named(&p.name)
+            if let (Some(p), Some(place)) = (&flow.server_process, place(e.server_ip, e.server_port, flow.netns))
+                && is_named(&p.name)
             {
                 at.entry(place).or_insert(&p.name);
             }
@@ -52,16 +50,10 @@ impl Services {
                 && flow.endpoints.client_ip.is_some()
                 && is_named(&p.name)
             {
-                clients
-                    .entry((flow.endpoints, flow.transport))
-                    .or_insert(&p.name);
+                clients.entry((flow.endpoints, flow.transport)).or_insert(&p.name);
             }
         }
-        let mut services = Self {
-            names: Vec::new(),
-            numbers: AHashMap::new(),
-            flows: Vec::new(),
-        };
+        let mut services = Self { names: Vec::new(), numbers: AHashMap::new(), flows: Vec::new() };
         services.flows.reserve(replayed.flows.len());
         for flow in &replayed.flows {
             let e = &flow.endpoints;

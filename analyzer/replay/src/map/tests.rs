@@ -12,17 +12,10 @@ fn names_found_by_one_observation_serve_all() {
     let mut other = flow(3, ObservedAt::Interface(0));
     other.endpoints.client_port = 50_000;
     other.endpoints.server_port = 443;
-    let r = Replayed {
-        flows: vec![server, client, packets, other],
-        ..Default::default()
-    };
+    let r = Replayed { flows: vec![server, client, packets, other], ..Default::default() };
     let s = Services::new(&r);
-    let names: Vec<_> = (0..4)
-        .map(|i| {
-            s.of_flow(i)
-                .map(|(c, v)| (s.name(c).to_string(), s.name(v).to_string()))
-        })
-        .collect();
+    let names: Vec<_> =
+        (0..4).map(|i| s.of_flow(i).map(|(c, v)| (s.name(c).to_string(), s.name(v).to_string()))).collect();
     let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
     assert_eq!(names[0], pair("curl", "nginx"));
     assert_eq!(names[1], pair("curl", "nginx"));
@@ -38,10 +31,7 @@ fn loopback_addresses_are_per_network_namespace() {
     a.server_process = Some(process(20, "redis-server"));
     let mut b = a.clone();
     (b.flow_id, b.netns, b.server_process, b.observed_at) = (1, 2, None, ObservedAt::Interface(0));
-    let r = Replayed {
-        flows: vec![a, b],
-        ..Default::default()
-    };
+    let r = Replayed { flows: vec![a, b], ..Default::default() };
     let s = Services::new(&r);
     assert_eq!(&*s.name(s.of_flow(0).unwrap().1), "redis-server");
     assert_eq!(&*s.name(s.of_flow(1).unwrap().1), "127.0.0.1:80");
@@ -51,18 +41,10 @@ fn loopback_addresses_are_per_network_namespace() {
 fn unix_sockets_and_ipv6_have_names_too() {
     let mut unix = flow(0, ObservedAt::Process(1));
     unix.transport = Transport::Unix;
-    unix.endpoints = Endpoints {
-        client_ip: None,
-        client_port: 0,
-        server_ip: None,
-        server_port: 0,
-    };
+    unix.endpoints = Endpoints { client_ip: None, client_port: 0, server_ip: None, server_port: 0 };
     let mut six = flow(1, ObservedAt::Interface(0));
     six.endpoints.server_ip = Some("fd00::1".parse().unwrap());
-    let r = Replayed {
-        flows: vec![unix, six],
-        ..Default::default()
-    };
+    let r = Replayed { flows: vec![unix, six], ..Default::default() };
     let s = Services::new(&r);
     assert_eq!(&*s.name(s.of_flow(0).unwrap().1), "unix");
     assert_eq!(&*s.name(s.of_flow(1).unwrap().1), "[fd00::1]:80");
@@ -80,13 +62,7 @@ fn an_edge_adds_up_its_flows_and_requests() {
     let mut b = a.clone();
     (b.flow_id, b.endpoints.client_port, b.rtt_ns, b.start, b.end) = (1, 40_001, Some(300), 10, 70);
     let mut c = a.clone();
-    (
-        c.flow_id,
-        c.endpoints.client_port,
-        c.conn_state,
-        c.rst_count,
-        c.rtt_ns,
-    ) = (2, 40_002, "REJ", 1, None);
+    (c.flow_id, c.endpoints.client_port, c.conn_state, c.rst_count, c.rtt_ns) = (2, 40_002, "REJ", 1, None);
     // Never answered, so no protocol was recognised: an edge of its own.
     let mut d = c.clone();
     (d.flow_id, d.l7_protocol) = (3, "");
@@ -101,34 +77,13 @@ fn an_edge_adds_up_its_flows_and_requests() {
     let edges = edges(&r, &Services::new(&r));
     assert_eq!(edges.len(), 2);
     let e = &edges[1];
-    assert_eq!(
-        (&*e.client, &*e.server, e.l7_protocol),
-        ("10.0.0.1", "10.0.0.2:80", "http")
-    );
+    assert_eq!((&*e.client, &*e.server, e.l7_protocol), ("10.0.0.1", "10.0.0.2:80", "http"));
     assert_eq!((e.view, e.interface), (View::Packets, Some(0)));
     assert_eq!((e.connections, e.connection_failures, e.resets), (3, 1, 1));
-    assert_eq!(
-        (e.client_bytes, e.server_bytes, e.retransmissions),
-        (3_000, 15_000, 9)
-    );
+    assert_eq!((e.client_bytes, e.server_bytes, e.retransmissions), (3_000, 15_000, 9));
     assert_eq!((e.rtt_mean_ns, e.start, e.end), (Some(200), 10, 900));
-    assert_eq!(
-        (
-            e.counts.requests,
-            e.counts.errors(),
-            e.counts.delay.p50_ns,
-            e.counts.delay.max_ns
-        ),
-        (2, 1, 10, 30)
-    );
-    assert_eq!(
-        (
-            edges[0].l7_protocol,
-            edges[0].connections,
-            edges[0].rtt_mean_ns
-        ),
-        ("", 1, None)
-    );
+    assert_eq!((e.counts.requests, e.counts.errors(), e.counts.delay.p50_ns, e.counts.delay.max_ns), (2, 1, 10, 30));
+    assert_eq!((edges[0].l7_protocol, edges[0].connections, edges[0].rtt_mean_ns), ("", 1, None));
 }
 
 #[test]
@@ -154,20 +109,12 @@ fn a_process_sees_retransmissions_through_the_kernels_events() {
         flow_id: Some(0),
     };
     let r = Replayed {
-        socket_events: vec![
-            event("retransmit"),
-            event("retransmit"),
-            event("reset_received"),
-            event("state"),
-        ],
+        socket_events: vec![event("retransmit"), event("retransmit"), event("reset_received"), event("state")],
         flows: vec![f],
         ..Default::default()
     };
     let edges = edges(&r, &Services::new(&r));
-    assert_eq!(
-        (edges[0].view, edges[0].retransmissions, edges[0].resets),
-        (View::Client, 2, 1)
-    );
+    assert_eq!((edges[0].view, edges[0].retransmissions, edges[0].resets), (View::Client, 2, 1));
     assert_eq!((edges[0].client_bytes, edges[0].interface), (77, None));
 }
 

@@ -31,21 +31,13 @@ impl Counts {
     /// Share of requests that failed, 0..=1.
     #[must_use]
     pub fn error_ratio(&self) -> f64 {
-        if self.requests == 0 {
-            0.0
-        } else {
-            self.errors() as f64 / self.requests as f64
-        }
+        if self.requests == 0 { 0.0 } else { self.errors() as f64 / self.requests as f64 }
     }
 
     /// Requests per second over `length_ns`; 0 where the length is 0.
     #[must_use]
     pub fn rate(&self, length_ns: u64) -> f64 {
-        if length_ns == 0 {
-            0.0
-        } else {
-            self.requests as f64 * 1e9 / length_ns as f64
-        }
+        if length_ns == 0 { 0.0 } else { self.requests as f64 * 1e9 / length_ns as f64 }
     }
 }
 

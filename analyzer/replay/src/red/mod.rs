@@ -106,11 +106,7 @@ pub fn bucket_ns(length_ns: u64) -> u64 {
 /// When a request counts: at its first byte, or at its response where it began before the recording.
 #[must_use]
 pub fn time_of(request: &Request) -> Option<Nanos> {
-    request
-        .request_ts
-        .or(request.request_end_ts)
-        .or(request.first_byte_ts)
-        .or(request.response_ts)
+    request.request_ts.or(request.request_end_ts).or(request.first_byte_ts).or(request.response_ts)
 }
 
 /// Indices of the requests that count, each with its service's number, in the order of the table.
@@ -126,13 +122,9 @@ pub fn counted(replayed: &Replayed, services: &Services) -> Vec<(usize, u32)> {
         known.push(service);
         let Some(service) = service else { continue };
         let view = View::of(request);
-        best.entry((service, request.fields.l7_protocol))
-            .and_modify(|v| *v = view.min(*v))
-            .or_insert(view);
+        best.entry((service, request.fields.l7_protocol)).and_modify(|v| *v = view.min(*v)).or_insert(view);
         if let ObservedAt::Interface(i) = request.observed_at {
-            *interfaces
-                .entry((request.endpoints, request.transport, i))
-                .or_default() += 1;
+            *interfaces.entry((request.endpoints, request.transport, i)).or_default() += 1;
         }
     }
     let mut chosen: AHashMap<(Endpoints, Transport), (u64, u32)> = AHashMap::new();
@@ -155,9 +147,7 @@ pub fn counted(replayed: &Replayed, services: &Services) -> Vec<(usize, u32)> {
             continue;
         }
         if let ObservedAt::Interface(i) = request.observed_at
-            && chosen
-                .get(&(request.endpoints, request.transport))
-                .is_some_and(|(_, c)| *c != i)
+            && chosen.get(&(request.endpoints, request.transport)).is_some_and(|(_, c)| *c != i)
         {
             continue;
         }
@@ -174,10 +164,7 @@ struct Groups<K> {
 
 impl<K: Hash + Eq + Copy> Groups<K> {
     fn new() -> Self {
-        Self {
-            places: AHashMap::new(),
-            sums: Vec::new(),
-        }
+        Self { places: AHashMap::new(), sums: Vec::new() }
     }
 
     fn add(&mut self, key: K, request: &Request) {
@@ -217,8 +204,7 @@ pub fn red(replayed: &Replayed, services: &Services) -> Red {
             u32::try_from(endpoint_names.len() - 1).unwrap_or(u32::MAX)
         });
         let protocol = request.fields.l7_protocol;
-        let start =
-            time_of(request).map_or(replayed.start, |t| t.div_euclid(step).saturating_mul(step));
+        let start = time_of(request).map_or(replayed.start, |t| t.div_euclid(step).saturating_mul(step));
         rows.add((service, protocol, endpoint, start), request);
         service_rows.add((service, protocol, 0, start), request);
         endpoints.add((service, protocol, endpoint, replayed.start), request);
@@ -232,10 +218,7 @@ pub fn red(replayed: &Replayed, services: &Services) -> Red {
             .map(|((service, l7_protocol, endpoint, start), view, sum)| Row {
                 service: services.name(service),
                 l7_protocol,
-                endpoint: endpoint_names
-                    .get(endpoint as usize)
-                    .cloned()
-                    .unwrap_or_default(),
+                endpoint: endpoint_names.get(endpoint as usize).cloned().unwrap_or_default(),
                 view,
                 start,
                 length_ns,
@@ -243,12 +226,7 @@ pub fn red(replayed: &Replayed, services: &Services) -> Red {
             })
             .collect();
         rows.sort_by(|a, b| {
-            (&a.service, a.l7_protocol, &a.endpoint, a.start).cmp(&(
-                &b.service,
-                b.l7_protocol,
-                &b.endpoint,
-                b.start,
-            ))
+            (&a.service, a.l7_protocol, &a.endpoint, a.start).cmp(&(&b.service, b.l7_protocol, &b.endpoint, b.start))
         });
         rows
     };
@@ -260,9 +238,7 @@ pub fn red(replayed: &Replayed, services: &Services) -> Red {
         services: finish(totals, length_ns),
     };
     // Stable: equal counts stay in the order of names.
-    red.endpoints
-        .sort_by_key(|r| std::cmp::Reverse(r.counts.requests));
-    red.services
-        .sort_by_key(|r| std::cmp::Reverse(r.counts.requests));
+    red.endpoints.sort_by_key(|r| std::cmp::Reverse(r.counts.requests));
+    red.services.sort_by_key(|r| std::cmp::Reverse(r.counts.requests));
     red
 }

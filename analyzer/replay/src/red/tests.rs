@@ -54,11 +54,7 @@ pub(crate) fn flow(flow_id: u64, observed_at: ObservedAt) -> Flow {
 
 /// A process called `name`.
 pub(crate) fn process(pid: u32, name: &str) -> ProcessRef {
-    ProcessRef {
-        pid,
-        name: name.into(),
-        container: "".into(),
-    }
+    ProcessRef { pid, name: name.into(), container: "".into() }
 }
 
 /// A request for `endpoint` at `at` that took `duration` ns (`None`: no answer).
@@ -78,12 +74,7 @@ pub(crate) fn request(
         transport: flow.transport,
         endpoints: flow.endpoints,
         netns: flow.netns,
-        fields: RequestFields {
-            l7_protocol: "http",
-            endpoint: endpoint.into(),
-            status,
-            ..Default::default()
-        },
+        fields: RequestFields { l7_protocol: "http", endpoint: endpoint.into(), status, ..Default::default() },
         request_ts: Some(at),
         request_end_ts: Some(at),
         first_byte_ts: duration.map(|d| at + d),
@@ -114,24 +105,15 @@ fn percentiles_are_by_nearest_rank() {
     assert_eq!((s.count, s.sum_ns), (100, 5_050));
     // ceil(0.5 * 5) = 3rd, ceil(0.95 * 5) = 5th.
     let s = delay_stats(&mut [50, 10, 40, 20, 30]);
-    assert_eq!(
-        (s.p50_ns, s.p95_ns, s.p99_ns, s.max_ns, s.sum_ns),
-        (30, 50, 50, 50, 150)
-    );
+    assert_eq!((s.p50_ns, s.p95_ns, s.p99_ns, s.max_ns, s.sum_ns), (30, 50, 50, 50, 150));
     let s = delay_stats(&mut [7]);
-    assert_eq!(
-        (s.p50_ns, s.p95_ns, s.p99_ns, s.max_ns, s.sum_ns, s.count),
-        (7, 7, 7, 7, 7, 1)
-    );
+    assert_eq!((s.p50_ns, s.p95_ns, s.p99_ns, s.max_ns, s.sum_ns, s.count), (7, 7, 7, 7, 7, 1));
     assert_eq!(delay_stats(&mut []), DelayStats::default());
 }
 
 #[test]
 fn a_request_seen_at_four_places_counts_once_by_its_servers_view() {
-    let mut r = Replayed {
-        end: 3_000_000_000,
-        ..Default::default()
-    };
+    let mut r = Replayed { end: 3_000_000_000, ..Default::default() };
     let mut server = flow(0, ObservedAt::Process(20));
     server.server_process = Some(process(20, "nginx"));
     let mut client = flow(1, ObservedAt::Process(10));
@@ -140,77 +122,38 @@ fn a_request_seen_at_four_places_counts_once_by_its_servers_view() {
     let on_if1 = flow(3, ObservedAt::Interface(1));
     // The same request, each place a little nearer to the server.
     r.requests = vec![
-        request(
-            &client,
-            Some(Side::Client),
-            "/a",
-            1_100_000_000,
-            Some(40_000),
-            Status::Ok,
-        ),
+        request(&client, Some(Side::Client), "/a", 1_100_000_000, Some(40_000), Status::Ok),
         request(&on_if0, None, "/a", 1_100_001_000, Some(38_000), Status::Ok),
         request(&on_if1, None, "/a", 1_100_002_000, Some(36_000), Status::Ok),
-        request(
-            &server,
-            Some(Side::Server),
-            "/a",
-            1_100_003_000,
-            Some(30_000),
-            Status::Ok,
-        ),
+        request(&server, Some(Side::Server), "/a", 1_100_003_000, Some(30_000), Status::Ok),
     ];
     r.flows = vec![server, client, on_if0, on_if1];
     let services = Services::new(&r);
     let red = red(&r, &services);
     assert_eq!(red.services.len(), 1);
     let s = &red.services[0];
-    assert_eq!(
-        (&*s.service, s.view, s.counts.requests),
-        ("nginx", View::Server, 1)
-    );
-    assert_eq!(
-        (s.counts.delay.p50_ns, s.start, s.length_ns),
-        (30_000, 0, 3_000_000_000)
-    );
+    assert_eq!((&*s.service, s.view, s.counts.requests), ("nginx", View::Server, 1));
+    assert_eq!((s.counts.delay.p50_ns, s.start, s.length_ns), (30_000, 0, 3_000_000_000));
     assert!((s.rate() - 1.0 / 3.0).abs() < 1e-9);
     assert_eq!(red.rows.len(), 1);
-    assert_eq!(
-        (red.rows[0].start, red.rows[0].length_ns),
-        (1_000_000_000, 1_000_000_000)
-    );
+    assert_eq!((red.rows[0].start, red.rows[0].length_ns), (1_000_000_000, 1_000_000_000));
 
     // Without the server's view the client's counts, without both the packets of one interface.
     r.requests.pop();
     let without_server = super::red(&r, &services);
     assert_eq!(
-        (
-            without_server.services[0].view,
-            without_server.services[0].counts.delay.p50_ns
-        ),
+        (without_server.services[0].view, without_server.services[0].counts.delay.p50_ns),
         (View::Client, 40_000)
     );
     r.requests.remove(0);
     let packets = super::red(&r, &services);
-    assert_eq!(
-        (
-            packets.services[0].view,
-            packets.services[0].counts.requests
-        ),
-        (View::Packets, 1)
-    );
-    assert_eq!(
-        packets.services[0].counts.delay.p50_ns, 38_000,
-        "equal counts: the lowest interface"
-    );
+    assert_eq!((packets.services[0].view, packets.services[0].counts.requests), (View::Packets, 1));
+    assert_eq!(packets.services[0].counts.delay.p50_ns, 38_000, "equal counts: the lowest interface");
 }
 
 #[test]
 fn rows_are_per_service_endpoint_and_second() {
-    let mut r = Replayed {
-        start: 500_000_000,
-        end: 2_500_000_000,
-        ..Default::default()
-    };
+    let mut r = Replayed { start: 500_000_000, end: 2_500_000_000, ..Default::default() };
     let mut f = flow(0, ObservedAt::Process(20));
     f.server_process = Some(process(20, "app"));
     let s = Some(Side::Server);
@@ -228,51 +171,17 @@ fn rows_are_per_service_endpoint_and_second() {
     let rows: Vec<_> = red
         .rows
         .iter()
-        .map(|x| {
-            (
-                &*x.endpoint,
-                x.start / 1_000_000_000,
-                x.counts.requests,
-                x.counts.errors(),
-                x.counts.delay.max_ns,
-            )
-        })
+        .map(|x| (&*x.endpoint, x.start / 1_000_000_000, x.counts.requests, x.counts.errors(), x.counts.delay.max_ns))
         .collect();
-    assert_eq!(
-        rows,
-        [
-            ("/a", 0, 2, 1, 30),
-            ("/a", 1, 1, 1, 20),
-            ("/b", 1, 4, 1, 90)
-        ]
-    );
-    let endpoints: Vec<_> = red
-        .endpoints
-        .iter()
-        .map(|x| (&*x.endpoint, x.counts.requests))
-        .collect();
+    assert_eq!(rows, [("/a", 0, 2, 1, 30), ("/a", 1, 1, 1, 20), ("/b", 1, 4, 1, 90)]);
+    let endpoints: Vec<_> = red.endpoints.iter().map(|x| (&*x.endpoint, x.counts.requests)).collect();
     assert_eq!(endpoints, [("/b", 4), ("/a", 3)]);
     let total = &red.services[0].counts;
-    assert_eq!(
-        (
-            total.requests,
-            total.client_errors,
-            total.server_errors,
-            total.timeouts
-        ),
-        (7, 1, 1, 1)
-    );
+    assert_eq!((total.requests, total.client_errors, total.server_errors, total.timeouts), (7, 1, 1, 1));
     // Delays 10 20 30 70 80 90: ceil(0.5 * 6) = 3rd.
-    assert_eq!(
-        (total.delay.count, total.delay.p50_ns, total.delay.p95_ns),
-        (6, 30, 90)
-    );
+    assert_eq!((total.delay.count, total.delay.p50_ns, total.delay.p95_ns), (6, 30, 90));
     assert_eq!((total.request_bytes, total.response_bytes), (700, 7_000));
-    let per_second: Vec<_> = red
-        .service_rows
-        .iter()
-        .map(|x| (x.start, x.counts.requests))
-        .collect();
+    let per_second: Vec<_> = red.service_rows.iter().map(|x| (x.start, x.counts.requests)).collect();
     assert_eq!(per_second, [(0, 2), (1_000_000_000, 5)]);
     assert!((total.error_ratio() - 3.0 / 7.0).abs() < 1e-9);
 }
