@@ -29,8 +29,16 @@ pub mod kind {
     /// One more than the largest kind: the size of per-kind counters.
     pub const COUNT: usize = 8;
     /// Plain names, indexed by kind, as shown by `analyze info` and in the `health` table.
-    pub const NAMES: [&str; COUNT] =
-        ["none", "socket_data", "socket_state", "packet", "process_fork", "process_exec", "process_exit", "stack_sample"];
+    pub const NAMES: [&str; COUNT] = [
+        "none",
+        "socket_data",
+        "socket_state",
+        "packet",
+        "process_fork",
+        "process_exec",
+        "process_exit",
+        "stack_sample",
+    ];
 }
 
 /// First 24 bytes of every record.

@@ -8,6 +8,14 @@ pub(crate) const SEEK_TABLE: u32 = 0x184d_2a5e;
 pub(crate) const SEEKABLE_FOOTER: u32 = 0x8f92_eab1;
 /// Content of one frame that a reader accepts: 64 MiB.
 pub(crate) const MAX_CONTENT: u64 = 64 << 20;
+/// Pages of the file that frames respect, see [`crate::write`]: Wireshark's read buffer, `ZSTD_DStreamInSize()`.
+pub(crate) const PAGE: usize = (128 << 10) + 3;
+/// Length of a skippable frame without content.
+pub(crate) const SKIPPABLE_HEADER: usize = 8;
+/// Checksum of a frame without content: low half of XXH64 of nothing.
+pub(crate) const CHECKSUM_OF_NOTHING: u32 = 0x51d8_e999;
+/// Magic of the skippable frames that fill pages.
+const FILLER: u32 = 0x184d_2a50;
 const MAX_BLOCK: usize = 128 << 10;
 const FOOTER_LEN: usize = 9;
 
@@ -95,8 +103,8 @@ pub(crate) fn extent(b: &[u8]) -> Extent {
     if !header.checksum {
         return Extent::Invalid("the frame has no checksum");
     }
-    // A compressor never makes a block larger than its content, so this bounds the search.
-    let bound = header.len + content as usize + 3 * (content as usize / 1024 + 16) + 4;
+    // A compressor never makes a block larger than its content, and padding is less than a page: this bounds the search.
+    let bound = header.len + content as usize + 3 * (content as usize / 1024 + 16) + 4 + PAGE;
     let mut at = header.len;
     loop {
         let Some(raw) = b.get(at..at + 3) else { return Extent::NeedMore(at + 3) };
@@ -121,6 +129,32 @@ pub(crate) fn extent(b: &[u8]) -> Extent {
             return Extent::Frame { len, content: header.content, checksum: header.checksum };
         }
     }
+}
+
+/// Makes a frame longer by `by` bytes: up to two bytes of dictionary number 0 (no dictionary) in its header,
+/// then empty blocks of three bytes each. Content and checksum stay.
+pub(crate) fn pad(frame: &mut Vec<u8>, by: usize) {
+    let (in_header, in_blocks) = (by % 3, by - by % 3);
+    let Ok(header) = header(frame) else { return };
+    // Position and length of the dictionary number: after the window descriptor, which single segments lack.
+    let Some(descriptor) = frame.get_mut(4) else { return };
+    if by == 0 || *descriptor & 3 != 0 {
+        return;
+    }
+    let at = 5 + usize::from(*descriptor & 0x20 == 0);
+    *descriptor |= in_header as u8;
+    frame.splice(header.len..header.len, std::iter::repeat_n(0, in_blocks));
+    frame.splice(at..at, std::iter::repeat_n(0, in_header));
+}
+
+/// A skippable frame of `len` bytes, at least [`SKIPPABLE_HEADER`].
+pub(crate) fn skippable(len: usize) -> Vec<u8> {
+    let mut out = vec![0; len.max(SKIPPABLE_HEADER)];
+    let content = (out.len() - SKIPPABLE_HEADER) as u32;
+    for (place, byte) in out.iter_mut().zip(FILLER.to_le_bytes().into_iter().chain(content.to_le_bytes())) {
+        *place = byte;
+    }
+    out
 }
 
 /// One frame in a seek table.

@@ -133,9 +133,7 @@ fn content(mut window: Window, name: &str, compression: Compression) -> Result<D
 
 fn starts_section(start: &[u8]) -> bool {
     start.starts_with(&SECTION_HEADER.to_le_bytes())
-        && start
-            .get(8..12)
-            .is_some_and(|m| m == BYTE_ORDER_MAGIC.to_le_bytes() || m == BYTE_ORDER_MAGIC.to_be_bytes())
+        && start.get(8..12).is_some_and(|m| m == BYTE_ORDER_MAGIC.to_le_bytes() || m == BYTE_ORDER_MAGIC.to_be_bytes())
 }
 
 fn not_a_capture(name: &str, layer: &'static str, start: &[u8]) -> ReadError {

@@ -194,9 +194,11 @@ impl FrameSource {
         let have = self.window.available().get(at..).unwrap_or(&[]);
         match zstd_frame::extent(have) {
             Extent::Frame { .. } => true,
-            Extent::Skippable { len, .. } => {
-                usize::try_from(len).ok().and_then(|len| have.get(..len)).and_then(zstd_frame::decode_seek_table).is_some()
-            }
+            Extent::Skippable { len, .. } => usize::try_from(len)
+                .ok()
+                .and_then(|len| have.get(..len))
+                .and_then(zstd_frame::decode_seek_table)
+                .is_some(),
             _ => false,
         }
     }

@@ -109,7 +109,12 @@ impl Known {
             let (mut packets, mut records, mut first, mut last) = (0u64, 0u64, u64::MAX, 0);
             for e in hit {
                 packets += u64::from(e.packets);
-                records += e.counts.iter().filter(|(k, _)| **k != crate::event::kind::PACKET).map(|(_, n)| u64::from(*n)).sum::<u64>();
+                records += e
+                    .counts
+                    .iter()
+                    .filter(|(k, _)| **k != crate::event::kind::PACKET)
+                    .map(|(_, n)| u64::from(*n))
+                    .sum::<u64>();
                 if e.first_ts != 0 {
                     first = first.min(e.first_ts);
                     last = last.max(e.last_ts);

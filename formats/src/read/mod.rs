@@ -193,6 +193,10 @@ impl Reader {
                 return;
             }
         };
+        // A frame without content is filling.
+        if content.is_empty() && !facts.cut {
+            return;
+        }
         let recording = self.known.prologue.map(|p| p.recording);
         let prologue = match leading_prologue(&content) {
             Some(p) if recording.is_some_and(|r| r != p.recording) => {
@@ -218,17 +222,18 @@ impl Reader {
         let Walked { consumed, outcome } = self.walk(&content, place, batch);
         let what = match outcome {
             Outcome::Done => None,
-            Outcome::Need(_) if facts.cut => Some("the file is cut here: the recorder was killed, or the file was not copied whole".to_owned()),
-            Outcome::Need(_) => Some(format!("at byte {consumed} of the frame's content a block is longer than the frame")),
-            Outcome::Damaged(what) => Some(format!("at byte {consumed} of the frame's content: {what}; the rest of the frame is left out")),
+            Outcome::Need(_) if facts.cut => {
+                Some("the file is cut here: the recorder was killed, or the file was not copied whole".to_owned())
+            }
+            Outcome::Need(_) => {
+                Some(format!("at byte {consumed} of the frame's content a block is longer than the frame"))
+            }
+            Outcome::Damaged(what) => {
+                Some(format!("at byte {consumed} of the frame's content: {what}; the rest of the frame is left out"))
+            }
         };
         if let Some(what) = what {
-            self.known.damage(Damage {
-                offset: facts.offset,
-                frame: Some(facts.number),
-                what,
-                ..Damage::default()
-            });
+            self.known.damage(Damage { offset: facts.offset, frame: Some(facts.number), what, ..Damage::default() });
         } else if facts.cut {
             self.known.damage(Damage {
                 offset: facts.offset,
@@ -240,7 +245,8 @@ impl Reader {
         facts.packets = (batch.packets.len() - packets) as u64;
         facts.blocks = (batch.blocks.len() - blocks) as u64;
         let offset = prologue.realtime_offset_ns;
-        let packet_times = batch.packets.iter().skip(packets).map(|p| p.ts.saturating_sub(offset).max(0).cast_unsigned());
+        let packet_times =
+            batch.packets.iter().skip(packets).map(|p| p.ts.saturating_sub(offset).max(0).cast_unsigned());
         let block_times = batch.blocks.iter().skip(blocks).map(|b| b.header).filter(|h| h.first_ts != 0);
         let firsts = packet_times.clone().chain(block_times.clone().map(|h| h.first_ts));
         facts.first_ts = firsts.min().unwrap_or(0);
@@ -265,8 +271,13 @@ impl Reader {
             Err(left) => {
                 if left > 0 {
                     let what = "the capture is cut in the middle of a packet or block".into();
-                    let damage =
-                        Damage { offset: source.offset, layer, what, lost_bytes: Some(left as u64), ..Damage::default() };
+                    let damage = Damage {
+                        offset: source.offset,
+                        layer,
+                        what,
+                        lost_bytes: Some(left as u64),
+                        ..Damage::default()
+                    };
                     self.known.damage(damage);
                 }
                 self.ended = true;

@@ -39,7 +39,8 @@ pub(super) fn is_magic(start: &[u8]) -> bool {
 /// (big-endian, ns per unit, record header length)
 fn layout(start: &[u8]) -> Option<(bool, i64, usize)> {
     let raw: [u8; 4] = start.get(..4)?.try_into().ok()?;
-    [(false, u32::from_le_bytes(raw)), (true, u32::from_be_bytes(raw))].into_iter().find_map(|(big, magic)| match magic {
+    [(false, u32::from_le_bytes(raw)), (true, u32::from_be_bytes(raw))].into_iter().find_map(|(big, magic)| match magic
+    {
         0xa1b2_c3d4 => Some((big, 1000, 16)),
         0xa1b2_3c4d => Some((big, 1, 16)),
         // Alexey Kuznetzov's: interface index, protocol and packet type follow the lengths.

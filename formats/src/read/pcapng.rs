@@ -306,12 +306,7 @@ impl Walker {
             kind::INDEX => known.index = serde_json::from_slice(payload).ok(),
             _ => {}
         }
-        out.blocks.push(BlockRef {
-            header,
-            frame: place.frame,
-            offset: (at + HEADER_LEN) as u32,
-            chunk: place.chunk,
-        });
+        out.blocks.push(BlockRef { header, frame: place.frame, offset: (at + HEADER_LEN) as u32, chunk: place.chunk });
         Some(())
     }
 

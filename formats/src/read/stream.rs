@@ -19,7 +19,13 @@ pub(super) struct StreamSource {
 
 impl StreamSource {
     pub(super) fn new(window: Window) -> Self {
-        Self { offset: window.offset(), input: Box::new(window.into_reader()), carry: Vec::new(), need: 0, ended: false }
+        Self {
+            offset: window.offset(),
+            input: Box::new(window.into_reader()),
+            carry: Vec::new(),
+            need: 0,
+            ended: false,
+        }
     }
 
     /// The next chunk of content, starting where the last one was left; `None` at the end, with what is left over.

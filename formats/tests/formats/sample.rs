@@ -36,11 +36,17 @@ pub(crate) fn bundle() -> (Vec<u8>, Finished) {
         ..InterfaceDesc::default()
     };
     assert_eq!(builder.interface(&veth), 0);
-    let manifest = Manifest { format_version: 1, hostname: "node".into(), realtime_offset_ns: OFFSET, ..Manifest::default() };
+    let manifest =
+        Manifest { format_version: 1, hostname: "node".into(), realtime_offset_ns: OFFSET, ..Manifest::default() };
     builder.json(kind::MANIFEST, 5, &[manifest]);
     for frame in 0..FRAMES {
         if frame == 2 {
-            let tun = InterfaceDesc { name: "tun0".into(), link_type: LINK_RAW, kind: "tun".into(), ..InterfaceDesc::default() };
+            let tun = InterfaceDesc {
+                name: "tun0".into(),
+                link_type: LINK_RAW,
+                kind: "tun".into(),
+                ..InterfaceDesc::default()
+            };
             assert_eq!(builder.interface(&tun), 1);
         }
         for n in frame * PACKETS_PER_FRAME..(frame + 1) * PACKETS_PER_FRAME {
@@ -50,10 +56,25 @@ pub(crate) fn bundle() -> (Vec<u8>, Finished) {
             builder.packet(interface, packet_ts(n) as u64, 1 + (n % 2) as u8, bytes.len() as u32 + 100, &[head, tail]);
         }
         let clock = ClockSnapshot { monotonic_ns: 1 + frame, realtime_ns: 2, ..ClockSnapshot::default() };
-        let header = BlockHeader { kind: kind::CLOCK, cpu: NO_CPU, count: 1, first_ts: 1 + frame, last_ts: 1 + frame, ..BlockHeader::default() };
+        let header = BlockHeader {
+            kind: kind::CLOCK,
+            cpu: NO_CPU,
+            count: 1,
+            first_ts: 1 + frame,
+            last_ts: 1 + frame,
+            ..BlockHeader::default()
+        };
         builder.block(&header, &[&clock.encode()]);
         builder.json(kind::PROCESSES, 7, &[Process { pid: frame as u32, ..Process::default() }]);
-        let header = BlockHeader { kind: event::kind::SOCKET_DATA, cpu: 1, count: 3, lost: 2, first_ts: 10, last_ts: 20, ..BlockHeader::default() };
+        let header = BlockHeader {
+            kind: event::kind::SOCKET_DATA,
+            cpu: 1,
+            count: 3,
+            lost: 2,
+            first_ts: 10,
+            last_ts: 20,
+            ..BlockHeader::default()
+        };
         builder.block(&header, &[b"abc", b"de"]);
         if frame + 1 == FRAMES {
             builder.interface_statistics(0, OFFSET as u64 + 99, 1000, 7);
