@@ -1,0 +1,100 @@
+//! The report: one HTML file that holds everything it shows and opens from disk, with no other file and no network.
+//!
+//! What was captured is in the page as data (JSON, [`page`]) and reaches the screen as text only: the scripts in
+//! `assets/` never make markup of it, and the page's policy lets it load nothing.
+
+mod columns;
+mod flame;
+pub(crate) mod flows;
+mod page;
+pub(crate) use page::escape;
+#[cfg(test)]
+pub(crate) mod sample;
+mod series;
+mod statements;
+mod tables;
+#[cfg(test)]
+mod tests;
+pub(crate) mod traces;
+
+use crate::analysis::Analysis;
+use anyhow::{Context, Result};
+use columns::{Strings, Table};
+use serde::Serialize;
+use statements::{Fact, Statement};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Everything that the page shows.
+#[derive(Serialize)]
+struct Document<'a> {
+    title: &'a str,
+    /// Start of the recording, ns since the epoch, as text: it does not fit into a JavaScript number.
+    start: String,
+    length_ns: u64,
+    /// Parts of the page that hold something: names of its sections.
+    recording: Vec<Fact>,
+    figures: Vec<Fact>,
+    completeness: Vec<Statement>,
+    cost: Vec<Fact>,
+    privacy: Vec<String>,
+    buckets: series::Buckets,
+    services: Vec<series::Service>,
+    traces: Vec<traces::Waterfall>,
+    profiles: Vec<flows::Profile>,
+    flames: Vec<flame::Flame>,
+    tables: BTreeMap<&'static str, Table>,
+    strings: Vec<Box<str>>,
+}
+
+/// Writes the report of `analysis` to the file `out`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(out: &Path, analysis: &Analysis) -> Result<()> {
+    let html = render(analysis)?;
+    std::fs::write(out, html).with_context(|| format!("cannot write the report to {}", out.display()))
+}
+
+/// The report as text.
+fn render(analysis: &Analysis) -> Result<String> {
+    let strings = &mut Strings::default();
+    let buckets = series::Buckets::new(analysis);
+    let chosen = traces::Traces::new(analysis);
+    let ranked = flows::ranked(analysis);
+    let tables = BTreeMap::from([
+        ("services", tables::services(analysis, buckets, strings)),
+        ("endpoints", tables::endpoints(analysis, buckets, strings)),
+        ("requests", tables::requests(analysis, strings)),
+        ("traces", chosen.table(analysis, strings)),
+        ("flows", flows::table(analysis, &ranked, strings)),
+        ("map", tables::edges(analysis, strings)),
+        ("trouble", tables::trouble(analysis, strings)),
+        ("socket_events", tables::socket_events(analysis, strings)),
+        ("processes", tables::processes(analysis, strings)),
+        ("interfaces", tables::interfaces(analysis, strings)),
+        ("health", tables::health(analysis, strings)),
+        ("hooks", tables::hooks(analysis, strings)),
+        ("programs", tables::programs(analysis, strings)),
+    ]);
+    let manifest = analysis.replayed.manifest.as_ref();
+    let document = Document {
+        title: if analysis.node().is_empty() { &analysis.title } else { analysis.node() },
+        start: analysis.replayed.start.to_string(),
+        length_ns: analysis.length_ns(),
+        recording: statements::recording(analysis),
+        figures: statements::figures(analysis),
+        completeness: statements::completeness(analysis),
+        cost: statements::cost(analysis),
+        privacy: manifest.map_or(Vec::new(), |m| m.privacy.clone()),
+        buckets,
+        services: series::services(analysis, buckets, strings),
+        traces: chosen.waterfalls(analysis, strings),
+        profiles: flows::profiles(analysis, &ranked, strings),
+        flames: flame::flames(&analysis.replayed.stacks, strings),
+        tables,
+        strings: std::mem::take(strings).into_list(),
+    };
+    let data = serde_json::to_string(&document).context("cannot put the report's data into JSON")?;
+    Ok(page::assemble(document.title, &crate::plots::map::inline(analysis), &data))
+}
