@@ -58,6 +58,15 @@ pub fn scaled(v: f64, unit: &str) -> String {
     format!("{v:.digits$} {unit}")
 }
 
+/// Something per second: `12.3`, `1.50`, `< 0.01`.
+#[must_use]
+pub fn rate(per_second: f64) -> String {
+    if per_second > 0.0 && per_second < 0.005 {
+        return "< 0.01".to_owned();
+    }
+    scaled(per_second, "").trim_end().to_owned()
+}
+
 /// A share: `12.3 %`, `0.04 %`; 0 and 1 exactly as `0 %` and `100 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
@@ -166,6 +175,9 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(1_000), "1,000");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(rate(0.0), "0.00");
+        assert_eq!(rate(0.001), "< 0.01");
+        assert_eq!(rate(1_234.5), "1234");
         assert_eq!(percent(0.0), "0 %");
         assert_eq!(percent(1.0), "100 %");
         assert_eq!(percent(0.123), "12.3 %");

@@ -1,9 +1,13 @@
 //! The analyzer: tables, plots and a report out of a recording. `analyze` is this library with a `main`.
 //!
-//! [`replay`] does the work; here its rows become Polars tables ([`tables`]), and a summary on the terminal
-//! ([`summary`]).
+//! [`replay`] does the work; here its rows become Polars tables ([`tables`]), a summary on the terminal ([`summary`])
+//! and the files of an analysis ([`commands`]). [`cli`] says what can be asked for.
 
 pub mod analysis;
+pub mod cli;
+pub mod commands;
 pub mod human;
+pub mod plots;
+pub mod report;
 pub mod summary;
 pub mod tables;

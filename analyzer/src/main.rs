@@ -1,2 +1,5 @@
 //! `analyze`: tables, plots and a report out of a bundle.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    analyzer::cli::main()
+}

@@ -156,7 +156,7 @@ fn row_line(row: &Row, name: &str, out: &mut String) {
         cut(name, 32),
         row.l7_protocol,
         human::count(c.requests),
-        human::scaled(row.rate(), "").trim_end(),
+        human::rate(row.rate()),
         human::percent(c.error_ratio()),
         delay(c.delay.p50_ns),
         delay(c.delay.p95_ns),

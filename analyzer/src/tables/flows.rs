@@ -8,6 +8,7 @@ use replay::model::{DelayStats, Flow, ObservedAt, ProcessRef, SideCounters};
 
 pub(super) const TABLE: Table = Table {
     name: "flows",
+    command: "flows",
     about: "L4 flows: who, bytes, packets, TCP performance, how they ended; one row per observation point",
     brief: &[
         "flow_id",

@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "health",
+    command: "health",
     about: "What was lost or damaged, when, how much and why; empty if nothing was",
     brief: &["kind", "cpu", "first", "last", "lost", "cause"],
     build,

@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "interfaces",
+    command: "interfaces",
     about: "Interfaces of the capture: kind, network namespace, addresses, packets, what could not be decoded",
     brief: &[
         "interface_id",

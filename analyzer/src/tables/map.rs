@@ -8,6 +8,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "map",
+    command: "map",
     about: "Edges of the service map, client service to server service, one row per observation point",
     brief: &[
         "client_service",

@@ -26,8 +26,10 @@ use polars::prelude::{DataFrame, PolarsResult};
 /// A table that `analyze` makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// Name, also of its file and of its command (there with `-` for `_`).
+    /// Name, also of its file.
     pub name: &'static str,
+    /// Its command: the name with `-` for `_`.
+    pub command: &'static str,
     /// What a row is.
     pub about: &'static str,
     /// The columns shown on a terminal unless others are asked for.
@@ -55,9 +57,5 @@ pub const TABLES: [Table; 12] = [
 /// The table called `name`, with `-` or `_`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Table> {
-    TABLES.iter().find(|t| t.name.len() == name.len() && t.name.bytes().zip(name.bytes()).all(same))
-}
-
-fn same((a, b): (u8, u8)) -> bool {
-    a == b || (a == b'_' && b == b'-')
+    TABLES.iter().find(|t| t.name == name || t.command == name)
 }

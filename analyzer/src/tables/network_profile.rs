@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "network_profile",
+    command: "network-profile",
     about: "What each TCP flow spent its time on: connecting, TLS, waiting, transferring, closing",
     brief: &["flow_id", "exchange", "segment", "start", "duration_ns", "bytes", "retransmissions", "request_id"],
     build,

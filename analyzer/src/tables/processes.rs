@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "processes",
+    command: "processes",
     about: "Processes that were there or came up: names, command lines, containers, CPU samples, socket bytes",
     brief: &[
         "pid",

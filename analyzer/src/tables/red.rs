@@ -8,6 +8,7 @@ use replay::red::Counts;
 
 pub(super) const TABLE: Table = Table {
     name: "red",
+    command: "red",
     about: "Rate, errors and duration of requests per service, endpoint and time bucket; each request once",
     brief: &[
         "service",

@@ -9,6 +9,7 @@ use replay::model::{Flow, Request, Side};
 
 pub(super) const TABLE: Table = Table {
     name: "requests",
+    command: "requests",
     about: "Requests with their responses: what was asked, the answer, times, sizes; one row per observation point",
     brief: &[
         "request_id",

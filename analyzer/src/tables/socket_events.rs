@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "socket_events",
+    command: "socket-events",
     about: "The kernel's own word on sockets: state changes, retransmissions, resets, dropped packets with reasons",
     brief: &[
         "ts",

@@ -9,6 +9,7 @@ use replay::model::{Request, Span};
 
 pub(super) const TABLE: Table = Table {
     name: "spans",
+    command: "spans",
     about: "Requests at their observation points, placed in traces, with how each was tied to its parent",
     brief: &[
         "trace_id",

@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "stacks",
+    command: "stacks",
     about: "Distinct call stacks per thread with samples and the time they stand for",
     brief: &["process", "pid", "thread", "kind", "samples", "value_ns", "frames"],
     build,

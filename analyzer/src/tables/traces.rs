@@ -7,6 +7,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 
 pub(super) const TABLE: Table = Table {
     name: "traces",
+    command: "traces",
     about: "Traces: root request, length, spans, processes, errors, weakest link",
     brief: &["trace_id", "start", "service", "root", "duration_ns", "spans", "processes", "errors", "weakest_link"],
     build,

@@ -1,0 +1,183 @@
+//! The command line: what can be asked for, and what the exit code says.
+
+use crate::commands::{self, Outcome};
+use crate::tables::{Format, TABLES};
+use clap::{Args, Command, FromArgMatches};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const ABOUT: &str = "Understand a recording: a summary, tables, plots and a report out of bundles and captures";
+
+const AFTER: &str = "\
+INPUT is a bundle of `record`, or a .pcap or .pcapng file, plain or compressed with gzip or zstd; several are taken as
+one recording. A file with the name of a command is given as ./NAME.
+
+Exit codes: 0 complete; 1 wrong usage or failure; 2 the input is damaged or cut short: what could be read is in the
+results, what is missing is said.";
+
+/// `analyze INPUT...`
+#[derive(Args, Debug)]
+pub struct Analyze {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Folder to write tables, plots and report.html to [default: INPUT's name with .analysis, in the current folder]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print the summary only, write nothing
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) no_files: bool,
+}
+
+/// What is read, and how.
+#[derive(Args, Debug)]
+pub struct Input {
+    /// Bundles and captures; `-` is standard input
+    #[arg(value_name = "INPUT", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Threads to use [default: one per CPU]; results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// `analyze TABLE INPUT...`
+#[derive(Args, Debug)]
+pub struct TableArgs {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// How to write the table [default: table on a terminal, jsonl elsewhere; or by the ending of --output]
+    #[arg(short, long)]
+    pub(crate) format: Option<Format>,
+    /// File to write to [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// No more than N rows, after sorting
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Only these columns, in this order [default: all; as text the main ones]
+    #[arg(short, long, value_name = "A,B,...", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// Sort by this column, largest first with a `-` before it; rows without a value come last
+    #[arg(short, long, value_name = "COLUMN", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+}
+
+/// `analyze info INPUT`
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// Bundle or capture
+    #[arg(value_name = "INPUT")]
+    pub(crate) input: PathBuf,
+    /// How to write it
+    #[arg(short, long, value_enum, default_value_t = InfoFormat::Text)]
+    pub(crate) format: InfoFormat,
+}
+
+/// Forms of `analyze info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum InfoFormat {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// `analyze verify INPUT`
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Bundle or capture
+    #[arg(value_name = "INPUT")]
+    pub(crate) input: PathBuf,
+}
+
+/// The whole command line.
+#[must_use]
+pub fn command() -> Command {
+    // The descriptions come last: the structs of arguments bring their own doc comments along.
+    let tables = TABLES.iter().map(|table| {
+        let command = TableArgs::augment_args(Command::new(table.command)).about(format!("Table: {}", table.about));
+        if table.name == table.command { command } else { command.alias(table.name) }
+    });
+    Analyze::augment_args(Command::new("analyze"))
+        .about(ABOUT)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(AFTER)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            InfoArgs::augment_args(Command::new("info"))
+                .about("Say what is in a bundle or capture: times, frames, events, packets, losses"),
+        )
+        .subcommand(
+            VerifyArgs::augment_args(Command::new("verify"))
+                .about("Check a bundle: digest, checksums, index; exit 0 if sound, 2 if damaged"),
+        )
+        .subcommands(tables)
+}
+
+/// Runs `analyze` on the process's arguments.
+pub fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(e) => {
+            // clap's own exit code for wrong usage is 2, which here means a damaged input.
+            let code = if e.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            let _ = e.print();
+            return code;
+        }
+    };
+    let result = match matches.subcommand() {
+        None => Analyze::from_arg_matches(&matches).map_err(Into::into).and_then(|a| commands::summary::run(&a)),
+        Some(("info", m)) => InfoArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::info::run(&a)),
+        Some(("verify", m)) => {
+            VerifyArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::verify::run(&a))
+        }
+        Some((name, m)) => {
+            TableArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::table::run(name, &a))
+        }
+    };
+    match result {
+        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::Partial) => ExitCode::from(2),
+        // Whoever reads has seen enough (`analyze flows x | head`).
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("analyze: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(e: &anyhow::Error) -> bool {
+    e.chain().any(|cause| {
+        let io = match cause.downcast_ref::<polars::prelude::PolarsError>() {
+            Some(polars::prelude::PolarsError::IO { error, .. }) => Some(&**error),
+            _ => cause.downcast_ref::<std::io::Error>(),
+        };
+        io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_first_word_is_a_command_or_an_input() {
+        let parse = |args: &[&str]| command().try_get_matches_from([&["analyze"], args].concat());
+        assert_eq!(parse(&["a.zst", "b.pcap"]).unwrap().subcommand_name(), None);
+        assert_eq!(parse(&["./flows"]).unwrap().subcommand_name(), None);
+        assert_eq!(parse(&["flows", "a.zst"]).unwrap().subcommand_name(), Some("flows"));
+        assert_eq!(parse(&["socket-events", "a"]).unwrap().subcommand_name(), Some("socket-events"));
+        assert_eq!(parse(&["socket_events", "a"]).unwrap().subcommand_name(), Some("socket-events"));
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["flows"]).is_err());
+        assert!(parse(&["a", "--threads", "0"]).is_err());
+        assert!(parse(&["flows", "a", "--sort", "-duration_ns"]).is_ok());
+    }
+}

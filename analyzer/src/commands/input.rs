@@ -1,0 +1,50 @@
+//! Reading what the user named.
+
+use crate::analysis::Analysis;
+use crate::cli::Input;
+use std::path::PathBuf;
+
+/// Replays the inputs as one recording.
+pub(super) fn load(input: &Input) -> anyhow::Result<Analysis> {
+    let threads = threads(input);
+    let options = replay::engine::Options { threads, ..Default::default() };
+    let replayed = replay::engine::replay(&input.inputs, &options)?;
+    Ok(Analysis::new(replayed, title(&input.inputs)))
+}
+
+/// The inputs' names without their folders; of many the first ones.
+fn title(inputs: &[PathBuf]) -> String {
+    let name = |p: &PathBuf| match p.file_name() {
+        Some(_) if p.as_os_str() == "-" => "standard input".to_owned(),
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => p.display().to_string(),
+    };
+    let shown = if inputs.len() > 3 { 2 } else { 3 };
+    let mut title = inputs.iter().take(shown).map(name).collect::<Vec<_>>().join(", ");
+    if inputs.len() > shown {
+        title.push_str(&format!(" and {} more", inputs.len() - shown));
+    }
+    title
+}
+
+/// How many threads to use.
+pub(super) fn threads(input: &Input) -> usize {
+    match input.threads {
+        Some(n) => usize::from(n),
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_stay_short() {
+        let title = |names: &[&str]| title(&names.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(title(&["/tmp/a.zst"]), "a.zst");
+        assert_eq!(title(&["-"]), "standard input");
+        assert_eq!(title(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(title(&["x/a", "b", "c", "d"]), "a, b and 2 more");
+    }
+}
