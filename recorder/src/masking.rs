@@ -46,10 +46,10 @@ pub fn mask_arguments(words: &mut [String]) -> u64 {
         let masked = match next_is_secret.take() {
             Some(Next::Whole) if !word.starts_with("--") => Some(MASK.to_owned()),
             Some(Next::AfterColon) => word.split_once(':').map(|(user, _)| format!("{user}:{MASK}")),
-            _ => {
+            _ => attached(&program, word).or_else(|| {
                 next_is_secret = expects(&program, word);
-                attached(&program, word).or_else(|| mask_text(word))
-            }
+                mask_text(word)
+            }),
         };
         if let Some(masked) = masked
             && masked != *word

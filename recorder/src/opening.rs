@@ -51,9 +51,15 @@ pub fn wanted_interfaces(names: &[String], there: &[(Interface, [u64; 2])]) -> R
     Ok(wanted)
 }
 
-/// Everything the manifest says at the start.
+/// Everything the manifest says at the start. `clocks` relate UTC to monotonic time, `now` is when recording began.
 #[must_use]
-pub fn manifest(settings: &Settings, source: &Source, clocks: &ClockSnapshot, missing: Vec<String>) -> Manifest {
+pub fn manifest(
+    settings: &Settings,
+    source: &Source,
+    clocks: &ClockSnapshot,
+    now: &ClockSnapshot,
+    missing: Vec<String>,
+) -> Manifest {
     let (hostname, kernel_release, kernel_version, machine) = node::uname();
     let mut command_line: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
     masking::mask_arguments(&mut command_line);
@@ -71,8 +77,8 @@ pub fn manifest(settings: &Settings, source: &Source, clocks: &ClockSnapshot, mi
         cpus: node::cpus(),
         memory_bytes: node::memory_bytes(),
         page_size: u32::try_from(node::page_size()).unwrap_or(0),
-        start_realtime_ns: clocks.realtime_ns,
-        start_monotonic_ns: clocks.monotonic_ns,
+        start_realtime_ns: now.realtime_ns,
+        start_monotonic_ns: now.monotonic_ns,
         realtime_offset_ns: crate::facts::clocks::realtime_offset(clocks),
         recorder_pid: std::process::id(),
         settings: asked(settings),

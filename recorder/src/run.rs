@@ -93,17 +93,19 @@ struct Recording {
 impl Recording {
     fn start(settings: &Settings, sink: Sink) -> Result<Self> {
         let (cpu_before, _) = cost::own_usage();
-        let now = clocks::snapshot();
+        let clocks = clocks::snapshot();
         let namespaces = networks::all();
         let mut interfaces = opening::all_interfaces(&namespaces);
         let wanted = opening::wanted_interfaces(&settings.interfaces, &interfaces)?;
-        let mut source = Source::start(settings, wanted, secret(), clocks::realtime_offset(&now))?;
+        let mut source = Source::start(settings, wanted, secret(), clocks::realtime_offset(&clocks))?;
+        // Loading takes a while: recording begins now.
+        let now = clocks::snapshot();
         let mut missing = source.missing();
         missing.extend(source.enable_stats());
-        let manifest = opening::manifest(settings, &source, &now, missing);
+        let manifest = opening::manifest(settings, &source, &clocks, &now, missing);
         opening::announce(settings, &manifest);
 
-        let mut frames = Frames::new(&opening::section(), &now, settings.snaplen);
+        let mut frames = Frames::new(&opening::section(), &clocks, settings.snaplen);
         frames.json(block_kind::MANIFEST, now.monotonic_ns, std::slice::from_ref(&manifest));
         for (interface, _) in &mut interfaces {
             frames.interface(interface);

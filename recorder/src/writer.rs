@@ -203,6 +203,8 @@ fn write_all(mut bundle: BundleFile<Sink>, waiting: &Receiver<FrameContent>, sha
 #[cfg(test)]
 mod tests {
     use super::*;
+    use formats::pcapng::SectionInfo;
+    use formats::write::FrameBuilder;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -219,11 +221,12 @@ mod tests {
     fn a_full_disk_is_said_and_stops_nothing_else() {
         let sink = Sink::File(OpenOptions::new().write(true).open("/dev/full").unwrap());
         let writer = Writer::start(sink).unwrap();
-        writer.push(FrameContent { bytes: vec![7; 1000], ..FrameContent::default() });
+        let mut frames = FrameBuilder::new(&SectionInfo::default(), 0);
+        writer.push(frames.take());
         while !writer.failed() {
             std::thread::yield_now();
         }
-        writer.push(FrameContent { bytes: vec![7; 1000], ..FrameContent::default() });
+        writer.push(frames.take());
         let (finished, error) = writer.finish(&Summary::default());
         assert!(finished.is_none());
         assert_eq!(reason(&error.unwrap()), "disk-full");

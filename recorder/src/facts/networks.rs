@@ -33,8 +33,13 @@ pub struct Namespace {
 pub fn own() -> Option<Namespace> {
     let pid = std::process::id();
     let inode = processes::netns_of(pid)?;
-    let name = if processes::netns_of(1) == Some(inode) { "host" } else { "" };
+    let name = if host() == Some(inode) { "host" } else { "" };
     Some(Namespace { inode, path: PathBuf::from("/proc/self/ns/net"), pid, name: name.to_owned() })
+}
+
+/// The namespace of pid 1; where that may not be looked at, of the first kernel thread.
+fn host() -> Option<u32> {
+    processes::netns_of(1).or_else(|| processes::netns_of(2))
 }
 
 /// All namespaces that a process lives in or that are bound in /run/netns, ordered by inode number.
@@ -51,10 +56,10 @@ pub fn all() -> Vec<Namespace> {
             if entry.path.as_os_str().is_empty() {
                 *entry = Namespace { inode, path: format!("/proc/{pid}/ns/net").into(), pid, name: String::new() };
             }
-            if pid == 1 {
-                entry.name = "host".to_owned();
-            }
         }
+    }
+    if let Some(entry) = host().and_then(|inode| found.get_mut(&inode)) {
+        entry.name = "host".to_owned();
     }
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let path = entry.path();

@@ -79,7 +79,7 @@ fn endpoint(text: &str) -> Option<(String, u16)> {
     let (words, port) = text.split_once(':')?;
     let mut bytes = Vec::with_capacity(16);
     for word in words.as_bytes().chunks(8) {
-        let word = std::str::from_utf8(word).ok()?;
+        let word = std::str::from_utf8(word).ok().filter(|w| w.len() == 8)?;
         bytes.extend(u32::from_str_radix(word, 16).ok()?.to_ne_bytes());
     }
     let text = address(&bytes);

@@ -39,7 +39,7 @@ fn texts() {
     assert_eq!(masked(&["a", "postgres://u:p@h:5432/d"]), "a postgres://u:***@h:5432/d");
     assert_eq!(masked(&["a", "redis://:p@h"]), "a redis://:***@h");
     assert_eq!(masked(&["a", "http://h/x?q=a:b@c"]), "a http://h/x?q=a:b@c");
-    assert_eq!(masked(&["a", "amqp://u:p@h,amqp://v:q@i"]), "a amqp://u:***@i");
+    assert_eq!(masked(&["a", "amqp://u:p@h,amqp://v:q@i"]), "a amqp://u:***@h,amqp://v:***@i");
     assert_eq!(masked(&["curl", "-H", "Authorization: Basic YTpi"]), "curl -H Authorization: ***");
     assert_eq!(masked(&["curl", "-H", "X-Thing: 1", "-H", "cookie: a=b; c=d"]), "curl -H X-Thing: 1 -H cookie: ***");
     assert_eq!(masked(&["a", r#"{"password":"x","b":1}"#]), r#"a {"password":"***","b":1}"#);
