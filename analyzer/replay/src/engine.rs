@@ -6,14 +6,18 @@
 //! whatever the number of threads: the result is the same to the byte.
 
 mod batch;
+mod events;
 mod interfaces;
 mod merge;
 
 use crate::flow::{FlowTable, Settings};
+use crate::link::LinkOptions;
 use crate::model::{Health, Nanos, Replayed};
 use crate::order::SHARDS;
 use crate::parse::ParseOptions;
+use crate::socket::SocketEngine;
 use batch::{Decoding, Work};
+use events::Events;
 use formats::read::{FormatKind, ReadError, Reader};
 use interfaces::Interfaces;
 use rayon::prelude::*;
@@ -41,6 +45,8 @@ pub struct Options {
     pub parse: bool,
     /// How they are parsed.
     pub parse_options: ParseOptions,
+    /// How requests are linked.
+    pub link: LinkOptions,
     /// Flows open at once at most; beyond, those that are silent for longest are finished and marked `ended_after`.
     pub max_open_flows: usize,
 }
@@ -52,6 +58,7 @@ impl Default for Options {
             tcp_metrics: TcpMetrics::default(),
             parse: true,
             parse_options: ParseOptions::default(),
+            link: LinkOptions::default(),
             max_open_flows: 1 << 20,
         }
     }
@@ -73,9 +80,13 @@ pub enum ReplayError {
 }
 
 /// State of one shard.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Shard {
     pub(crate) flows: FlowTable,
+    /// Sockets of the present input.
+    pub(crate) sockets: Option<SocketEngine>,
+    /// Sockets of the inputs before.
+    pub(crate) ended: Vec<SocketEngine>,
     pub(crate) pending: Vec<batch::Pending>,
 }
 
@@ -122,6 +133,8 @@ pub(crate) struct Engine {
     pub(crate) shards: Vec<Mutex<Shard>>,
     pub(crate) interfaces: Interfaces,
     pub(crate) decoding: Decoding,
+    pub(crate) events: Events,
+    link: LinkOptions,
     pub(crate) out: Replayed,
     /// Latest time seen.
     pub(crate) clock: Nanos,
@@ -141,6 +154,8 @@ impl Engine {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             interfaces: Interfaces::default(),
             decoding: Decoding::default(),
+            events: Events::new(),
+            link: options.link,
             out: Replayed { start: Nanos::MAX, end: Nanos::MIN, ..Replayed::default() },
             clock: Nanos::MIN,
         }
@@ -156,9 +171,11 @@ impl Engine {
         while let Some(batch) = next {
             self.interfaces.learn(reader.interfaces(), reader.manifest());
             self.settings.ethernet = self.interfaces.ethernet();
-            (_, next) = rayon::join(|| self.batch(&mut work, batch), || reader.next_batch());
+            let offset = reader.realtime_offset_ns().unwrap_or(0);
+            (_, next) = rayon::join(|| self.batch(&mut work, batch, offset), || reader.next_batch());
         }
         self.release(&mut work, Nanos::MAX);
+        self.end_sockets();
         if self.out.manifest.is_none() {
             self.out.manifest = reader.manifest().cloned();
             self.out.summary = reader.summary().cloned();

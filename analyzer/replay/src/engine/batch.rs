@@ -1,5 +1,6 @@
 //! One batch: decoded in chunks, sorted by shard, handed to the shards in order.
 
+use super::events::RecordRef;
 use super::{Engine, Shard};
 use crate::decode::{ASSEMBLED, Decoded, Defragmenter, Frame, Output, decode};
 use crate::model::Nanos;
@@ -45,6 +46,9 @@ struct Chunk {
 struct Held {
     batch: Batch,
     chunks: Vec<Chunk>,
+    records: Vec<RecordRef>,
+    /// What makes UTC of the records' times.
+    offset: i64,
     last: Nanos,
     bytes: usize,
 }
@@ -55,9 +59,13 @@ pub(crate) struct Pending {
     ts: Nanos,
     /// Number of the batch.
     batch: u64,
+    /// Number of the chunk, or [`RECORD`].
     chunk: u32,
     place: u32,
 }
+
+/// [`Pending::chunk`] of a socket data record.
+const RECORD: u32 = u32::MAX;
 
 /// The batches of one input that are not done with.
 #[derive(Debug)]
@@ -77,7 +85,8 @@ impl Work {
 
 impl Engine {
     /// Works on a batch.
-    pub(crate) fn batch(&mut self, work: &mut Work, batch: Batch) {
+    pub(crate) fn batch(&mut self, work: &mut Work, batch: Batch, offset: i64) {
+        let records = self.blocks(&batch, offset);
         let mut chunks: Vec<Chunk> = batch
             .packets
             .par_chunks(CHUNK)
@@ -102,7 +111,7 @@ impl Engine {
                 chunk
             })
             .collect();
-        let mut last = Nanos::MIN;
+        let mut last = records.iter().map(|r| r.ts).max().unwrap_or(Nanos::MIN);
         for chunk in &mut chunks {
             self.assemble(&batch, chunk);
             self.account(chunk);
@@ -111,7 +120,7 @@ impl Engine {
         self.out.packets += batch.packets.len() as u64;
         self.clock = self.clock.max(last);
         let bytes = batch.content_len() + chunks.iter().map(|c| c.out.packets.len() * size_of::<Decoded>()).sum::<usize>();
-        work.held.push_back(Held { batch, chunks, last, bytes });
+        work.held.push_back(Held { batch, chunks, records, offset, last, bytes });
         if work.ordered {
             self.run_in_file_order(work);
         } else {
@@ -201,6 +210,9 @@ impl Engine {
                     shard.pending.push(Pending { ts, batch: number, chunk: n as u32, place });
                 }
             }
+            for (place, r) in held.records.iter().enumerate().filter(|(_, r)| r.shard as usize == s) {
+                shard.pending.push(Pending { ts: r.ts, batch: number, chunk: RECORD, place: place as u32 });
+            }
             // Stable: what has the same time stays in the order of the file.
             shard.pending.sort_by_key(|p| p.ts);
         });
@@ -215,6 +227,10 @@ impl Engine {
             let pending = std::mem::take(&mut shard.pending);
             for p in pending.get(..ready).unwrap_or(&[]) {
                 let Some(held) = held.get(p.batch.saturating_sub(base) as usize) else { continue };
+                if p.chunk == RECORD {
+                    run_record(&mut shard, held, p.place);
+                    continue;
+                }
                 let Some(chunk) = held.chunks.get(p.chunk as usize) else { continue };
                 run_packet(&mut shard, held, chunk, p.place, settings);
             }
@@ -241,6 +257,15 @@ impl Engine {
 /// A shard's lock; a panic elsewhere leaves its state as it was.
 pub(super) fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn run_record(shard: &mut Shard, held: &Held, place: u32) {
+    let Some(r) = held.records.get(place as usize) else { return };
+    let Some(block) = held.batch.blocks.get(r.block as usize) else { return };
+    let range = r.offset as usize..(r.offset as usize).saturating_add(r.len as usize);
+    if let (Some(record), Some(sockets)) = (held.batch.payload(block).get(range), &mut shard.sockets) {
+        sockets.record(record, held.offset);
+    }
 }
 
 #[inline]

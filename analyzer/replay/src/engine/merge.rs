@@ -2,23 +2,42 @@
 
 use super::batch::lock;
 use super::Engine;
-use crate::flow::Finished;
-use crate::model::{Flow, Health, Nanos, ObservedAt, Replayed, Request};
+use super::events::Events;
+use crate::host::Host;
+use crate::link::{LinkInput, link};
+use crate::model::{Completeness, Flow, Health, Nanos, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::socket::{Losses, SocketLog};
 use rayon::prelude::*;
+
+/// What one shard's flows, or one input's sockets in it, gave.
+#[derive(Default)]
+struct Part {
+    flows: Vec<Flow>,
+    requests: Vec<Request>,
+    profile: Vec<ProfileSegment>,
+    log: SocketLog,
+}
 
 impl Engine {
     /// The end of all inputs.
     pub(super) fn finish(mut self) -> Replayed {
         self.end_of_fragments();
         let end = self.out.end;
-        let settings = &self.settings;
-        let finished: Vec<Finished> = self
+        let (settings, host) = (&self.settings, &self.events.host);
+        let shards: Vec<(Vec<Part>, Evicted)> = self
             .shards
             .par_iter()
             .map(|shard| {
                 let mut shard = lock(shard);
                 shard.flows.finish(end, settings);
-                std::mem::take(&mut shard.flows.finished)
+                let f = std::mem::take(&mut shard.flows.finished);
+                let evicted = f.evicted;
+                let mut parts = vec![Part { flows: f.flows, requests: f.requests, profile: f.profile, ..Part::default() }];
+                for sockets in std::mem::take(&mut shard.ended) {
+                    let s = sockets.finish(end, host);
+                    parts.push(Part { flows: s.flows, requests: s.requests, log: s.log, ..Part::default() });
+                }
+                (parts, evicted)
             })
             .collect();
         let mut out = self.out;
@@ -26,8 +45,74 @@ impl Engine {
             (out.start, out.end) = (0, 0);
         }
         out.interfaces = self.interfaces.rows;
-        merge(&mut out, finished);
+        let mut parts = Vec::new();
+        let mut evicted: Evicted = (0, None);
+        for (of_shard, (count, range)) in shards {
+            parts.extend(of_shard);
+            evicted.0 += count;
+            if let Some((a, b)) = range {
+                evicted.1 = Some(evicted.1.map_or((a, b), |(x, y)| (a.min(x), b.max(y))));
+            }
+        }
+        let logs = merge(&mut out, parts);
+        if let (n @ 1.., Some((first, last))) = evicted {
+            out.health.push(Health {
+                kind: "flow".into(),
+                cpu: None,
+                first: Some(first),
+                last: Some(last),
+                lost: n,
+                cause: "too many flows open at once: those silent for longest were finished early (completeness ended_after)".into(),
+            });
+        }
+        self.events.health(&mut out.health);
+        let (lost_data, lost_packets) = self.events.lost_times();
+        lost_data.mark(&mut out.flows, &mut out.requests);
+        mark_packets(&lost_packets, &mut out);
+        let Events { host, stacks, states, .. } = self.events;
+        interface_facts(&host, &mut out);
+        out.socket_events = states.finish(out.manifest.as_ref(), &host);
+        out.processes = host.processes();
+        let samples = stacks.samples_by_pid();
+        link(&mut out, LinkInput { logs, host: &host, samples, options: self.link });
+        out.stacks = stacks.finish(&host);
         out
+    }
+}
+
+/// How many, and from when to when.
+type Evicted = (u64, Option<(Nanos, Nanos)>);
+
+/// Marks what was seen at interfaces while packets were lost.
+fn mark_packets(lost: &Losses, out: &mut Replayed) {
+    for f in out.flows.iter_mut().filter(|f| matches!(f.observed_at, ObservedAt::Interface(_))) {
+        if lost.touch(f.start, f.end) {
+            f.completeness.add(Completeness::GAP);
+        }
+    }
+    for r in out.requests.iter_mut().filter(|r| matches!(r.observed_at, ObservedAt::Interface(_))) {
+        let start = r.request_ts.or(r.response_ts);
+        let end = r.response_ts.or(r.request_end_ts).or(start);
+        if let (Some(start), Some(end)) = (start, end)
+            && lost.touch(start, end)
+        {
+            r.completeness.add(Completeness::GAP);
+        }
+    }
+}
+
+/// What the node said of its interfaces.
+fn interface_facts(host: &Host, out: &mut Replayed) {
+    for row in &mut out.interfaces {
+        let same = |f: &&formats::facts::Interface| f.netns == row.netns && f.ifindex == row.ifindex && row.ifindex != 0;
+        // The last word counts: addresses may have come later.
+        let Some(fact) = host.interfaces().iter().rev().find(same) else { continue };
+        if row.kind.is_empty() {
+            row.kind.clone_from(&fact.kind);
+        }
+        row.mac.clone_from(&fact.mac);
+        row.mtu = fact.mtu;
+        row.addresses.clone_from(&fact.addresses);
     }
 }
 
@@ -36,16 +121,12 @@ fn flow_order(f: &Flow) -> impl Ord + '_ {
     (f.start, f.transport, f.endpoints, &f.observed_at, f.end, &f.tunnel, f.tunnel_id)
 }
 
-fn merge(out: &mut Replayed, finished: Vec<Finished>) {
-    let mut evicted = (0, None::<(Nanos, Nanos)>);
-    // (shard, place) of every flow, in the order of the table.
+/// Sorts, gives dense ids, and puts them into the logs, which are returned.
+fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
+    // (part, place) of every flow, in the order of the table.
     let mut places: Vec<(u32, u32)> = Vec::with_capacity(finished.iter().map(|f| f.flows.len()).sum());
     for (s, f) in finished.iter().enumerate() {
         places.extend((0..f.flows.len() as u32).map(|n| (s as u32, n)));
-        evicted.0 += f.evicted.0;
-        if let Some((a, b)) = f.evicted.1 {
-            evicted.1 = Some(evicted.1.map_or((a, b), |(x, y)| (a.min(x), b.max(y))));
-        }
     }
     let flow_at = |&(s, n): &(u32, u32)| finished.get(s as usize).and_then(|f| f.flows.get(n as usize));
     places.par_sort_by(|a, b| flow_at(a).map(flow_order).cmp(&flow_at(b).map(flow_order)));
@@ -56,11 +137,12 @@ fn merge(out: &mut Replayed, finished: Vec<Finished>) {
         }
     }
     let (mut flows, mut requests, mut profile) = (Vec::with_capacity(places.len()), Vec::new(), Vec::new());
-    let mut request_base = Vec::with_capacity(finished.len());
+    let (mut logs, mut counts) = (Vec::with_capacity(finished.len()), Vec::with_capacity(finished.len()));
     for (f, ids) in finished.into_iter().zip(&flow_ids) {
         let new_id = |old: u64| ids.get(old as usize).copied().unwrap_or(0);
         let base = requests.len() as u64;
-        request_base.push(base);
+        counts.push(f.requests.len());
+        logs.push(f.log);
         flows.extend(f.flows.into_iter().map(|mut flow| {
             flow.flow_id = new_id(flow.flow_id);
             flow
@@ -108,17 +190,15 @@ fn merge(out: &mut Replayed, finished: Vec<Finished>) {
             r.netns = ns;
         }
     }
-    if let (n @ 1.., Some((first, last))) = evicted {
-        out.health.push(Health {
-            kind: "flow".into(),
-            cpu: None,
-            first: Some(first),
-            last: Some(last),
-            lost: n,
-            cause: "too many flows open at once: those silent for longest were finished early (completeness ended_after)".into(),
-        });
+    let mut from = 0;
+    for ((log, ids), count) in logs.iter_mut().zip(&flow_ids).zip(counts) {
+        let flows: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
+        let requests: Vec<u32> = request_ids.get(from..from + count).unwrap_or(&[]).iter().map(|&id| id as u32).collect();
+        log.renumber(&flows, &requests);
+        from += count;
     }
     out.flows = flows;
     out.requests = requests;
     out.profile = profile;
+    logs
 }

@@ -1,0 +1,195 @@
+//! Event records and facts of a bundle's blocks: each to whom it concerns.
+
+use super::Engine;
+use super::batch::lock;
+use crate::host::Host;
+use crate::model::{Health, Nanos};
+use crate::order::shard_of;
+use crate::profile::Stacks;
+use crate::socket::{Listening, Losses, SocketEngine, SocketEvents, SocketOptions, shard_key};
+use formats::block;
+use formats::event::{Records, kind};
+use formats::facts::{Loss, RecorderCost};
+use formats::read::{Batch, BlockRef};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known beside flows and requests.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    pub(crate) host: Host,
+    pub(crate) stacks: Stacks,
+    pub(crate) states: SocketEvents,
+    /// Times within which socket data was lost.
+    lost_data: Vec<(Nanos, Nanos)>,
+    /// Times within which packets were lost.
+    lost_packets: Vec<(Nanos, Nanos)>,
+    /// (kind, cpu, cause) -> (first, last, how many).
+    losses: BTreeMap<(String, u32, String), (Nanos, Nanos, u64)>,
+    bad_lines: u64,
+}
+
+/// A socket data record in a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordRef {
+    pub(crate) ts: Nanos,
+    pub(crate) shard: u32,
+    pub(crate) block: u32,
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+}
+
+fn utc(ts: u64, offset: i64) -> Nanos {
+    i64::try_from(ts).unwrap_or(i64::MAX).saturating_add(offset)
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self { stacks: Stacks::new(), ..Self::default() }
+    }
+
+    /// Facts and events that need no shard.
+    fn take(&mut self, batch: &Batch, offset: i64) -> BTreeMap<u16, u64> {
+        self.host.set_offset(offset);
+        let Self { host, stacks, states, .. } = self;
+        let of = |kinds: &'static [u16]| batch.blocks.iter().filter(move |b| kinds.contains(&b.header.kind));
+        let each = |blocks: &mut dyn Iterator<Item = &BlockRef>, take: &mut dyn FnMut(&[u8])| {
+            let mut counts = BTreeMap::<u16, u64>::new();
+            for b in blocks {
+                for (hdr, record) in Records::new(batch.payload(b)) {
+                    *counts.entry(hdr.kind).or_default() += 1;
+                    take(record);
+                }
+            }
+            counts
+        };
+        let ((lives, samples), changes) = rayon::join(
+            || {
+                rayon::join(
+                    || {
+                        let life = &[kind::PROCESS_FORK, kind::PROCESS_EXEC, kind::PROCESS_EXIT];
+                        each(&mut of(life), &mut |r| host.record(r))
+                    },
+                    || each(&mut of(&[kind::STACK_SAMPLE]), &mut |r| stacks.record(r)),
+                )
+            },
+            || each(&mut of(&[kind::SOCKET_STATE]), &mut |r| states.record(r, offset)),
+        );
+        let mut counts = lives;
+        counts.extend(samples);
+        counts.extend(changes);
+        for b in &batch.blocks {
+            match b.header.kind {
+                block::kind::LOSSES => batch.json(b).for_each(|loss| self.lost(&loss, offset)),
+                k if k >= 0x100 => self.bad_lines += self.host.block(k, batch.payload(b)) as u64,
+                _ => {}
+            }
+        }
+        counts
+    }
+
+    fn lost(&mut self, loss: &Loss, offset: i64) {
+        let range = (utc(loss.first_ns, offset), utc(loss.last_ns, offset));
+        if loss.kind == kind::NAMES[usize::from(kind::SOCKET_DATA)] {
+            self.lost_data.push(range);
+        }
+        if loss.kind == kind::NAMES[usize::from(kind::PACKET)] {
+            self.lost_packets.push(range);
+        }
+        let sum = self.losses.entry((loss.kind.clone(), loss.cpu, loss.cause.clone())).or_insert((range.0, range.1, 0));
+        *sum = (sum.0.min(range.0), sum.1.max(range.1), sum.2.saturating_add(loss.lost));
+    }
+
+    /// What losses may have touched.
+    pub(crate) fn lost_times(&mut self) -> (Losses, Losses) {
+        (Losses::new(std::mem::take(&mut self.lost_data)), Losses::new(std::mem::take(&mut self.lost_packets)))
+    }
+
+    /// Losses as rows.
+    pub(crate) fn health(&mut self, out: &mut Vec<Health>) {
+        for ((kind, cpu, cause), (first, last, lost)) in std::mem::take(&mut self.losses) {
+            let cpu = (cpu != block::NO_CPU).then_some(cpu);
+            out.push(Health { kind, cpu, first: Some(first), last: Some(last), lost, cause });
+        }
+        if self.bad_lines > 0 {
+            let cause = "lines of facts (JSON) that could not be read".into();
+            out.push(Health { kind: "fact".into(), lost: self.bad_lines, cause, ..Health::default() });
+        }
+        for (what, lost) in [("fact", self.host.dropped()), ("socket_state", self.states.dropped())] {
+            if lost > 0 {
+                let cause = "more than the analyzer keeps".into();
+                out.push(Health { kind: what.into(), lost, cause, ..Health::default() });
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a batch's blocks; yields the socket data records, which go to the shards.
+    pub(super) fn blocks(&mut self, batch: &Batch, offset: i64) -> Vec<RecordRef> {
+        if batch.blocks.is_empty() {
+            return Vec::new();
+        }
+        for (kind, n) in self.events.take(batch, offset) {
+            *self.out.events.entry(kind).or_default() += n;
+        }
+        for b in batch.blocks.iter().filter(|b| b.header.kind == block::kind::COST) {
+            if let Ok(cost) = serde_json::from_slice::<RecorderCost>(batch.payload(b)) {
+                self.out.cost = Some(cost);
+            }
+        }
+        let records: Vec<RecordRef> = batch
+            .blocks
+            .par_iter()
+            .enumerate()
+            .filter(|(_, b)| b.header.kind == kind::SOCKET_DATA)
+            .flat_map_iter(|(n, b)| {
+                let mut at = 0u32;
+                Records::new(batch.payload(b)).map(move |(hdr, record)| {
+                    let offset_in_block = at;
+                    at = at.saturating_add(hdr.len);
+                    RecordRef {
+                        ts: utc(hdr.ts, offset),
+                        shard: shard_of(shard_key(record)) as u32,
+                        block: n as u32,
+                        offset: offset_in_block,
+                        len: hdr.len,
+                    }
+                })
+            })
+            .collect();
+        if !records.is_empty() {
+            *self.out.events.entry(kind::SOCKET_DATA).or_default() += records.len() as u64;
+            self.listen();
+        }
+        for r in &records {
+            self.clock = self.clock.max(r.ts);
+            self.out.start = self.out.start.min(r.ts);
+            self.out.end = self.out.end.max(r.ts);
+        }
+        records
+    }
+
+    /// Gives every shard a socket engine, with the first records of an input: facts of the node have come before them.
+    fn listen(&mut self) {
+        let listening = Arc::new(Listening::new(self.events.host.sockets().listening()));
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            if shard.sockets.is_none() {
+                let options = SocketOptions { parse: self.settings.parse_options, listening: Arc::clone(&listening) };
+                shard.sockets = Some(SocketEngine::new(options));
+            }
+        }
+    }
+
+    /// The end of an input: another bundle's sockets are others.
+    pub(super) fn end_sockets(&mut self) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            if let Some(sockets) = shard.sockets.take() {
+                shard.ended.push(sockets);
+            }
+        }
+    }
+}
