@@ -28,6 +28,8 @@ pub(super) struct Half {
     pub(super) offset: u64,
     /// Bytes still to be skipped, from `offset` on.
     pub(super) skip: u64,
+    /// The message in progress goes on behind what is skipped.
+    pub(super) hold: bool,
     /// Do not ask the parser before so many bytes are in the buffer.
     pub(super) need: usize,
     /// Place lost: wait for a segment that a message starts in.

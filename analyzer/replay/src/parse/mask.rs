@@ -100,6 +100,24 @@ impl Masker {
     }
 }
 
+impl Masker {
+    /// Text of an error: what stands between `quote`s is masked.
+    pub(super) fn quoted(&mut self, text: Box<str>, quote: char) -> Box<str> {
+        if self.show || !text.contains(quote) {
+            return text;
+        }
+        self.count += 1;
+        let mut masked = String::with_capacity(text.len());
+        for (place, part) in text.split(quote).enumerate() {
+            if place > 0 {
+                masked.push(quote);
+            }
+            masked.push_str(if place % 2 == 0 { part } else { MASK });
+        }
+        masked.into_boxed_str()
+    }
+}
+
 /// Where `user:password` stands in a URL whose authority starts at `at`.
 fn user_info(url: &str, at: usize) -> Option<(usize, usize)> {
     let authority = url.get(at..)?.split('/').next()?;

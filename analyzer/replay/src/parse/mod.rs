@@ -14,14 +14,19 @@ mod half;
 pub mod mask;
 mod message;
 mod registry;
+mod sql;
 mod stream;
 mod text;
 mod trace_context;
 
 mod dns;
 mod http1;
+mod mysql;
+mod postgresql;
 mod redis;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod script;
 
@@ -82,7 +87,12 @@ pub(crate) struct Output<'o> {
     pub(crate) mask: &'o mut Masker,
 }
 
-impl Output<'_> {
+impl<'o> Output<'o> {
+    /// For a step that starts at `mark`.
+    fn new(mark: Mark, mask: &'o mut Masker) -> Self {
+        Self { messages: Vec::new(), hold: false, switch: None, kick: false, mark, mask }
+    }
+
     /// Adds a message.
     pub(crate) fn emit(&mut self, message: Message) {
         self.messages.push(message);
@@ -97,8 +107,9 @@ pub(crate) trait Parser: Send {
     /// Whether a message of `side` plausibly starts with these bytes: asked after a gap, at the start of segments.
     fn resumes(&self, side: Side, bytes: &[u8]) -> bool;
 
-    /// The place in the stream of `side` is lost; the next bytes are those that `resumes` accepted.
-    fn lost(&mut self, side: Side);
+    /// The place in the stream of `side` is lost; the next bytes are those that `resumes` accepted. Messages emitted
+    /// here (what is known of one that was being read) go on until then.
+    fn lost(&mut self, side: Side, out: &mut Output<'_>);
 
     /// No more data comes; `out.mark` is the end of the last data of the server.
     fn close(&mut self, _out: &mut Output<'_>) {}
@@ -142,5 +153,5 @@ pub(crate) struct Protocol {
     /// Looks at first bytes.
     pub(crate) detect: fn(First<'_>) -> Detection,
     /// State for a new connection.
-    pub(crate) start: fn() -> Box<dyn Parser>,
+    pub(crate) start: fn(Transport) -> Box<dyn Parser>,
 }

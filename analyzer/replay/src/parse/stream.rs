@@ -84,7 +84,7 @@ impl Conversation {
         let side = self.true_side(segment.from);
         if self.speaking.is_none() && self.last_from.is_some_and(|last| last != side) {
             // The turn has changed: what the other side said is all it had to say.
-            self.find(side.other(), &[], true);
+            self.find(side.other(), &[], true, false);
         }
         let side = self.true_side(segment.from);
         self.last_from = Some(side);
@@ -102,7 +102,7 @@ impl Conversation {
             half.skip -= n as u64;
             half.offset += n as u64;
             data = data.get(n..).unwrap_or_default();
-            if half.skip == 0 {
+            if half.skip == 0 && !half.hold {
                 self.end_open(side);
             }
         } else if half.lost && !self.resume(side, data) {
@@ -187,7 +187,7 @@ impl Conversation {
         half.buffer.extend_from_slice(data);
         let full = half.buffer.len() >= BUFFER_LIMIT;
         if self.speaking.is_none() {
-            self.find(side, &[], cut || full);
+            self.find(side, &[], cut || full, cut || full);
         } else if half.buffer.len() >= half.need || cut {
             self.feed_buffer(side, cut || full);
         }
@@ -232,6 +232,7 @@ impl Conversation {
                     let here = usize::try_from(n).unwrap_or(usize::MAX).min(rest.len());
                     half.offset += here as u64;
                     half.skip = n.saturating_sub(here as u64);
+                    half.hold = hold;
                     at += here;
                     if !hold && half.skip == 0 {
                         self.end_open(side);
@@ -255,7 +256,7 @@ impl Conversation {
                     if self.wrong() {
                         // Another protocol gets the same bytes.
                         self.halves[side.index()].lost = false;
-                        self.find(side, rest, cut);
+                        self.find(side, rest, cut, cut);
                         return bytes.len();
                     }
                     at = bytes.len();
@@ -306,8 +307,12 @@ impl Conversation {
         half.skip = 0;
         if !half.lost {
             half.lost = true;
+            let mark = half.end_at(half.offset);
             if let Some((_, parser)) = &mut self.speaking {
-                parser.lost(side);
+                let mut out = Output::new(mark, &mut self.masker);
+                parser.lost(side, &mut out);
+                let messages = out.messages;
+                self.emit(side, messages, mark);
             }
             self.pairer.lost(side);
         }
@@ -337,7 +342,7 @@ impl Conversation {
                 half.skip -= n;
                 half.offset += n;
                 len -= n;
-                let ended = half.skip == 0;
+                let ended = half.skip == 0 && !half.hold;
                 if let Some(cause) = matters_in_body(cause) {
                     let open = std::mem::take(&mut self.halves[side.index()].open);
                     for ticket in &open {
@@ -356,19 +361,19 @@ impl Conversation {
                 break;
             }
             if self.speaking.is_none() {
-                self.find(side, &[], true);
+                self.find(side, &[], true, true);
             } else {
                 self.feed_buffer(side, true);
             }
             self.drop_rest(side);
         }
+        self.lose(side, 0);
         let open = std::mem::take(&mut self.halves[side.index()].open);
         for ticket in &open {
             self.pairer.mark(ticket, cause);
         }
         self.halves[side.index()].open = open;
         self.pairer.missed(side, cause);
-        self.lose(side, 0);
         self.halves[side.index()].offset += len;
     }
 
@@ -401,13 +406,13 @@ impl Conversation {
     /// Another protocol takes over behind the present step.
     fn change(&mut self, side: Side, switch: Switch, rest: &[u8], cut: bool) {
         self.speaking = match switch {
-            Switch::To(name) => registry::by_name(name).map(|protocol| (protocol, (protocol.start)())),
+            Switch::To(name) => registry::by_name(name).map(|protocol| (protocol, (protocol.start)(self.transport))),
             Switch::Detect => None,
         };
         self.proved = false;
         self.attempts = 0;
         if self.speaking.is_none() {
-            self.find(side, rest, cut);
+            self.find(side, rest, cut, cut);
             return;
         }
         for half in &mut self.halves {
@@ -419,8 +424,8 @@ impl Conversation {
     }
 
     /// Looks for the protocol in the waiting bytes of `side`, after appending `more`, and if it is found, parses
-    /// what waits on both sides. `whole`: no more bytes follow directly.
-    fn find(&mut self, side: Side, more: &[u8], whole: bool) {
+    /// what waits on both sides. `whole`: the protocol must be told by these bytes; `cut`: no bytes follow them directly.
+    fn find(&mut self, side: Side, more: &[u8], whole: bool, cut: bool) {
         let half = &mut self.halves[side.index()];
         half.buffer.extend_from_slice(more);
         if half.buffer.is_empty() || self.ignored {
@@ -434,11 +439,11 @@ impl Conversation {
                     self.last_from = self.last_from.map(Side::other);
                     self.pairer.swap();
                 }
-                self.speaking = Some((protocol, (protocol.start)()));
+                self.speaking = Some((protocol, (protocol.start)(self.transport)));
                 let first = from.unwrap_or(side);
                 for at in [Side::Client, Side::Server] {
                     self.halves[at.index()].lost = false;
-                    self.feed_buffer(at, whole && at == first);
+                    self.feed_buffer(at, cut && at == first);
                 }
             }
             Found::More => {}
@@ -462,7 +467,7 @@ impl Conversation {
             self.closed = true;
             for side in [Side::Client, Side::Server] {
                 if self.speaking.is_none() {
-                    self.find(side, &[], true);
+                    self.find(side, &[], true, true);
                 }
             }
             for side in [Side::Client, Side::Server] {
@@ -473,14 +478,7 @@ impl Conversation {
             }
             if let Some((_, parser)) = &mut self.speaking {
                 let half = &self.halves[Side::Server.index()];
-                let mut out = Output {
-                    messages: Vec::new(),
-                    hold: false,
-                    switch: None,
-                    kick: false,
-                    mark: half.end_at(half.offset),
-                    mask: &mut self.masker,
-                };
+                let mut out = Output::new(half.end_at(half.offset), &mut self.masker);
                 parser.close(&mut out);
                 let (messages, mark) = (out.messages, out.mark);
                 self.emit(Side::Server, messages, mark);

@@ -38,20 +38,14 @@ pub(super) struct Packet {
     pub(super) sound: bool,
 }
 
-/// Whether these are the first bytes of a header.
+/// Whether these are the first bytes of a message: a known opcode, one question, few records.
 pub(super) fn plausible_start(bytes: &[u8]) -> bool {
-    match bytes {
-        [_, _, flags, second, ..] => flags & 0x78 <= 0x28 && second & 0x40 == 0,
-        _ => true,
-    }
-}
-
-/// Whether bytes read better as a message without length prefix than with one.
-pub(super) fn is_unframed(bytes: &[u8]) -> bool {
-    let framed = bytes.split_first_chunk::<2>().is_some_and(|(length, rest)| {
-        usize::from(u16::from_be_bytes(*length)) >= rest.len() && Packet::parse(rest).is_some_and(|p| p.plain())
-    });
-    !framed
+    let at = |place: usize, fits: fn(u8) -> bool| bytes.get(place).is_none_or(|byte| fits(*byte));
+    at(2, |flags| matches!(flags >> 3 & 0xf, 0..=2 | 4..=6))
+        && at(3, |flags| flags & 0x40 == 0)
+        && at(4, |count| count == 0)
+        && at(5, |count| count <= 4)
+        && [6, 8, 10].iter().all(|place| at(*place, |count| count <= 1))
 }
 
 /// A question's contents as a number, case ignored (RFC 4343).
@@ -290,9 +284,7 @@ fn record_data(bytes: &[u8], at: usize, data: &[u8], kind: u16, ttl: u32) -> Str
         (1, data) => data.try_into().ok().map(|octets: [u8; 4]| std::net::Ipv4Addr::from(octets).to_string()),
         (28, data) => data.try_into().ok().map(|octets: [u8; 16]| std::net::Ipv6Addr::from(octets).to_string()),
         (2 | 5 | 12 | 39, _) => name_at(0),
-        (15, [high, low, ..]) => {
-            name_at(2).map(|name| format!("{} {name}", u16::from_be_bytes([*high, *low])))
-        }
+        (15, [high, low, ..]) => name_at(2).map(|name| format!("{} {name}", u16::from_be_bytes([*high, *low]))),
         (33, [a, b, c, d, e, f, ..]) => name_at(6).map(|name| {
             let n = |high: &u8, low: &u8| u16::from_be_bytes([*high, *low]);
             format!("{} {} {} {name}", n(a, b), n(c, d), n(e, f))

@@ -2,7 +2,7 @@
 
 mod message;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
@@ -14,7 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[53, 5353, 5355],
     timeout: 15_000_000_000,
     detect,
-    start: || Box::new(Dns { framed: None }),
+    start: |transport| Box::new(Dns { framed: transport == Transport::Tcp }),
 };
 
 fn detect(first: First<'_>) -> Detection {
@@ -23,6 +23,7 @@ fn detect(first: First<'_>) -> Detection {
         Transport::Tcp => true,
         _ => return Detection::No,
     };
+    let mut partial = false;
     let bytes = if framed {
         let Some((length, rest)) = first.bytes.split_first_chunk::<2>() else {
             return Detection::More;
@@ -31,12 +32,13 @@ fn detect(first: First<'_>) -> Detection {
         if length < 17 {
             return Detection::No;
         }
+        partial = rest.len() < length && !first.whole;
         rest.get(..length).unwrap_or(rest)
     } else {
         first.bytes
     };
-    if framed && bytes.len() < 12 {
-        return if message::plausible_start(bytes) && !first.whole { Detection::More } else { Detection::No };
+    if partial {
+        return if message::plausible_start(bytes) { Detection::More } else { Detection::No };
     }
     match Packet::parse(bytes) {
         Some(packet) if packet.sound && !packet.questions.is_empty() => {
@@ -48,21 +50,19 @@ fn detect(first: First<'_>) -> Detection {
         Some(packet) if packet.sound && packet.response && !packet.answers.is_empty() => {
             Detection::Yes { confidence: 30, from: None }
         }
-        Some(packet) if !packet.sound && packet.plain() && framed && !first.whole => Detection::More,
         _ => Detection::No,
     }
 }
 
 #[derive(Debug)]
 struct Dns {
-    /// Length-prefixed, as over TCP; known from the first call on.
-    framed: Option<bool>,
+    /// Length-prefixed, as over TCP.
+    framed: bool,
 }
 
 impl Parser for Dns {
-    fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
-        let framed = *self.framed.get_or_insert(!input.cut || !message::is_unframed(input.bytes));
-        let (body, total) = if framed {
+    fn parse(&mut self, _side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let (body, total) = if self.framed {
             let Some((length, rest)) = input.bytes.split_first_chunk::<2>() else {
                 return Step::More(2);
             };
@@ -86,12 +86,11 @@ impl Parser for Dns {
         if packet.questions.is_empty() && packet.response {
             out.emit(Message::new(Kind::OneWay, packet.announcement()).truncated(!packet.sound));
         }
-        let _ = side;
         Step::Consume(total as u64)
     }
 
     fn resumes(&self, _side: Side, bytes: &[u8]) -> bool {
-        if self.framed == Some(true) {
+        if self.framed {
             bytes.split_first_chunk::<2>().is_some_and(|(length, rest)| {
                 usize::from(u16::from_be_bytes(*length)) >= rest.len() && Packet::parse(rest).is_some()
             })
@@ -100,5 +99,5 @@ impl Parser for Dns {
         }
     }
 
-    fn lost(&mut self, _side: Side) {}
+    fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
 }

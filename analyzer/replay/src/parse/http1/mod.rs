@@ -3,6 +3,8 @@
 //! Pipelining, informational responses, HEAD/204/304, CONNECT and Upgrade; heads cut by a prefix limit keep what is there.
 
 mod message;
+#[cfg(test)]
+pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{Side, Transport};
@@ -15,7 +17,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[80, 8080, 8000, 8081, 3128],
     timeout: 120_000_000_000,
     detect,
-    start: || Box::new(Http1::default()),
+    start: |_| Box::new(Http1::default()),
 };
 
 const METHODS: [&[u8]; 31] = [
@@ -165,7 +167,7 @@ impl Parser for Http1 {
         }
     }
 
-    fn lost(&mut self, side: Side) {
+    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
         self.expect[side.index()] = Expect::Head;
         // Methods are matched to responses in order: after a loss the order is not known.
         self.asked.clear();

@@ -20,9 +20,9 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > 18 {
         return None;
     }
-    let number = digits.iter().try_fold(0_i64, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
-    })?;
+    let number = digits
+        .iter()
+        .try_fold(0_i64, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))?;
     Some(if negative { -number } else { number })
 }
 
@@ -172,9 +172,10 @@ impl Command {
         if self.is(0, "AUTH") {
             self.words.iter_mut().skip(1).for_each(&mut hide);
         } else if self.is(0, "HELLO") || self.is(0, "MIGRATE") {
-            let auth = self.words.iter().position(|word| {
-                word.eq_ignore_ascii_case(b"AUTH") || word.eq_ignore_ascii_case(b"AUTH2")
-            });
+            let auth = self
+                .words
+                .iter()
+                .position(|word| word.eq_ignore_ascii_case(b"AUTH") || word.eq_ignore_ascii_case(b"AUTH2"));
             if let Some(at) = auth {
                 self.words.iter_mut().skip(at + 1).take(2).for_each(&mut hide);
             }
@@ -302,7 +303,8 @@ impl Reply {
 
     /// What a reply adds. Its values are data and stay out; only what kind they are is told.
     pub(super) fn fields(&self, version: &'static str) -> RequestFields {
-        let mut fields = RequestFields { l7_protocol: "redis", version, status: Status::Ok, ..RequestFields::default() };
+        let mut fields =
+            RequestFields { l7_protocol: "redis", version, status: Status::Ok, ..RequestFields::default() };
         if self.is_failure() {
             fields.status = Status::ServerError;
             fields.exception = clean_to(&self.text, 512);

@@ -5,7 +5,7 @@
 
 mod message;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
@@ -18,7 +18,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[6379, 6380, 26379, 16379],
     timeout: 120_000_000_000,
     detect,
-    start: || Box::new(Redis::default()),
+    start: |_| Box::new(Redis::default()),
 };
 
 /// Longest line that is waited for.
@@ -40,7 +40,9 @@ fn detect(first: First<'_>) -> Detection {
     };
     let Some(end) = line else {
         let fits = match kind {
-            b'*' | b'$' | b':' => bytes.len() < 16 && rest.iter().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'\r')),
+            b'*' | b'$' | b':' => {
+                bytes.len() < 16 && rest.iter().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'\r'))
+            }
             b'+' | b'-' => bytes.len() < 64 && rest.iter().all(|b| (0x20..0x7f).contains(b) || *b == b'\r'),
             b'P' | b'p' => b"PING\r".starts_with(&bytes.to_ascii_uppercase()),
             _ => false,
@@ -154,7 +156,7 @@ impl Parser for Redis {
         }
     }
 
-    fn lost(&mut self, side: Side) {
+    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
         self.reading[side.index()] = Reading::default();
         match side {
             Side::Client => self.command = Command::default(),

@@ -1,0 +1,143 @@
+use super::super::script::{c, line, lines, play, play_open, play_prefix, s};
+use crate::model::{Completeness, Side};
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    vec![
+        c("GET /a/b/c?x=1&token=abc HTTP/1.1\r\nHost: shop\r\nUser-Agent: wget\r\n\r\n"),
+        s("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        c("POST /up HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"),
+        s("HTTP/1.1 100 Continue\r\n\r\n"),
+        c("4\r\nwiki\r\n6;x=y\r\npedia \r\n0\r\nTrailer: t\r\n\r\n"),
+        s("HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n"),
+        c("HEAD /h HTTP/1.1\r\nHost: shop\r\n\r\nGET /n HTTP/1.1\r\nHost: shop\r\n\r\n"),
+        s("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"),
+        c("GET /last HTTP/1.0\r\n\r\n"),
+        s("HTTP/1.0 404 Not Found\r\n\r\nuntil the end"),
+    ]
+}
+
+#[test]
+fn methods_statuses_bodies() {
+    let sessions = play(&sample());
+    assert_eq!(
+        lines(&sessions),
+        [
+            "http GET|shop|/a/b/c?x=1&token=***|/a/b ok 200",
+            "http POST|shop|/up|/up server_error 500 'Internal Server Error'",
+            "http HEAD|shop|/h|/h ok 200",
+            "http GET|shop|/n|/n ok 304",
+            "http GET||/last|/last client_error 404 'Not Found'",
+        ]
+    );
+    // Sizes counted by hand: heads and bodies as they are on the stream.
+    let sizes: Vec<(u64, u64)> = sessions.iter().map(|s| (s.request_bytes, s.response_bytes)).collect();
+    assert_eq!(sizes, [(67, 43), (124, 79), (32, 39), (31, 48), (22, 39)]);
+    assert_eq!(&*sessions[0].fields.user_agent, "wget");
+    // One millisecond per turn: POST is turns 2 to 4, its answer turn 5; the interim response does not count.
+    assert_eq!(sessions[1].request_ts, Some(2_000_000));
+    assert_eq!(sessions[1].request_end_ts, Some(4_000_000));
+    assert_eq!(sessions[1].first_byte_ts, Some(5_000_000));
+    assert_eq!(sessions[1].response_ts, Some(5_000_000));
+}
+
+#[test]
+fn secrets_on_demand() {
+    let sessions = play_open(&sample());
+    assert_eq!(&*sessions[0].fields.request_resource, "/a/b/c?x=1&token=abc");
+}
+
+#[test]
+fn trace_context() {
+    let sessions = play(&[
+        c(
+            "GET / HTTP/1.1\r\nHost: x\r\nX-Request-ID: r1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nX-Forwarded-For: 1.2.3.4\r\nCookie: a=b\r\n\r\n",
+        ),
+        s("HTTP/1.1 204 No Content\r\n\r\n"),
+    ]);
+    let fields = &sessions[0].fields;
+    assert_eq!(&*fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(&*fields.span_id, "b7ad6b7169203331");
+    assert_eq!(&*fields.x_request_id, "r1");
+    assert_eq!(fields.attributes[0], ("x_forwarded_for", "1.2.3.4".into()));
+}
+
+#[test]
+fn bodies_that_were_not_captured() {
+    let body = "x".repeat(5000);
+    let mut script = Vec::new();
+    for turn in 0..3 {
+        script.push(c(format!("POST /{turn} HTTP/1.1\r\nContent-Length: 5000\r\n\r\n{body}")));
+        script.push(s(format!("HTTP/1.1 20{turn} OK\r\nContent-Length: 5000\r\n\r\n{body}")));
+    }
+    let sessions = play_prefix(80, 192, &script);
+    assert_eq!(lines(&sessions), ["http POST||/0|/0 ok 200", "http POST||/1|/1 ok 201", "http POST||/2|/2 ok 202"]);
+    assert!(sessions.iter().all(|session| session.request_bytes == 5042 && session.response_bytes == 5041));
+}
+
+#[test]
+fn heads_that_were_cut() {
+    let cookie = "c".repeat(2000);
+    let script = [
+        c(format!("GET /1 HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n")),
+        s(format!("HTTP/1.1 200 OK\r\nSet-Cookie: {cookie}\r\n\r\n")),
+        c(format!("GET /2 HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n")),
+        s(format!("HTTP/1.1 503 No\r\nSet-Cookie: {cookie}\r\n\r\n")),
+    ];
+    let sessions = play_prefix(80, 512, &script);
+    assert_eq!(
+        lines(&sessions),
+        ["http GET|a|/1|/1 ok 200 [truncated_payload]", "http GET|a|/2|/2 server_error 503 'No' [truncated_payload]",]
+    );
+    assert_eq!(sessions[0].response_bytes, 2033);
+    assert_eq!(sessions[0].response_ts, Some(1_000_000));
+}
+
+#[test]
+fn joined_in_the_middle_and_the_wrong_way_round() {
+    let sessions = play(&[
+        c("rest of a body"),
+        c("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        s("GET /x HTTP/1.1\r\nHost: y\r\n\r\n"),
+        c("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        s("GET /z HTTP/1.1\r\nHost: y\r\n\r\n"),
+    ]);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "http ||| ok 200 [started_before]",
+            "http GET|y|/x|/x client_error 404 'Not Found'",
+            "http GET|y|/z|/z unknown [ended_after]",
+        ]
+    );
+}
+
+#[test]
+fn connect_and_upgrade() {
+    let sessions = play(&[
+        c("CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n"),
+        s("HTTP/1.1 200 Connection established\r\n\r\n"),
+        c("GET /inner HTTP/1.1\r\nHost: i\r\n\r\n"),
+        s("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ]);
+    assert_eq!(lines(&sessions), ["http CONNECT|db:5432|db:5432|db:5432 ok 200", "http GET|i|/inner|/inner ok 200"]);
+}
+
+#[test]
+fn responses_lost_in_a_gap() {
+    let mut conversation = super::super::Conversation::new(crate::model::Transport::Tcp, 40000, 80);
+    use super::super::script::{end, say};
+    say(&mut conversation, Side::Client, b"GET /1 HTTP/1.1\r\n\r\n", 0, 0);
+    conversation.gap(Side::Server, 100, 1, Completeness::GAP);
+    say(&mut conversation, Side::Client, b"GET /2 HTTP/1.1\r\n\r\n", 0, 2);
+    say(&mut conversation, Side::Server, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", 0, 3);
+    let sessions = end(conversation, 4);
+    assert_eq!(lines(&sessions), ["http GET||/1|/1 unknown [gap]", "http GET||/2|/2 ok 201"]);
+}
+
+#[test]
+fn timeouts() {
+    let mut conversation = super::super::Conversation::new(crate::model::Transport::Tcp, 40000, 80);
+    super::super::script::say(&mut conversation, Side::Client, b"GET /1 HTTP/1.1\r\n\r\n", 0, 0);
+    let sessions = super::super::script::end(conversation, 200_000);
+    assert_eq!(line(&sessions[0]), "http GET||/1|/1 timeout");
+}

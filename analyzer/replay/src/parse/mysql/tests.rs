@@ -1,0 +1,102 @@
+use super::super::script::{c, lines, play, play_prefix, s};
+use crate::model::Side;
+
+fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(body.len()).unwrap().to_le_bytes()[..3].to_vec();
+    bytes.push(sequence);
+    bytes.extend(body);
+    bytes
+}
+
+fn greeting() -> Vec<u8> {
+    let mut body = b"\x0a8.0.30\0\x01\0\0\0abcdefgh\0\xff\xf7\xff\x02\0\xff\xdf\x15".to_vec();
+    body.extend([0; 10]);
+    body.extend(b"ijklmnopqrst\0mysql_native_password\0");
+    packet(0, &body)
+}
+
+fn login() -> Vec<u8> {
+    // PROTOCOL_41, SECURE_CONNECTION, CONNECT_WITH_DB.
+    let mut body = vec![0x08, 0x82, 0, 0, 0, 0, 0, 1, 33];
+    body.extend([0; 23]);
+    body.extend(b"bob\0\x03\x01\x02\x03shop\0");
+    packet(1, &body)
+}
+
+fn definition(sequence: u8) -> Vec<u8> {
+    packet(sequence, b"\x03def\x04shop\x01t\x01t\x01a\x01a\x0c\x3f\0\x0b\0\0\0\x03\0\0\0\0\0")
+}
+
+const EOF: &[u8] = b"\xfe\0\0\x02\0";
+const OK: &[u8] = b"\0\x03\0\x02\0\0\0";
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    let rows =
+        [packet(1, b"\x01"), definition(2), packet(3, EOF), packet(4, b"\x011"), packet(5, b"\x012"), packet(6, EOF)];
+    let prepared =
+        [packet(1, b"\0\x07\0\0\0\x01\0\x01\0\0\0\0"), definition(2), packet(3, EOF), definition(4), packet(5, EOF)];
+    let mut execute = b"\x17\x07\0\0\0\0\x01\0\0\0\0\x01\x03\0\x05\0\0\0".to_vec();
+    execute.push(0);
+    vec![
+        s(greeting()),
+        c(login()),
+        s(packet(2, OK)),
+        c(packet(0, b"\x03SELECT a FROM t WHERE b = 'secret' -- c\n")),
+        s(rows.concat()),
+        c(packet(0, b"\x03UPDATE `t` SET a = 5")),
+        s(packet(1, OK)),
+        c(packet(0, b"\x16SELECT a FROM t WHERE a = ?")),
+        s(prepared.concat()),
+        c(packet(0, &execute)),
+        s([packet(1, b"\x01"), definition(2), packet(3, EOF), packet(4, b"\0\0\x01\0\0\0"), packet(5, EOF)].concat()),
+        c(packet(0, b"\x19\x07\0\0\0")),
+        c(packet(0, b"\x03SELEC")),
+        s(packet(1, b"\xff\x28\x04#42000You have an error near 'SELEC' at line 1")),
+        c(packet(0, b"\x01")),
+    ]
+}
+
+#[test]
+fn text_and_binary() {
+    let sessions = play(&sample());
+    assert_eq!(
+        lines(&sessions),
+        [
+            "mysql Login|shop|Login username: bob db: shop|Login ok rows=3",
+            "mysql COM_QUERY|shop|SELECT a FROM t WHERE b = ?|SELECT t ok rows=2",
+            "mysql COM_QUERY|shop|UPDATE `t` SET a = ?|UPDATE t ok rows=3",
+            "mysql COM_STMT_PREPARE|shop|SELECT a FROM t WHERE a = ?|SELECT t ok",
+            "mysql COM_STMT_EXECUTE|shop|SELECT a FROM t WHERE a = ?|SELECT t ok rows=1",
+            "mysql COM_STMT_CLOSE|shop|SELECT a FROM t WHERE a = ?|SELECT t unknown async",
+            "mysql COM_QUERY|shop|SELEC|SELEC server_error 1064 'You have an error near '***' at line 1'",
+            "mysql COM_QUIT|shop|| unknown async",
+        ]
+    );
+    assert_eq!(sessions[3].fields.session_id, Some(7));
+    assert_eq!(sessions[4].fields.session_id, Some(7));
+}
+
+#[test]
+fn rows_that_were_not_captured() {
+    let mut answer = [packet(1, b"\x01"), definition(2), packet(3, EOF)].concat();
+    for sequence in 4..100 {
+        answer.extend(packet(sequence, &[b'x'; 200]));
+    }
+    answer.extend(packet(100, EOF));
+    let script =
+        [c(packet(0, b"\x03SELECT a FROM big")), s(answer), c(packet(0, b"\x03SELECT a FROM small")), s(packet(1, OK))];
+    let sessions = play_prefix(3306, 512, &script);
+    assert_eq!(sessions.len(), 2);
+    assert_eq!(&*sessions[0].fields.endpoint, "SELECT big");
+    assert_eq!(sessions[0].fields.status, crate::model::Status::Ok);
+    assert_eq!(sessions[0].completeness, crate::model::Completeness::TRUNCATED_PAYLOAD);
+    assert_eq!(sessions[1].fields.affected_rows, Some(3));
+}
+
+#[test]
+fn encryption_hands_over() {
+    let mut request = packet(1, b"\x08\x8a\0\0\0\0\0\x01\x21");
+    request.extend([0; 23]);
+    request[0] = 32;
+    assert!(play(&[s(greeting()), c(request)]).is_empty());
+}

@@ -1,0 +1,130 @@
+use super::super::script::{c, lines, play, play_open, play_prefix, s};
+use crate::model::Side;
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend(u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+fn startup() -> Vec<u8> {
+    let body = b"\0\x03\0\0user\0alice\0database\0shop\0application_name\0psql\0\0";
+    let mut bytes = u32::try_from(body.len() + 4).unwrap().to_be_bytes().to_vec();
+    bytes.extend(body);
+    bytes
+}
+
+fn ready() -> Vec<u8> {
+    message(b'Z', b"I")
+}
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    let extended = [
+        message(b'P', b"s1\0select * from t where a = $1 and b = 'x'\0\0\0"),
+        message(b'B', b"\0s1\0\0\0\0\x01\0\0\0\x017\0\0"),
+        message(b'D', b"P\0"),
+        message(b'E', b"\0\0\0\0\0"),
+        message(b'S', b""),
+    ];
+    let again = [
+        message(b'B', b"\0s1\0\0\0\0\0\0\0"),
+        message(b'E', b"\0\0\0\0\0"),
+        message(b'B', b"\0s1\0\0\0\0\0\0\0"),
+        message(b'E', b"\0\0\0\0\0"),
+        message(b'S', b""),
+    ];
+    let error = message(b'E', b"SERROR\0VERROR\0C42P01\0Mrelation \"nope\" does not exist\0\0");
+    vec![
+        c(startup()),
+        s([message(b'R', b"\0\0\0\x03"), message(b'S', b"TimeZone\0UTC\0")].concat()),
+        c(message(b'p', b"hunter2\0")),
+        s([message(b'R', b"\0\0\0\0"), message(b'K', b"\0\0\0\x01\0\0\0\x02"), ready()].concat()),
+        c(message(b'Q', b"INSERT INTO orders (id) VALUES (7), (8) /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/\0")),
+        s([message(b'C', b"INSERT 0 2\0"), ready()].concat()),
+        c(message(b'Q', b"SELECT 1 FROM nope\0")),
+        s([error.clone(), ready()].concat()),
+        c(extended.concat()),
+        s([
+            message(b'1', b""),
+            message(b'2', b""),
+            message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0"),
+            message(b'D', b"\0\x01\0\0\0\x011"),
+            message(b'C', b"SELECT 1\0"),
+            ready(),
+        ]
+        .concat()),
+        c(again.concat()),
+        s([message(b'2', b""), error, ready()].concat()),
+        c(message(b'X', b"")),
+    ]
+}
+
+#[test]
+fn simple_and_extended() {
+    let sessions = play(&sample());
+    assert_eq!(
+        lines(&sessions),
+        [
+            "postgresql Login|shop|user: alice database: shop|Login ok",
+            "postgresql Query|shop|INSERT INTO orders (id) VALUES (?), (?)|INSERT orders ok 'INSERT 0 2' rows=2",
+            "postgresql Query|shop|SELECT ? FROM nope|SELECT nope client_error '42P01: relation \"nope\" does not exist'",
+            "postgresql Execute|shop|select * from t where a = $1 and b = ?|SELECT t ok 'SELECT 1' rows=1",
+            "postgresql Execute|shop|select * from t where a = $1 and b = ?|SELECT t client_error '42P01: relation \"nope\" does not exist'",
+            "postgresql Execute|shop|select * from t where a = $1 and b = ?|SELECT t unknown 'skipped after an earlier error'",
+            "postgresql Terminate|shop|| unknown async",
+        ]
+    );
+    assert_eq!(&*sessions[1].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(&*sessions[0].fields.user_agent, "psql");
+    // ReadyForQuery (6 bytes) ends the answer: 16 + 6.
+    assert_eq!(sessions[1].response_bytes, 22);
+    assert_eq!(sessions[0].response_ts, Some(3_000_000));
+}
+
+#[test]
+fn parameters_on_demand() {
+    let sessions = play_open(&sample());
+    assert!(sessions[3].fields.attributes.contains(&("parameters", "7".into())));
+    assert!(sessions[3].fields.request_resource.ends_with("b = 'x'"));
+}
+
+#[test]
+fn rows_that_were_not_captured() {
+    let row = message(b'D', &[7; 300]);
+    let mut answer = message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    for _ in 0..50 {
+        answer.extend(&row);
+    }
+    answer.extend(message(b'C', b"SELECT 50\0"));
+    answer.extend(ready());
+    let script = [
+        c(message(b'Q', b"SELECT a FROM big\0")),
+        s(answer),
+        c(message(b'Q', b"SELECT a FROM small\0")),
+        s([message(b'C', b"SELECT 3\0"), ready()].concat()),
+    ];
+    assert_eq!(
+        lines(&play_prefix(5432, 512, &script)),
+        [
+            "postgresql Query||SELECT a FROM big|SELECT big ok [truncated_payload]",
+            "postgresql Query||SELECT a FROM small|SELECT small ok 'SELECT 3' rows=3",
+        ]
+    );
+}
+
+#[test]
+fn cancel_and_refused_encryption() {
+    let sessions = play(&[
+        c(b"\0\0\0\x08\x04\xd2\x16\x2f"),
+        s("N"),
+        c(startup()),
+        s([message(b'E', b"SFATAL\0C28P01\0Mpassword authentication failed\0\0")].concat()),
+    ]);
+    assert_eq!(
+        lines(&sessions),
+        ["postgresql Login|shop|user: alice database: shop|Login client_error '28P01: password authentication failed'"]
+    );
+    let cancel = play(&[c(b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02")]);
+    assert_eq!(lines(&cancel), ["postgresql Cancel||| unknown async"]);
+}

@@ -1,0 +1,142 @@
+//! What must hold for every protocol: any chopping of a conversation gives the same sessions, any prefix gives a prefix
+//! of them, and neither garbage nor gaps make a parser panic or loop.
+
+use super::script::{end, line, say};
+use super::{Conversation, Session};
+use crate::model::{Completeness, Side, Transport};
+use proptest::prelude::*;
+
+type Script = Vec<(Side, Vec<u8>)>;
+
+fn samples() -> Vec<(&'static str, u16, Script)> {
+    vec![
+        ("http", 80, super::http1::tests::sample()),
+        ("redis", 6379, super::redis::tests::sample()),
+        ("postgresql", 5432, super::postgresql::tests::sample()),
+        ("mysql", 3306, super::mysql::tests::sample()),
+        ("dns", 53, super::dns::tests::sample()),
+    ]
+}
+
+/// Cuts every turn at the given places (each modulo its length).
+fn chopped(script: &Script, port: u16, cuts: &[usize]) -> Vec<Session> {
+    let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
+    let mut cut = cuts.iter().cycle();
+    for (turn, (from, data)) in script.iter().enumerate() {
+        let mut rest = data.as_slice();
+        while !rest.is_empty() {
+            let len = cut.next().map_or(rest.len(), |cut| cut % rest.len() + 1);
+            let (piece, tail) = rest.split_at(len);
+            say(&mut conversation, *from, piece, 0, turn);
+            rest = tail;
+        }
+    }
+    end(conversation, script.len())
+}
+
+/// What a session says, with sizes.
+fn full(session: &Session) -> String {
+    format!("{} {} {}", line(session), session.request_bytes, session.response_bytes)
+}
+
+#[test]
+fn byte_by_byte() {
+    for (name, port, script) in samples() {
+        let whole: Vec<String> = chopped(&script, port, &[]).iter().map(full).collect();
+        assert!(!whole.is_empty(), "{name}");
+        assert!(whole.iter().all(|line| line.starts_with(name)), "{whole:#?}");
+        let single: Vec<String> = chopped(&script, port, &[0]).iter().map(full).collect();
+        assert_eq!(whole, single, "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_chopping_gives_the_same(cuts in prop::collection::vec(0_usize..400, 1..40)) {
+        for (name, port, script) in samples() {
+            let whole: Vec<String> = script_lines(&script, port);
+            let pieces: Vec<String> = chopped(&script, port, &cuts).iter().map(full).collect();
+            prop_assert_eq!(&whole, &pieces, "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_prefix_gives_a_prefix(keep in 0_usize..100, part in 0_usize..2000) {
+        for (name, port, script) in samples() {
+            let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
+            for (turn, (from, data)) in script.iter().enumerate() {
+                if turn < keep {
+                    say(&mut conversation, *from, data, 0, turn);
+                } else if turn == keep {
+                    say(&mut conversation, *from, &data[..part.min(data.len())], 0, turn);
+                }
+            }
+            // Not finished: only what is complete comes out.
+            let mut sessions = Vec::new();
+            conversation.sessions(&mut sessions);
+            let some: Vec<String> = sessions.iter().map(full).collect();
+            let mut all = Conversation::new(Transport::Tcp, 40000, port);
+            for (turn, (from, data)) in script.iter().enumerate() {
+                say(&mut all, *from, data, 0, turn);
+            }
+            let mut sessions = Vec::new();
+            all.sessions(&mut sessions);
+            let all: Vec<String> = sessions.iter().map(full).collect();
+            prop_assert!(all.starts_with(&some), "{}: {:#?} is no prefix of {:#?}", name, some, all);
+        }
+    }
+
+    #[test]
+    fn garbage_is_survived(
+        port in prop::sample::select(vec![80_u16, 6379, 5432, 3306, 53, 443, 27017, 9092, 1883, 5672, 4222, 11211]),
+        pieces in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..300), 0_u32..5000), 0..20),
+        datagrams in any::<bool>(),
+    ) {
+        let transport = if datagrams { Transport::Udp } else { Transport::Tcp };
+        let mut conversation = Conversation::new(transport, 40000, port);
+        for (turn, (client, data, missing)) in pieces.iter().enumerate() {
+            let from = if *client { Side::Client } else { Side::Server };
+            say(&mut conversation, from, data, *missing as usize % 3 * 100, turn);
+            if missing % 7 == 0 {
+                conversation.gap(from, u64::from(*missing), 0, Completeness::GAP);
+            }
+        }
+        end(conversation, pieces.len());
+    }
+
+    #[test]
+    fn damage_is_survived(
+        at in 0_usize..100_000, byte in any::<u8>(), drop in 0_usize..100_000, gap in 0_usize..3000, prefix in 1_usize..600,
+    ) {
+        for (_, port, script) in samples() {
+            let total: usize = script.iter().map(|(_, data)| data.len()).sum();
+            let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
+            let mut place = 0;
+            for (turn, (from, data)) in script.iter().enumerate() {
+                let mut data = data.clone();
+                let hit = at % total;
+                if (place..place + data.len()).contains(&hit) {
+                    data[hit - place] = byte;
+                }
+                place += data.len();
+                if turn == drop % script.len() {
+                    conversation.gap(*from, data.len() as u64, 0, Completeness::GAP);
+                    continue;
+                }
+                let kept = prefix.min(data.len());
+                let missing = data.len() - kept;
+                say(&mut conversation, *from, &data[..kept], missing, turn);
+                if gap % (turn + 2) == 0 {
+                    conversation.gap(*from, gap as u64 + 1, 0, Completeness::GAP);
+                }
+            }
+            end(conversation, script.len());
+        }
+    }
+}
+
+fn script_lines(script: &Script, port: u16) -> Vec<String> {
+    chopped(script, port, &[]).iter().map(full).collect()
+}

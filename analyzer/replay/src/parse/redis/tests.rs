@@ -1,0 +1,70 @@
+use super::super::script::{c, lines, play, play_prefix, s};
+use crate::model::Side;
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    vec![
+        c("*3\r\n$4\r\nAUTH\r\n$4\r\nuser\r\n$6\r\nsecret\r\n"),
+        s("+OK\r\n"),
+        c("*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n"),
+        s("$5\r\nvalue\r\n:42\r\n"),
+        c("*2\r\n$6\r\nLRANGE\r\n$1\r\nl\r\n"),
+        s("*3\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n+x\r\n"),
+        c("PING\r\n"),
+        s("+PONG\r\n"),
+        c("*1\r\n$3\r\nFOO\r\n"),
+        s("-ERR unknown command 'FOO'\r\n"),
+        c("*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n"),
+        s("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$2\r\nhi\r\n"),
+    ]
+}
+
+#[test]
+fn commands_and_replies() {
+    assert_eq!(
+        lines(&play(&sample())),
+        [
+            "redis AUTH||AUTH *** ***| ok 'OK'",
+            "redis GET||GET key| ok 'BulkString'",
+            "redis INCR||INCR n| ok 'Integer'",
+            "redis LRANGE||LRANGE l| ok 'Array'",
+            "redis PING||PING| ok 'PONG'",
+            "redis FOO||FOO| server_error 'ERR unknown command 'FOO''",
+            "redis SUBSCRIBE||SUBSCRIBE ch| ok 'Array'",
+            "redis message||ch| ok async",
+        ]
+    );
+}
+
+#[test]
+fn resp3() {
+    let sessions = play(&[
+        c("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"),
+        s("%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n"),
+        c("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"),
+        s(">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n_\r\n"),
+    ]);
+    assert_eq!(
+        lines(&sessions),
+        ["redis HELLO||HELLO 3| ok 'Map'", "redis invalidate||k| ok async", "redis GET||GET k| ok 'Null'"]
+    );
+    assert_eq!(sessions[2].fields.version, "RESP3");
+}
+
+#[test]
+fn values_that_were_not_captured() {
+    let value = "v".repeat(3000);
+    let script = [
+        c(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3000\r\n{value}\r\n")),
+        s("+OK\r\n"),
+        c("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"),
+        s(format!("$3000\r\n{value}\r\n")),
+        c("*1\r\n$4\r\nPING\r\n"),
+        s("+PONG\r\n"),
+    ];
+    let sessions = play_prefix(6379, 400, &script);
+    assert_eq!(sessions.len(), 3);
+    assert_eq!(sessions[0].request_bytes, 3000 + 29);
+    assert_eq!(sessions[1].response_bytes, 3000 + 9);
+    assert_eq!(&*sessions[2].fields.result, "PONG");
+    assert!(sessions.iter().all(|session| session.completeness.0 == 0));
+}
