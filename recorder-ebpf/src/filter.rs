@@ -31,7 +31,7 @@ pub fn task_wanted(task: Ptr, tgid: u32) -> bool {
         return false;
     }
     let filters = conf!(filters);
-    if filters & bit::TASK == 0 {
+    if filters & (bit::PIDS | bit::COMMS | bit::CGROUPS) == 0 {
         return true;
     }
     // SAFETY: values are never written to after the load but by key.

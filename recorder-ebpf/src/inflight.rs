@@ -4,8 +4,12 @@
 //! thread (ids 65,536 apart), a hash map takes over; how many are in there is counted, so that the
 //! exit looks there only if there are any.
 
-use crate::{layout::INFLIGHT_SLOTS, ring};
+use crate::{
+    layout::{INFLIGHT_SLOTS, STAMP_SLOTS},
+    ring,
+};
 use aya_ebpf::{
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::map,
     maps::{Array, HashMap},
 };
@@ -121,6 +125,44 @@ pub fn release(tid: u32) {
             if count.cast::<u64>().read_volatile() != 0 && CALLS_ASIDE.remove(tid).is_ok() {
                 ring::add(count.cast(), u64::MAX);
             }
+        }
+    }
+}
+
+/// When a thread entered a call that sends.
+#[repr(C, align(64))]
+struct Stamp {
+    tid: u64,
+    ts: u64,
+}
+
+#[map]
+static STAMPS: Array<Stamp> = Array::with_max_entries(STAMP_SLOTS, 0);
+
+/// Notes the time for this thread. Two threads that share a slot overwrite each other; then one of them has none.
+#[inline(always)]
+pub fn stamp() {
+    // SAFETY: no arguments.
+    let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
+    if let Some(slot) = STAMPS.get_ptr_mut(tid & (STAMP_SLOTS - 1)) {
+        // SAFETY: an element of the map.
+        unsafe {
+            (&raw mut (*slot).tid).write_volatile(u64::from(tid));
+            (&raw mut (*slot).ts).write_volatile(bpf_ktime_get_ns());
+        }
+    }
+}
+
+/// The time noted for this thread.
+#[inline(always)]
+pub fn stamped(tid: u32) -> Option<u64> {
+    let slot = STAMPS.get_ptr(tid & (STAMP_SLOTS - 1))?;
+    // SAFETY: an element of the map.
+    unsafe {
+        if (&raw const (*slot).tid).read_volatile() == u64::from(tid) {
+            Some((&raw const (*slot).ts).read_volatile())
+        } else {
+            None
         }
     }
 }

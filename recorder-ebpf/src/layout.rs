@@ -22,6 +22,9 @@ pub const SLACK: usize = 136 * 1024;
 /// Slots of the table of calls under way; a power of two.
 pub const INFLIGHT_SLOTS: u32 = 65_536;
 
+/// Slots of the table of entry times; a power of two.
+pub const STAMP_SLOTS: u32 = 32_768;
+
 /// Bits of [`Config::filters`].
 pub mod filter_bit {
     /// Only processes in the map `PIDS`.
@@ -34,8 +37,6 @@ pub mod filter_bit {
     pub const PORTS: u32 = 8;
     /// Only packets of interfaces in `INTERFACES`.
     pub const INTERFACES: u32 = 16;
-    /// Those that look at the task.
-    pub const TASK: u32 = PIDS | COMMS | CGROUPS;
 }
 
 /// Settings, constant while a recording lasts.
@@ -170,6 +171,20 @@ offsets! {
     tcp_copied_seq = "tcp_sock:copied_seq",
     /// The other end of a UNIX socket.
     unix_peer = "unix_sock:peer",
+    /// Socket behind a `struct sock`.
+    sk_socket = "sock:sk_socket",
+    /// Its file: the kernel's own sockets have none.
+    socket_file = "socket:file",
+    /// Number of the system call under way (x86_64).
+    regs_nr = "pt_regs:orig_ax",
+    /// Arguments of the system call, in order.
+    regs_0 = "pt_regs:di",
+    /// Second.
+    regs_1 = "pt_regs:si",
+    /// Third.
+    regs_2 = "pt_regs:dx",
+    /// Fifth.
+    regs_4 = "pt_regs:r8",
     /// Device.
     skb_dev = "sk_buff:dev",
     /// Socket.

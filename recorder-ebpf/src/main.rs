@@ -10,18 +10,21 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod emit;
 mod filter;
 mod inflight;
 mod kernel;
 #[allow(dead_code, reason = "the loader uses the rest")]
 mod layout;
+mod lengths;
 mod packets;
 mod payload;
 mod probe;
 mod process;
 mod ring;
-mod sockets;
+mod socket;
 mod stacks;
+mod states;
 mod syscalls;
 
 /// Helpers that only GPL-compatible programs may call are used (`bpf_probe_read_*`).

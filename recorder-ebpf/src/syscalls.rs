@@ -1,69 +1,28 @@
 //! System calls on sockets: remembered at entry, recorded at exit.
 //!
-//! Only the calls that matter are hooked, so that all others cost next to nothing. What is not a
-//! socket is turned away at entry and leaves nothing behind for the exit to find.
+//! Where the kernel has the tracepoints of `lengths.rs`, this is left to calls that those do not see or
+//! do not tell enough of: connect, accept, close, shutdown, splice, `*mmsg`, and datagrams received
+//! without connect. On older kernels all calls that move data come this way.
+//!
+//! What is not a socket is turned away at entry and leaves nothing behind for the exit to find.
 
 use crate::{
+    emit::{Caller, Outcome, caller, emit, message, nothing_happened},
     filter, inflight,
     inflight::Call,
-    kernel::{self, Ptr, conf, load, offset, peek, peek_user},
-    payload::{self, Shape},
-    ring,
+    kernel::{self, load, offset, peek, peek_user},
+    payload::Shape,
+    socket::{AF_UNIX, TCP, ends, find, named},
 };
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
-use formats::event::{SocketData, call, data_flag, kind};
+use formats::event::{call, data_flag};
 
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const TCP: u8 = 6;
 const MSG_PEEK: u64 = 2;
 /// Messages of one `recvmmsg` or `sendmmsg` that are looked at.
 const MAX_MESSAGES: u64 = 8;
 /// `struct mmsghdr`: a `msghdr` of 56 bytes and the length of the message.
 const MMSGHDR: u64 = 64;
 const MSG_LEN_AT: u64 = 56;
-
-const EAGAIN: i64 = -11;
-/// -512 ... -516: the kernel will start the call again or turn the value into EINTR.
-const ERESTARTSYS: i64 = -512;
-
-/// What is the same for all calls of a thread.
-struct Caller {
-    task: Ptr,
-    tid: u32,
-    tgid: u32,
-}
-
-#[inline(always)]
-fn caller() -> Caller {
-    let task = kernel::current();
-    Caller { task, tid: load!(task, task_pid as u32), tgid: load!(task, task_tgid as u32) }
-}
-
-/// A socket as found through a descriptor.
-struct Found {
-    sk: u64,
-    family: u16,
-    protocol: u8,
-    sock_type: u8,
-}
-
-#[inline(always)]
-fn find(task: Ptr, fd: u32) -> Option<Found> {
-    let socket = kernel::socket_of(kernel::file_of(task, fd));
-    if socket == 0 {
-        return None;
-    }
-    let sk: u64 = peek(socket + offset!(socket_sk) as u64);
-    let family: u16 = peek(sk + offset!(sk_family) as u64);
-    if family != AF_INET && family != AF_INET6 && family != AF_UNIX {
-        return None;
-    }
-    let protocol = if family == AF_UNIX { 0 } else { peek::<u16>(sk + offset!(sk_protocol) as u64) as u8 };
-    let sock_type: u16 = peek(socket + offset!(socket_type) as u64);
-    Some(Found { sk, family, protocol, sock_type: sock_type as u8 })
-}
 
 /// Arguments of an entry, as the tracepoint gives them.
 #[inline(always)]
@@ -114,123 +73,6 @@ fn enter(i: Intent) -> Option<()> {
     Some(())
 }
 
-/// `struct sock_common` from its start: ports, addresses, namespace.
-type Common = [u64; 11];
-
-#[inline(always)]
-fn at<T: Copy>(common: &Common, offset: usize) -> T {
-    // SAFETY: the loader has checked that the members lie within; so does the verifier.
-    unsafe { core::ptr::from_ref(common).cast::<u8>().add(offset).cast::<T>().read_volatile() }
-}
-
-/// Both ends of a socket.
-#[derive(Clone, Copy)]
-struct Ends {
-    netns: u32,
-    local_port: u16,
-    remote_port: u16,
-    local: [u64; 2],
-    remote: [u64; 2],
-    peer: u64,
-}
-
-#[inline(always)]
-fn ends(sk: u64, family: u16) -> Ends {
-    let common: Common = peek(sk);
-    let netns: u32 = peek(at::<u64>(&common, offset!(sk_net)) + offset!(net_inum) as u64);
-    let mut e = Ends { netns, local_port: 0, remote_port: 0, local: [0; 2], remote: [0; 2], peer: 0 };
-    if family == AF_UNIX {
-        let peer: u64 = peek(sk + offset!(unix_peer) as u64);
-        if peer != 0 {
-            e.peer = peer ^ conf!(secret);
-        }
-        return e;
-    }
-    e.local_port = at(&common, offset!(sk_num));
-    e.remote_port = at::<u16>(&common, offset!(sk_dport)).swap_bytes();
-    if family == AF_INET {
-        e.local[0] = u64::from(at::<u32>(&common, offset!(sk_rcv_saddr)));
-        e.remote[0] = u64::from(at::<u32>(&common, offset!(sk_daddr)));
-    } else {
-        e.local = at(&common, offset!(sk_v6_rcv_saddr));
-        e.remote = at(&common, offset!(sk_v6_daddr));
-    }
-    e
-}
-
-/// Datagrams without connect: the other end is in the `sockaddr` of the call.
-#[inline(always)]
-fn named(e: &mut Ends, family: u16, name: u64) {
-    if let Some([head, rest]) = peek_user::<[u64; 2]>(name) {
-        let sa_family = head as u16;
-        e.remote_port = ((head >> 16) as u16).swap_bytes();
-        if sa_family == AF_INET && family == AF_INET {
-            e.remote = [head >> 32, 0];
-        } else if sa_family == AF_INET6 {
-            e.remote = [rest, peek_user::<u64>(name + 16).unwrap_or(0)];
-        }
-    }
-}
-
-/// One record to be written.
-struct Outcome {
-    who: Caller,
-    ts: u64,
-    ret: i64,
-    call: u8,
-    shape: Shape,
-    buffer: u64,
-    count: u64,
-    /// Bytes of payload there are.
-    bytes: u64,
-    flags: u32,
-    index: u16,
-    seq: u32,
-}
-
-#[inline(always)]
-fn emit(c: &Call, o: &Outcome, e: &Ends) {
-    if c.family != AF_UNIX && !filter::ports_wanted(e.local_port, e.remote_port) {
-        return;
-    }
-    let limit = u64::from(conf!(payload_bytes));
-    let mut want = if matches!(o.shape, Shape::Hidden) { 0 } else { o.bytes };
-    if want > limit {
-        want = limit;
-    }
-    let fixed = size_of::<SocketData>() as u64;
-    let Some(slot) = ring::reserve(kind::SOCKET_DATA, fixed + want) else { return };
-    let (data_len, why) = if want == 0 { (0, 0) } else { payload::copy(&slot, o.shape, o.buffer, o.count, want) };
-    let r = slot.fixed::<SocketData>();
-    // SAFETY: the record was reserved with room for the fixed part.
-    unsafe {
-        (*r).hdr.kind = kind::SOCKET_DATA;
-        (*r).hdr.fixed_len = fixed as u16;
-        (*r).hdr.ts = o.ts;
-        (*r).hdr.pid = o.who.tgid;
-        (*r).hdr.tid = o.who.tid;
-        (*r).enter_ts = c.enter_ts;
-        (*r).sock = c.sk ^ conf!(secret);
-        (*r).peer = e.peer;
-        (*r).ret = o.ret;
-        (*r).tcp_seq = o.seq;
-        (*r).fd = c.fd;
-        (*r).netns = e.netns;
-        (*r).flags = c.flags | o.flags | why;
-        (*r).data_len = data_len as u32;
-        (*r).family = c.family;
-        (*r).protocol = c.protocol;
-        (*r).call = o.call;
-        (*r).local_port = e.local_port;
-        (*r).remote_port = e.remote_port;
-        (*r).msg_index = o.index;
-        (*r).sock_type = u16::from(c.sock_type);
-        (&raw mut (*r).local_addr).cast::<[u64; 2]>().write(e.local);
-        (&raw mut (*r).remote_addr).cast::<[u64; 2]>().write(e.remote);
-    }
-    slot.commit();
-}
-
 /// What the exit of a call needs beside the call itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -255,7 +97,7 @@ fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<()> {
     let ret = argument(ctx, 0) as i64;
     // SAFETY: ours until `release`.
     let c = unsafe { &*slot };
-    if !(ret == EAGAIN || (ret <= ERESTARTSYS && ret > ERESTARTSYS - 5)) {
+    if !nothing_happened(ret) {
         leave(c, Caller { task, tid, tgid: load!(task, task_tgid as u32) }, ret, number, kind);
     }
     inflight::release(tid);
@@ -323,22 +165,6 @@ fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) {
                 i += 1;
             }
         }
-    }
-}
-
-/// Takes iovecs and name out of a user's `struct msghdr`.
-#[inline(always)]
-fn message(c: &Call, o: &mut Outcome, e: &mut Ends, at: u64) {
-    let Some([name, name_len, iov, count]) = peek_user::<[u64; 4]>(at) else {
-        o.flags |= data_flag::FAULT;
-        o.shape = Shape::Hidden;
-        return;
-    };
-    o.shape = Shape::Parts;
-    o.buffer = iov;
-    o.count = count;
-    if name != 0 && name_len as u32 >= 16 && c.protocol != TCP && c.family != AF_UNIX {
-        named(e, c.family, name);
     }
 }
 
@@ -453,7 +279,7 @@ fn accepted(ctx: &TracePointContext) -> Option<()> {
         if new.protocol == TCP {
             c.seq = peek::<u32>(c.sk + offset!(tcp_write_seq) as u64);
         }
-    } else if ret == EAGAIN || (ret <= ERESTARTSYS && ret > ERESTARTSYS - 5) {
+    } else if nothing_happened(ret) {
         return None;
     }
     leave(&c, who, ret, call::ACCEPT, Kind::Bare);
@@ -498,4 +324,12 @@ fn closing(ctx: &TracePointContext) -> Option<()> {
     }
     leave(&c, who, 0, call::CLOSE, Kind::Bare);
     Some(())
+}
+
+/// Entry of the calls that send: only the time, for `lengths.rs`. A request must not look as if it was sent after
+/// it arrived, and on one machine it may arrive before the call that sends it returns.
+#[tracepoint]
+pub fn stamp(_: TracePointContext) -> u32 {
+    inflight::stamp();
+    0
 }

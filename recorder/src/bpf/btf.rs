@@ -12,6 +12,7 @@ const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_ENUM64: u32 = 19;
 /// Anonymous unions and typedefs are followed no deeper than this.
@@ -32,7 +33,7 @@ pub struct Btf {
     strings: (usize, usize),
     /// Offset in `bytes` of every type, by id; id 0 is void.
     types: Vec<usize>,
-    /// Structs, unions, enums and typedefs by name: the first of each.
+    /// Structs, unions, enums, typedefs and functions by name: the first of each.
     names: HashMap<(u32, String), u32>,
 }
 
@@ -72,7 +73,7 @@ impl Btf {
                 0 | 2 | 7..=12 | 16 | 18 => 0,
                 k => bail!("unknown kind {k} of type"),
             };
-            if matches!(kind, KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 | KIND_TYPEDEF) {
+            if matches!(kind, KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 | KIND_TYPEDEF | KIND_FUNC) {
                 named.push((kind, word(at)?, types.len() as u32));
             }
             types.push(at);
@@ -158,6 +159,12 @@ impl Btf {
         let place = self.place(path).with_context(|| format!("the kernel's type information has no {path}"))?;
         ensure!(place.bits % 8 == 0, "{path} is a bit field");
         Ok(place.bits / 8)
+    }
+
+    /// Whether the kernel has a function of this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.names.contains_key(&(KIND_FUNC, name.to_owned()))
     }
 
     /// Number of arguments of a tracepoint (without the first, hidden one); `None` if there is no such tracepoint.

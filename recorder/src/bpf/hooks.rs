@@ -28,6 +28,17 @@ pub enum Family {
     Stacks,
 }
 
+/// Which of the two ways of recording data through sockets a hook belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Both.
+    Either,
+    /// Where `sock_send_length` and `sock_recv_length` see all data: files cost nothing then.
+    Lengths,
+    /// Older kernels: entry and exit of every system call that moves data.
+    Calls,
+}
+
 /// One hook.
 #[derive(Clone, Copy, Debug)]
 pub struct HookSpec {
@@ -37,6 +48,8 @@ pub struct HookSpec {
     pub target: Target,
     /// What it belongs to.
     pub family: Family,
+    /// When.
+    pub way: Way,
 }
 
 impl HookSpec {
@@ -50,9 +63,12 @@ impl HookSpec {
         }
     }
 
-    /// Whether the configuration asks for it.
+    /// Whether the configuration asks for it, on a kernel that has the tracepoints of lengths or has not.
     #[must_use]
-    pub fn wanted(&self, config: &HookConfig) -> bool {
+    pub fn wanted(&self, config: &HookConfig, lengths: bool) -> bool {
+        if self.way == (if lengths { Way::Calls } else { Way::Lengths }) {
+            return false;
+        }
         match self.family {
             Family::Syscalls => config.syscalls,
             Family::Packets => config.packets,
@@ -63,12 +79,16 @@ impl HookSpec {
     }
 }
 
-const fn syscall(program: &'static str, tracepoint: &'static str) -> HookSpec {
-    HookSpec { program, target: Target::Syscall(tracepoint), family: Family::Syscalls }
+const fn syscall(program: &'static str, tracepoint: &'static str, way: Way) -> HookSpec {
+    HookSpec { program, target: Target::Syscall(tracepoint), family: Family::Syscalls, way }
 }
 
 const fn typed(program: &'static str, tracepoint: &'static str, family: Family) -> HookSpec {
-    HookSpec { program, target: Target::Typed(tracepoint), family }
+    HookSpec { program, target: Target::Typed(tracepoint), family, way: Way::Either }
+}
+
+const fn length(program: &'static str, tracepoint: &'static str) -> HookSpec {
+    HookSpec { program, target: Target::Typed(tracepoint), family: Family::Syscalls, way: Way::Lengths }
 }
 
 /// All hooks. Exits come before entries, so that no entry is left behind without its exit.
@@ -83,38 +103,44 @@ pub const HOOKS: &[HookSpec] = &[
     typed("drop_packet", "kfree_skb", Family::SocketState),
     typed("packet_in", "netif_receive_skb", Family::Packets),
     typed("packet_out", "net_dev_start_xmit", Family::Packets),
-    syscall("exit_read", "sys_exit_read"),
-    syscall("exit_readv", "sys_exit_readv"),
-    syscall("exit_recvfrom", "sys_exit_recvfrom"),
-    syscall("exit_recvmsg", "sys_exit_recvmsg"),
-    syscall("exit_recvmmsg", "sys_exit_recvmmsg"),
-    syscall("exit_write", "sys_exit_write"),
-    syscall("exit_writev", "sys_exit_writev"),
-    syscall("exit_sendto", "sys_exit_sendto"),
-    syscall("exit_sendmsg", "sys_exit_sendmsg"),
-    syscall("exit_sendmmsg", "sys_exit_sendmmsg"),
-    syscall("exit_sendfile64", "sys_exit_sendfile64"),
-    syscall("exit_splice", "sys_exit_splice"),
-    syscall("exit_connect", "sys_exit_connect"),
-    syscall("exit_accept", "sys_exit_accept"),
-    syscall("exit_accept", "sys_exit_accept4"),
-    syscall("exit_shutdown", "sys_exit_shutdown"),
-    syscall("enter_read", "sys_enter_read"),
-    syscall("enter_readv", "sys_enter_readv"),
-    syscall("enter_recvfrom", "sys_enter_recvfrom"),
-    syscall("enter_recvmsg", "sys_enter_recvmsg"),
-    syscall("enter_recvmmsg", "sys_enter_recvmmsg"),
-    syscall("enter_write", "sys_enter_write"),
-    syscall("enter_writev", "sys_enter_writev"),
-    syscall("enter_sendto", "sys_enter_sendto"),
-    syscall("enter_sendmsg", "sys_enter_sendmsg"),
-    syscall("enter_sendmmsg", "sys_enter_sendmmsg"),
-    syscall("enter_sendfile64", "sys_enter_sendfile64"),
-    syscall("enter_splice", "sys_enter_splice"),
-    syscall("enter_connect", "sys_enter_connect"),
-    syscall("enter_accept", "sys_enter_accept"),
-    syscall("enter_accept", "sys_enter_accept4"),
-    syscall("enter_shutdown", "sys_enter_shutdown"),
-    syscall("enter_close", "sys_enter_close"),
-    HookSpec { program: "stack_sample", target: Target::CpuClock, family: Family::Stacks },
+    syscall("exit_read", "sys_exit_read", Way::Calls),
+    syscall("exit_readv", "sys_exit_readv", Way::Calls),
+    syscall("exit_recvfrom", "sys_exit_recvfrom", Way::Either),
+    syscall("exit_recvmsg", "sys_exit_recvmsg", Way::Either),
+    syscall("exit_recvmmsg", "sys_exit_recvmmsg", Way::Either),
+    syscall("exit_write", "sys_exit_write", Way::Calls),
+    syscall("exit_writev", "sys_exit_writev", Way::Calls),
+    syscall("exit_sendto", "sys_exit_sendto", Way::Calls),
+    syscall("exit_sendmsg", "sys_exit_sendmsg", Way::Calls),
+    syscall("exit_sendmmsg", "sys_exit_sendmmsg", Way::Either),
+    syscall("exit_sendfile64", "sys_exit_sendfile64", Way::Calls),
+    syscall("exit_splice", "sys_exit_splice", Way::Either),
+    syscall("exit_connect", "sys_exit_connect", Way::Either),
+    syscall("exit_accept", "sys_exit_accept", Way::Either),
+    syscall("exit_accept", "sys_exit_accept4", Way::Either),
+    syscall("exit_shutdown", "sys_exit_shutdown", Way::Either),
+    syscall("enter_read", "sys_enter_read", Way::Calls),
+    syscall("enter_readv", "sys_enter_readv", Way::Calls),
+    syscall("enter_recvfrom", "sys_enter_recvfrom", Way::Calls),
+    syscall("enter_recvmsg", "sys_enter_recvmsg", Way::Calls),
+    syscall("enter_recvmmsg", "sys_enter_recvmmsg", Way::Either),
+    syscall("enter_write", "sys_enter_write", Way::Calls),
+    syscall("enter_writev", "sys_enter_writev", Way::Calls),
+    syscall("enter_sendto", "sys_enter_sendto", Way::Calls),
+    syscall("enter_sendmsg", "sys_enter_sendmsg", Way::Calls),
+    syscall("enter_sendmmsg", "sys_enter_sendmmsg", Way::Either),
+    syscall("enter_sendfile64", "sys_enter_sendfile64", Way::Calls),
+    syscall("enter_splice", "sys_enter_splice", Way::Either),
+    syscall("enter_connect", "sys_enter_connect", Way::Either),
+    syscall("enter_accept", "sys_enter_accept", Way::Either),
+    syscall("enter_accept", "sys_enter_accept4", Way::Either),
+    syscall("enter_shutdown", "sys_enter_shutdown", Way::Either),
+    syscall("enter_close", "sys_enter_close", Way::Either),
+    syscall("stamp", "sys_enter_write", Way::Lengths),
+    syscall("stamp", "sys_enter_writev", Way::Lengths),
+    syscall("stamp", "sys_enter_sendto", Way::Lengths),
+    syscall("stamp", "sys_enter_sendmsg", Way::Lengths),
+    length("sent", "sock_send_length"),
+    length("received", "sock_recv_length"),
+    HookSpec { program: "stack_sample", target: Target::CpuClock, family: Family::Stacks, way: Way::Either },
 ];

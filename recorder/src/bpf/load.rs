@@ -51,9 +51,10 @@ pub(super) fn start(config: &HookConfig, tracefs: std::io::Result<()>) -> Result
     };
     let rings = rings::Rings::map(ring_map.fd().as_fd(), cpus, ring_bytes)?;
     let kernel_types = aya::Btf::from_sys_fs().context("cannot read the kernel's type information")?;
+    let lengths = sees_lengths(&btf);
     let mut hooks = Vec::new();
     let mut loaded: Table<&'static str, std::result::Result<(), String>> = Table::new();
-    for hook in HOOKS.iter().filter(|h| h.wanted(config)) {
+    for hook in HOOKS.iter().filter(|h| h.wanted(config, lengths)) {
         let result = attach(&mut ebpf, hook, config, &kernel_types, &mut loaded);
         hooks.push(Hook {
             program: hook.program.to_owned(),
@@ -95,6 +96,15 @@ fn load_object(settings: &Config, offsets: &Offsets, cpus: usize, ring_bytes: u6
             Err(e) => return Err(e).context("cannot create the maps of the eBPF programs"),
         }
     }
+}
+
+/// Whether the tracepoints of lengths exist and see `sendfile` too (since 6.5, which has `splice_to_socket`), on a
+/// machine whose saved registers the programs know.
+fn sees_lengths(btf: &Btf) -> bool {
+    cfg!(target_arch = "x86_64")
+        && btf.tracepoint_arguments("sock_send_length").is_some()
+        && btf.tracepoint_arguments("sock_recv_length").is_some()
+        && btf.has_function("splice_to_socket")
 }
 
 fn offsets(btf: &Btf) -> Result<Offsets> {

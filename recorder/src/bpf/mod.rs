@@ -169,10 +169,10 @@ impl Session {
         costs
     }
 
-    /// Kernel memory of the rings and of the table of calls under way, bytes.
+    /// Kernel memory of the rings and of the tables of calls under way, bytes.
     #[must_use]
     pub fn map_bytes(&self) -> u64 {
-        self.rings.bytes() + u64::from(layout::INFLIGHT_SLOTS) * 64
+        self.rings.bytes() + u64::from(layout::INFLIGHT_SLOTS + layout::STAMP_SLOTS) * 64
     }
 
     /// Adds a process to those selected by `pids` (which must not have been empty at the start).

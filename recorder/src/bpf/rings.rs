@@ -113,14 +113,12 @@ impl Rings {
             if len == 0 {
                 break;
             }
-            let room = (self.size as usize + SLACK - offset) as u64;
-            if (len as usize) < size_of::<event::RecordHeader>()
-                || len % 8 != 0
-                || u64::from(len) > (head - at).min(room)
-            {
+            // `head` may be older than this record and, where a record gave room back, lie within it.
+            let room = self.size as usize + SLACK - offset;
+            if (len as usize) < size_of::<event::RecordHeader>() || len % 8 != 0 || len as usize > room {
                 // Cannot be: only our programs write here. Skip what was reserved rather than read past it.
                 self.word(cpu, control::LOST).fetch_add(1, Ordering::Relaxed);
-                at = head;
+                at = self.word(cpu, control::HEAD).load(Ordering::Acquire);
                 break;
             }
             // SAFETY: the record is committed, nobody writes to it until the tail moves.

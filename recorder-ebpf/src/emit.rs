@@ -1,0 +1,115 @@
+//! One call on a socket becomes one record.
+
+use crate::{
+    filter,
+    inflight::Call,
+    kernel::{self, Ptr, conf, load, peek_user},
+    payload::{self, Shape},
+    ring,
+    socket::{self, AF_UNIX, Ends, TCP},
+};
+use formats::event::{SocketData, data_flag, kind};
+
+const EAGAIN: i64 = -11;
+/// -512 ... -516: the kernel will start the call again or turn the value into EINTR.
+const ERESTARTSYS: i64 = -512;
+
+/// Whether a result says nothing: nothing was there, or the call has not really ended.
+#[inline(always)]
+pub fn nothing_happened(ret: i64) -> bool {
+    ret == EAGAIN || (ret <= ERESTARTSYS && ret > ERESTARTSYS - 5)
+}
+
+/// What is the same for all calls of a thread.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    pub task: Ptr,
+    pub tid: u32,
+    pub tgid: u32,
+}
+
+/// The running thread.
+#[inline(always)]
+pub fn caller() -> Caller {
+    let task = kernel::current();
+    Caller { task, tid: load!(task, task_pid as u32), tgid: load!(task, task_tgid as u32) }
+}
+
+/// One record to be written.
+pub struct Outcome {
+    pub who: Caller,
+    pub ts: u64,
+    pub ret: i64,
+    pub call: u8,
+    pub shape: Shape,
+    pub buffer: u64,
+    pub count: u64,
+    /// Bytes of payload there are.
+    pub bytes: u64,
+    pub flags: u32,
+    pub index: u16,
+    pub seq: u32,
+}
+
+/// Writes the record, if the ports are wanted.
+#[inline(always)]
+pub fn emit(c: &Call, o: &Outcome, e: &Ends) {
+    if c.family != AF_UNIX && !filter::ports_wanted(e.local_port, e.remote_port) {
+        return;
+    }
+    let limit = u64::from(conf!(payload_bytes));
+    let mut want = if matches!(o.shape, Shape::Hidden) { 0 } else { o.bytes };
+    if want > limit {
+        want = limit;
+    }
+    let fixed = size_of::<SocketData>() as u64;
+    let Some(slot) = ring::reserve(kind::SOCKET_DATA, fixed + want) else { return };
+    let (data_len, why) = if want == 0 { (0, 0) } else { payload::copy(&slot, o.shape, o.buffer, o.count, want) };
+    let r = slot.fixed::<SocketData>();
+    // SAFETY: the record was reserved with room for the fixed part.
+    unsafe {
+        (*r).hdr.kind = kind::SOCKET_DATA;
+        (*r).hdr.fixed_len = fixed as u16;
+        (*r).hdr.ts = o.ts;
+        (*r).hdr.pid = o.who.tgid;
+        (*r).hdr.tid = o.who.tid;
+        (*r).enter_ts = c.enter_ts;
+        // The verifier lets no typed pointer be mixed with anything, but once stored and read back it is a number.
+        (&raw mut (*r).sock).write_volatile(c.sk);
+        (*r).sock = (&raw const (*r).sock).read_volatile() ^ conf!(secret);
+        (*r).peer = if e.peer == 0 { 0 } else { e.peer ^ conf!(secret) };
+        (*r).ret = o.ret;
+        (*r).tcp_seq = o.seq;
+        (*r).fd = c.fd;
+        (*r).netns = e.netns;
+        (*r).flags = c.flags | o.flags | why;
+        (*r).data_len = data_len as u32;
+        (*r).family = c.family;
+        (*r).protocol = c.protocol;
+        (*r).call = o.call;
+        (*r).local_port = e.local_port;
+        (*r).remote_port = e.remote_port;
+        (*r).msg_index = o.index;
+        (*r).sock_type = u16::from(c.sock_type);
+        (&raw mut (*r).local_addr).cast::<[u64; 2]>().write(e.local);
+        (&raw mut (*r).remote_addr).cast::<[u64; 2]>().write(e.remote);
+    }
+    slot.commit();
+}
+
+/// Takes iovecs and name out of a user's `struct msghdr`.
+#[inline(always)]
+pub fn message(c: &Call, o: &mut Outcome, e: &mut Ends, at: u64) {
+    let Some([name, name_len, iov, count]) = peek_user::<[u64; 4]>(at) else {
+        o.flags |= data_flag::FAULT;
+        o.shape = Shape::Hidden;
+        return;
+    };
+    o.shape = Shape::Parts;
+    o.buffer = iov;
+    o.count = count;
+    // Not long enough for an address: none was given or returned.
+    if name != 0 && name_len as u32 >= 16 && c.protocol != TCP && c.family != AF_UNIX {
+        socket::named(e, c.family, name);
+    }
+}

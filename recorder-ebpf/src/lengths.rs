@@ -1,0 +1,177 @@
+//! Data through sockets, as the tracepoints `sock_send_length` and `sock_recv_length` see it (Linux 6.3
+//! and later; from 6.5 on also what `sendfile` sends).
+//!
+//! They fire for sockets only and hand over the socket itself, typed: so reads and writes of files cost
+//! nothing at all, and most of a record is filled in by plain loads. The arguments of the system
+//! call under way are in the registers that the thread saved when it entered the kernel (x86_64).
+
+use crate::{
+    emit::{Caller, Outcome, caller, emit, message, nothing_happened},
+    filter, inflight,
+    inflight::Call,
+    kernel::{Ptr, load, offset, peek},
+    payload::Shape,
+    socket::{self, AF_UNIX, TCP, typed_ends},
+};
+use aya_ebpf::{
+    helpers::generated::{bpf_ktime_get_ns, bpf_task_pt_regs},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use formats::event::{call, data_flag};
+
+const MSG_PEEK: u64 = 2;
+
+/// System call numbers of x86_64.
+mod nr {
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const READV: u64 = 19;
+    pub const WRITEV: u64 = 20;
+    pub const SENDFILE: u64 = 40;
+    pub const SENDTO: u64 = 44;
+    pub const RECVFROM: u64 = 45;
+    pub const SENDMSG: u64 = 46;
+    pub const RECVMSG: u64 = 47;
+    pub const SPLICE: u64 = 275;
+    pub const RECVMMSG: u64 = 299;
+    pub const SENDMMSG: u64 = 307;
+}
+
+/// Data went out through a socket.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sent(ctx: BtfTracePointContext) -> i32 {
+    let _ = moved::<false>(ctx.arg(0), ctx.arg::<u64>(1), 0);
+    0
+}
+
+/// Data came in through a socket.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn received(ctx: BtfTracePointContext) -> i32 {
+    let _ = moved::<true>(ctx.arg(0), ctx.arg::<u64>(1), ctx.arg(2));
+    0
+}
+
+#[inline(always)]
+fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
+    let ret = i64::from(length as u32 as i32);
+    if nothing_happened(ret) {
+        return None;
+    }
+    let who = caller();
+    if !filter::task_wanted(who.task, who.tgid) {
+        return None;
+    }
+    let family = load!(sk, sk_family as u16);
+    // The kernel's own sockets (NFS, tunnels) have no file; what they move is not what the process asked for.
+    let socket = load!(sk, sk_socket as Ptr);
+    if !socket::family_wanted(family) || load!(socket, socket_file as u64) == 0 {
+        return None;
+    }
+    let protocol = if family == AF_UNIX { 0 } else { load!(sk, sk_protocol as u16) as u8 };
+    // SAFETY: the running task has registers.
+    let regs = unsafe { bpf_task_pt_regs(who.task as *mut _) as Ptr };
+    let number = load!(regs, regs_nr as u64);
+    if number == nr::RECVMMSG || number == nr::SENDMMSG || number == nr::SPLICE {
+        // Those are recorded at their exits.
+        return None;
+    }
+    // SAFETY: no arguments.
+    let ts = unsafe { bpf_ktime_get_ns() };
+    let mut c = Call {
+        owner: 0,
+        enter_ts: ts,
+        sk: sk as u64,
+        buffer: load!(regs, regs_1 as u64),
+        count: load!(regs, regs_2 as u64),
+        name: 0,
+        seq: 0,
+        fd: load!(regs, regs_0 as u32) as i32,
+        family,
+        protocol,
+        sock_type: load!(sk, sk_type as u16) as u8,
+        flags: if IN { data_flag::INGRESS | data_flag::NO_ENTRY } else { data_flag::NO_ENTRY },
+    };
+    let bytes = if ret > 0 { ret as u64 } else { 0 };
+    let mut o = Outcome {
+        who,
+        ts,
+        ret,
+        call: 0,
+        shape: Shape::Hidden,
+        buffer: c.buffer,
+        count: c.count,
+        bytes,
+        flags: 0,
+        index: 0,
+        seq: 0,
+    };
+    let peek_only = IN && msg_flags & MSG_PEEK != 0;
+    if peek_only {
+        c.flags |= data_flag::PEEK;
+    }
+    if protocol == TCP {
+        c.flags |= data_flag::HAS_SEQ;
+        let at = if IN { offset!(tcp_copied_seq) } else { offset!(tcp_write_seq) };
+        o.seq = peek::<u32>(sk as u64 + at as u64);
+        if !peek_only {
+            // It has moved on by what was just transferred.
+            o.seq = o.seq.wrapping_sub(bytes as u32);
+        }
+    }
+    let mut ends = typed_ends(sk, family);
+    if IN {
+        match number {
+            nr::READ => (o.call, o.shape) = (call::READ, Shape::Flat),
+            nr::READV => (o.call, o.shape) = (call::READV, Shape::Parts),
+            nr::RECVFROM => (o.call, o.shape) = (call::RECVFROM, Shape::Flat),
+            nr::RECVMSG => o.call = call::RECVMSG,
+            // io_uring and whatever else: the buffer is not among the arguments.
+            _ => (o.call, c.fd) = (call::RECVMSG, -1),
+        }
+        if number == nr::RECVMSG || number == nr::RECVFROM {
+            if protocol != TCP && family != AF_UNIX && ends.remote_port == 0 {
+                return at_exit(&c, who, number, load!(regs, regs_4 as u64));
+            }
+            if number == nr::RECVMSG {
+                message(&c, &mut o, &mut ends, c.buffer);
+            }
+        }
+    } else {
+        match number {
+            nr::WRITE => (o.call, o.shape) = (call::WRITE, Shape::Flat),
+            nr::WRITEV => (o.call, o.shape) = (call::WRITEV, Shape::Parts),
+            nr::SENDTO => (o.call, o.shape) = (call::SENDTO, Shape::Flat),
+            nr::SENDFILE => o.call = call::SENDFILE,
+            nr::SENDMSG => o.call = call::SENDMSG,
+            _ => (o.call, c.fd) = (call::SENDMSG, -1),
+        }
+        if number == nr::SENDTO {
+            let name = load!(regs, regs_4 as u64);
+            if name != 0 && protocol != TCP && family != AF_UNIX {
+                socket::named(&mut ends, family, name);
+            }
+        } else if number == nr::SENDMSG {
+            message(&c, &mut o, &mut ends, c.buffer);
+        }
+        if number != nr::SENDFILE
+            && let Some(entered) = inflight::stamped(who.tid)
+            && entered < ts
+        {
+            c.enter_ts = entered;
+            c.flags &= !data_flag::NO_ENTRY;
+        }
+    }
+    emit(&c, &o, &ends);
+    Some(())
+}
+
+/// Whom a datagram came from is known to user space only when the call returns.
+#[inline(always)]
+fn at_exit(c: &Call, who: Caller, number: u64, name: u64) -> Option<()> {
+    let number = if number == nr::RECVMSG { call::RECVMSG } else { call::RECVFROM };
+    let slot = inflight::begin(who.tid, number)?;
+    // SAFETY: the slot is ours until the exit.
+    unsafe { *slot = Call { owner: (*slot).owner, name, ..*c } };
+    Some(())
+}
