@@ -425,7 +425,7 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let hdr = header(self.rest)?;
         let len = hdr.len as usize;
-        if len < size_of::<RecordHeader>() || len % 8 != 0 || (hdr.fixed_len as usize) > len {
+        if len < size_of::<RecordHeader>() || !len.is_multiple_of(8) || (hdr.fixed_len as usize) > len {
             return None;
         }
         let record = self.rest.get(..len)?;

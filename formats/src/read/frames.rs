@@ -115,7 +115,7 @@ impl FrameSource {
     fn incomplete(&mut self) -> Item {
         let rest = self.window.available();
         let finished = rest.last_chunk::<4>().is_some_and(|m| u32::from_le_bytes(*m) == SEEKABLE_FOOTER);
-        if finished || self.find_whole(1).is_some() {
+        if finished || self.find_whole(1).is_some() || self.holds_frame_start() {
             return self.resync("the frame is damaged");
         }
         let rest = self.window.available();
@@ -133,6 +133,19 @@ impl FrameSource {
         };
         self.window.consume(len);
         item
+    }
+
+    /// Whether another frame, itself cut, seems to start within what is at hand: then the one before is not cut, but damaged.
+    fn holds_frame_start(&self) -> bool {
+        let have = self.window.available();
+        let mut from = 1;
+        while let Some(at) = find_magic(have, from) {
+            if matches!(have.get(at..).map(zstd_frame::extent), Some(Extent::NeedMore(_))) {
+                return true;
+            }
+            from = at + 1;
+        }
+        false
     }
 
     /// Passes over damage up to the next frame.

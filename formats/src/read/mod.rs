@@ -131,7 +131,7 @@ impl Reader {
     fn read_frames(&mut self, batch: &mut Batch) {
         let Source::Frames(source) = &mut self.source else { return };
         // Damage keeps its place among the frames: numbers are counted on through it.
-        let mut items: Vec<Result<RawFrame, Damage>> = Vec::new();
+        let mut items: Vec<Result<RawFrame, Box<Damage>>> = Vec::new();
         let mut content = 0;
         while content < stream::CHUNK && items.len() < MAX_FRAMES {
             match source.next() {
@@ -139,7 +139,7 @@ impl Reader {
                     content += frame.content;
                     items.push(Ok(frame));
                 }
-                Item::Damage(damage) => items.push(Err(damage)),
+                Item::Damage(damage) => items.push(Err(Box::new(damage))),
                 Item::SeekTable(entries) => self.seek_table = Some(entries),
                 Item::End => {
                     self.ended = true;
@@ -172,7 +172,7 @@ impl Reader {
         for item in decompressed {
             match item {
                 Ok((facts, content)) => self.read_frame(facts, content, batch),
-                Err(damage) => self.known.damage(Damage { frame: Some(self.next_frame), ..damage }),
+                Err(damage) => self.known.damage(Damage { frame: Some(self.next_frame), ..*damage }),
             }
         }
     }

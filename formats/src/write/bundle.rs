@@ -22,7 +22,7 @@ pub const DEFAULT_LEVEL: i32 = 1;
 /// Content of one frame that the writer aims at, at most.
 const MAX_PIECE: usize = 4 << 20;
 /// A page with less room than this is not worth another frame, if the frame must be cut for it.
-const MIN_ROOM: usize = PAGE / 16;
+const MIN_ROOM: usize = PAGE / 10;
 
 /// A finished bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,8 @@ impl<W: Write> BundleFile<W> {
     /// Appends one frame with as many of the blocks as the page has room for; returns how many bytes of them.
     fn append_some(&mut self, rest: &[u8]) -> io::Result<usize> {
         let mut room = self.room();
-        let expected = |room: usize, ratio16: usize| (room * ratio16 / 16).saturating_sub(room / 16).min(MAX_PIECE);
+        let expected =
+            |room: usize, ratio16: usize| (room * ratio16 / 16).saturating_sub(room * ratio16 / 16 / 16).min(MAX_PIECE);
         if room < MIN_ROOM && rest.len() > expected(room, self.ratio16) {
             self.fill_page()?;
             room = PAGE;

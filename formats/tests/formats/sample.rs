@@ -5,6 +5,7 @@ use formats::event;
 use formats::facts::{ClockSnapshot, Process};
 use formats::manifest::{Manifest, Summary};
 use formats::pcapng::{InterfaceDesc, LINK_RAW, SectionInfo};
+use formats::read::{FrameFacts, Reader};
 use formats::write::{BundleFile, Finished, FrameBuilder};
 
 /// UTC minus monotonic.
@@ -83,4 +84,36 @@ pub(crate) fn bundle() -> (Vec<u8>, Finished) {
     }
     let (finished, bytes) = file.finish(&Summary { reason: "duration".into(), ..Summary::default() }).unwrap();
     (bytes, finished)
+}
+
+/// Bytes that do not compress, the same every time.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut x = seed | 1;
+    (0..len)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            (x >> 32) as u8
+        })
+        .collect()
+}
+
+/// A bundle without end (as after SIGKILL) of `contents` times about `size` bytes of packets that compress to a quarter,
+/// with another recording number than [`bundle`]; and its frames.
+pub(crate) fn large_bundle(contents: u64, size: usize) -> (Vec<u8>, Vec<FrameFacts>) {
+    let mut builder = FrameBuilder::with_recording(&SectionInfo::default(), OFFSET, 99);
+    builder.interface(&InterfaceDesc::default());
+    let mut file = BundleFile::new(Vec::new()).unwrap();
+    for content in 0..contents {
+        for n in 0..(size / 500) as u64 {
+            let data = [noise(100, content * 100_000 + n + 1), vec![n as u8; 368]].concat();
+            builder.packet(0, (OFFSET as u64) + 1 + content * 1000 + n, 0, 468, &[&data]);
+        }
+        file.append(&builder.take()).unwrap();
+    }
+    let bytes = file.get_mut().clone();
+    let mut reader = Reader::from_stream(Box::new(std::io::Cursor::new(bytes.clone())), "test").unwrap();
+    while reader.next_batch().is_some() {}
+    (bytes, reader.frames().to_vec())
 }
