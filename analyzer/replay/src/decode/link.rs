@@ -9,16 +9,7 @@ impl Walk<'_, '_> {
             // Raw IP; 12 and 14 are what some systems wrote for it. 228 and 229 say the version.
             12 | 14 | 101 | 228 | 229 => self.ip_by_version(0),
             0 | 108 => self.loopback(),
-            9 => self.ppp(0),
-            50 => {
-                // PPP with HDLC framing bytes, or Cisco HDLC.
-                let b = self.bytes::<4>(0)?;
-                match b[0] {
-                    0xff => self.ppp(0),
-                    0x0f | 0x8f => self.ethertype(u16::from_be_bytes([b[2], b[3]]), 4),
-                    _ => self.ppp(0),
-                }
-            }
+            9 | 50 => self.ppp(0),
             51 => self.pppoe(0),
             104 => {
                 let ethertype = self.be16(2)?;
@@ -111,7 +102,7 @@ impl Walk<'_, '_> {
 
     fn cooked(&mut self, protocol: u16, at: usize) -> Result<(), Reason> {
         match protocol {
-            1 => self.llc(at),                   // Novell 802.3 or loopback frames
+            1 => self.llc(at), // Novell 802.3 or loopback frames
             4 => self.llc(at),
             p => self.ethertype(p, at),
         }
@@ -182,7 +173,9 @@ impl Walk<'_, '_> {
             return match self.bytes::<1>(at)?[0] >> 4 {
                 4 => self.ipv4(at),
                 6 => self.ipv6(at),
-                0 if self.bytes::<4>(at)?[1..] == [0, 0, 0] || self.ethernet_looks_right(at + 4) => self.ethernet(at + 4),
+                0 if self.bytes::<4>(at)?[1..] == [0, 0, 0] || self.ethernet_looks_right(at + 4) => {
+                    self.ethernet(at + 4)
+                }
                 _ if self.ethernet_looks_right(at) => self.ethernet(at),
                 _ => Err("mpls"),
             };
@@ -205,8 +198,14 @@ impl Walk<'_, '_> {
     /// PPP with or without address and control, with full or compressed protocol field (RFC 1661).
     pub(super) fn ppp(&mut self, mut at: usize) -> Result<(), Reason> {
         self.deeper()?;
-        if self.bytes::<2>(at)? == &[0xff, 0x03] {
-            at += 2;
+        match self.bytes::<2>(at)? {
+            [0xff, 0x03] => at += 2,
+            // Cisco HDLC, which some captures call PPP.
+            [0x0f | 0x8f, 0x00] => {
+                let ethertype = self.be16(at + 2)?;
+                return self.ethertype(ethertype, at + 4);
+            }
+            _ => {}
         }
         let first = self.bytes::<1>(at)?[0];
         let protocol = if first & 1 == 1 {
@@ -232,7 +231,7 @@ impl Walk<'_, '_> {
     }
 
     /// 802.11 data frames; others carry no conversation.
-    fn ieee80211(&mut self, at: usize) -> Result<(), Reason> {
+    pub(super) fn ieee80211(&mut self, at: usize) -> Result<(), Reason> {
         self.deeper()?;
         let b = self.bytes::<24>(at)?;
         let (kind, subtype, flags) = ((b[0] >> 2) & 3, b[0] >> 4, b[1]);

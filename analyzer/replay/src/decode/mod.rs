@@ -175,15 +175,7 @@ pub struct Frame<'a> {
 /// Decodes one frame into `out`.
 #[inline]
 pub fn decode(frame: &Frame<'_>, out: &mut Output) {
-    let mut walk = Walk {
-        frame: *frame,
-        out,
-        vlan: 0,
-        mac_at: NO_MAC,
-        depth: 0,
-        tunnel: Tunnel::default(),
-        rows: 0,
-    };
+    let mut walk = Walk { frame: *frame, out, vlan: 0, mac_at: NO_MAC, depth: 0, tunnel: Tunnel::default(), rows: 0 };
     match walk.link(frame.link_type) {
         Ok(()) => {}
         // A carrier whose inside is damaged or unknown is a conversation all the same.

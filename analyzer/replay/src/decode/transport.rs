@@ -58,7 +58,17 @@ impl Walk<'_, '_> {
     fn cut(&mut self, protocol: u8, ip: &Ip) -> Result<(), Reason> {
         let b = self.bytes::<4>(ip.body_at)?;
         // UDP and SCTP headers have fixed sizes; a TCP header without options is the best guess.
-        let mut d = self.row(protocol, ip, if protocol == 6 { 20 } else if protocol == 132 { 12 } else { 8 });
+        let mut d = self.row(
+            protocol,
+            ip,
+            if protocol == 6 {
+                20
+            } else if protocol == 132 {
+                12
+            } else {
+                8
+            },
+        );
         d.src_port = u16::from_be_bytes([b[0], b[1]]);
         d.dst_port = u16::from_be_bytes([b[2], b[3]]);
         d.cut_header = true;

@@ -1,5 +1,5 @@
 //! Packets in packets: VXLAN (RFC 7348) and VXLAN-GPE, NSH (RFC 8300), Geneve (RFC 8926), GRE (RFC 2784, 2890) with
-//! Ethernet, ERSPAN and PPTP inside, IP in IP (RFC 2003, 4213), GTP-U (3GPP TS 29.281).
+//! Ethernet, ERSPAN and PPTP inside, IP in IP (RFC 2003, 4213), GTP-U (3GPP TS 29.281), Teredo (RFC 4380).
 
 use super::internet::Ip;
 use super::{Reason, Walk};
@@ -23,6 +23,7 @@ pub enum TunnelKind {
     FourInSix,
     SixInSix,
     Gtp,
+    Teredo,
 }
 
 impl TunnelKind {
@@ -42,6 +43,7 @@ impl TunnelKind {
             Self::FourInSix => "4in6",
             Self::SixInSix => "6in6",
             Self::Gtp => "gtp",
+            Self::Teredo => "teredo",
         }
     }
 }
@@ -117,7 +119,9 @@ impl Walk<'_, '_> {
             },
             6081 => match self.bytes::<8>(at) {
                 // Version 0 and a known kind of payload.
-                Ok(b) if b[0] >> 6 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => "geneve",
+                Ok(b) if b[0] >> 6 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => {
+                    "geneve"
+                }
                 _ => "",
             },
             2152 => self.gtp_or_not(at),
@@ -125,9 +129,29 @@ impl Walk<'_, '_> {
                 Ok(b) if b[1] & 7 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => "gre",
                 _ => "",
             },
+            3544 => self.teredo_or_not(at),
             _ if src_port == 2152 => self.gtp_or_not(at),
+            _ if src_port == 3544 => self.teredo_or_not(at),
             _ => "",
         }
+    }
+
+    /// Teredo (RFC 4380): IPv6 behind authentication and origin indications.
+    fn teredo_or_not(&self, at: usize) -> &'static str {
+        match self.teredo_body(at).and_then(|body| self.bytes::<1>(body)) {
+            Ok([v]) if v >> 4 == 6 => "teredo",
+            _ => "",
+        }
+    }
+
+    fn teredo_body(&self, mut at: usize) -> Result<usize, Reason> {
+        if let [0, 1, id, auth] = self.bytes::<4>(at)? {
+            at += 13 + usize::from(*id) + usize::from(*auth);
+        }
+        if let [0, 0] = self.bytes::<2>(at)? {
+            at += 8;
+        }
+        Ok(at)
     }
 
     /// GTPv1-U with a user's packet (G-PDU) inside that starts like IP.
@@ -167,8 +191,9 @@ impl Walk<'_, '_> {
             "vxlan" | "vxlan-gpe" => {
                 let b = self.bytes::<8>(at)?;
                 let vni = u64::from(u32::from_be_bytes([0, b[4], b[5], b[6]]));
-                // The P bit says that the last reserved byte of the first word is a protocol (GPE).
-                if b[0] & 0x04 == 0 {
+                // The P bit says that the last reserved byte of the first word is a protocol (GPE); flags that GPE
+                // reserves are those of other extensions.
+                if b[0] & 0xf4 != 0x04 {
                     self.enter(TunnelKind::Vxlan, Some(vni), Some(ip))?;
                     return self.ethernet(at + 8);
                 }
@@ -194,6 +219,11 @@ impl Walk<'_, '_> {
                 let body = self.gtp_body(at)?;
                 self.enter(TunnelKind::Gtp, Some(teid), Some(ip))?;
                 self.ip_by_version(body)
+            }
+            "teredo" => {
+                let body = self.teredo_body(at)?;
+                self.enter(TunnelKind::Teredo, None, Some(ip))?;
+                self.ipv6(body)
             }
             _ => self.gre(at, ip),
         }
@@ -282,6 +312,11 @@ impl Walk<'_, '_> {
                 body += if e[11] & 1 != 0 { 20 } else { 12 };
                 self.enter(TunnelKind::Erspan, Some(session), Some(ip))?;
                 self.ethernet(body)
+            }
+            // Aruba's access points send whole 802.11 frames.
+            0x8200..=0x820f => {
+                self.enter(TunnelKind::Gre, key, Some(ip))?;
+                self.ieee80211(body)
             }
             0 => Err("gre_keepalive"),
             kind => {

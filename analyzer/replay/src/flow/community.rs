@@ -1,7 +1,7 @@
 //! community_id version 1, seed 0 (<https://github.com/corelight/community-id-spec>).
 
-use crate::model::{Endpoints, Transport};
 use crate::decode::transport::counterpart;
+use crate::model::{Endpoints, Transport};
 use sha1::{Digest, Sha1};
 use std::net::IpAddr;
 
@@ -68,7 +68,12 @@ mod tests {
     use super::*;
 
     fn id(transport: Transport, a: &str, a_port: u16, b: &str, b_port: u16) -> String {
-        let e = Endpoints { client_ip: a.parse().ok(), client_port: a_port, server_ip: b.parse().ok(), server_port: b_port };
+        let e = Endpoints {
+            client_ip: a.parse().ok(),
+            client_port: a_port,
+            server_ip: b.parse().ok(),
+            server_port: b_port,
+        };
         community_id(transport, &e)
     }
 

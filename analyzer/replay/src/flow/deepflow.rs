@@ -80,7 +80,8 @@ impl DeepFlow {
         let flags = d.flags & 0x3f;
         let (i, j) = (side.index(), side.other().index());
         // Ignored, and no measurement goes across them.
-        let malformed = d.has(f::RST) || flags & (f::ACK | f::SYN) == 0 || flags & (f::PSH | f::URG) != 0 && flags & f::ACK == 0;
+        let malformed =
+            d.has(f::RST) || flags & (f::ACK | f::SYN) == 0 || flags & (f::PSH | f::URG) != 0 && flags & f::ACK == 0;
         if malformed {
             for e in &mut self.ends {
                 e.srt_calc = false;
@@ -160,7 +161,11 @@ impl DeepFlow {
             return;
         }
         let Some(answered) = self.ends[j].handshake_ts else { return };
-        if d.seq != self.ends[i].isn_next || d.ack != self.ends[j].isn_next || self.ends[i].handshake_ack || side == Side::Server {
+        if d.seq != self.ends[i].isn_next
+            || d.ack != self.ends[j].isn_next
+            || self.ends[i].handshake_ack
+            || side == Side::Server
+        {
             return;
         }
         self.ends[i].handshake_ack = true;
@@ -207,7 +212,12 @@ impl DeepFlow {
         }
         if i == 0 && push {
             let (client, server) = (me, peer);
-            if client.handshake_ack && client.len == 0 && client.seq == client.isn_next && client.ts != 0 && self.first_request() {
+            if client.handshake_ack
+                && client.len == 0
+                && client.seq == client.isn_next
+                && client.ts != 0
+                && self.first_request()
+            {
                 add(&mut self.metrics.cit, d.ts - client.ts.max(server.ts), Nanos::MAX);
             } else if server.len > 1 && (client.len <= 1 || server.ts > client.ts) {
                 add(&mut self.metrics.cit, d.ts - server.ts, Nanos::MAX);
@@ -291,7 +301,10 @@ impl End {
 
     /// Joins the segment at `place` with the one below it if they touch now.
     fn join(&mut self, place: usize) {
-        let (Some(&(s, l)), Some(&(below, below_len))) = (self.segments.get(place), self.segments.get(place + 1)) else { return };
+        let (Some(&(s, l)), Some(&(below, below_len))) = (self.segments.get(place), self.segments.get(place + 1))
+        else {
+            return;
+        };
         if below.wrapping_add(below_len) == s
             && let Some(slot) = self.segments.get_mut(place)
         {

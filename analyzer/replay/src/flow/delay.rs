@@ -100,7 +100,14 @@ impl Delays {
                 }
             }
         };
-        DelayStats { count: self.count, sum_ns: self.sum, max_ns: self.max, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99) }
+        DelayStats {
+            count: self.count,
+            sum_ns: self.sum,
+            max_ns: self.max,
+            p50_ns: at(50),
+            p95_ns: at(95),
+            p99_ns: at(99),
+        }
     }
 }
 

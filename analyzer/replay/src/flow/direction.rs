@@ -13,20 +13,46 @@ pub(super) struct Decision {
 }
 
 /// Ports that servers listen on although they are above 1023.
-const SERVICES: [u16; 62] = [
-    1080, 1194, 1433, 1521, 1723, 1883, 2049, 2152, 2181, 2375, 2379, 2380, 3000, 3128, 3260, 3268, 3306, 3389, 3868,
-    4222, 4317, 4318, 4789, 5000, 5044, 5060, 5061, 5222, 5353, 5355, 5432, 5601, 5672, 5671, 5900, 6081, 6379, 6380, 6443, 6514,
-    6650, 6667, 7000, 7687, 8000, 8008, 8080, 8081, 8086, 8125, 8443, 8472, 8500, 8883, 9000, 9042, 9090, 9092, 9200, 9418,
-    11211, 27017,
+const SERVICES: [u16; 64] = [
+    1080, 1194, 1433, 1521, 1723, 1883, 2049, 2152, 2181, 2375, 2379, 2380, 3000, 3128, 3260, 3268, 3306, 3389, 3544, 3868,
+    4222, 4317, 4318, 4789, 5000, 5044, 5060, 5061, 5072, 5222, 5353, 5355, 5432, 5601, 5671, 5672, 5900, 6081, 6379, 6380,
+    6443, 6514, 6650, 6667, 7000, 7687, 8000, 8008, 8080, 8081, 8086, 8125, 8443, 8472, 8500, 8883, 9000, 9042, 9090,
+    9092, 9200, 9418, 11211, 27017,
 ];
 
 /// How much a port looks like a server's: 3 well-known service, 2 below 1024, 1 below the ephemeral range, 0 ephemeral.
 fn server_likeness(port: u16) -> u8 {
     match port {
-        20 | 21 | 22 | 23 | 25 | 53 | 67 | 80 | 88 | 110 | 111 | 123 | 135 | 137..=139 | 143 | 161 | 162 | 179 | 389 | 443 | 445 | 465
-        | 514 | 587 | 636 | 853 | 993 | 995 => 3,
+        20
+        | 21
+        | 22
+        | 23
+        | 25
+        | 53
+        | 67
+        | 80
+        | 88
+        | 110
+        | 111
+        | 123
+        | 135
+        | 137..=139
+        | 143
+        | 161
+        | 162
+        | 179
+        | 389
+        | 443
+        | 445
+        | 465
+        | 514
+        | 587
+        | 636
+        | 853
+        | 993
+        | 995 => 3,
         1..=1023 => 2,
-        _ if SERVICES.binary_search(&port).is_ok() || SERVICES.contains(&port) => 3,
+        _ if SERVICES.binary_search(&port).is_ok() => 3,
         0 | 32768.. => 0,
         _ => 1,
     }
@@ -42,6 +68,14 @@ pub(super) fn decide(d: &Decoded) -> Decision {
         6 if !d.cut_header && d.has(f::SYN) => return client(100),
         1 | 58 => return if d.flags & 1 == 1 || d.src_port <= d.dst_port { client(90) } else { client(60) },
         _ => {}
+    }
+    // Nobody at a group address serves: what goes there is announced or asked.
+    let group = match crate::order::ip_from_number(d.dst) {
+        std::net::IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        std::net::IpAddr::V6(ip) => ip.is_multicast(),
+    };
+    if group {
+        return client(80);
     }
     let (from, to) = (server_likeness(d.src_port), server_likeness(d.dst_port));
     let score = match from.abs_diff(to) {

@@ -59,7 +59,9 @@ impl Track {
         }
         let (timed_out, silent) = match why {
             Why::TimedOut => (true, true),
-            Why::CaptureEnd(end) => (end.saturating_sub(self.last) >= self.timeout(settings), end.saturating_sub(self.last) >= SILENT),
+            Why::CaptureEnd(end) => {
+                (end.saturating_sub(self.last) >= self.timeout(settings), end.saturating_sub(self.last) >= SILENT)
+            }
             Why::Reused | Why::Evicted => (false, false),
         };
         let is_over = self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());
@@ -124,7 +126,8 @@ impl Track {
             let (t, sender) = *tunnel;
             flow.tunnel = out.names.get(&t.names());
             flow.tunnel_id = t.id;
-            flow.tunnel_outer = t.outer_ips().map(|(src, dst)| if sender == Side::Client { (src, dst) } else { (dst, src) });
+            flow.tunnel_outer =
+                t.outer_ips().map(|(src, dst)| if sender == Side::Client { (src, dst) } else { (dst, src) });
         }
         if let Some(mut tcp) = self.tcp {
             flow.rtt_ns = ns(tcp.rtt);
@@ -145,7 +148,8 @@ impl Track {
                 let [_, art] = m.art;
                 (flow.srt, flow.art, flow.cit) = (srt.stats(), art.stats(), m.cit.stats());
                 (client.retransmits, server.retransmits) = (m.retransmits[0], m.retransmits[1]);
-                (flow.syn_retransmits, flow.syn_ack_retransmits) = (m.handshake_retransmits[0], m.handshake_retransmits[1]);
+                (flow.syn_retransmits, flow.syn_ack_retransmits) =
+                    (m.handshake_retransmits[0], m.handshake_retransmits[1]);
                 (client.zero_window, server.zero_window) = (m.zero_windows[0], m.zero_windows[1]);
                 (client.out_of_order, server.out_of_order) = (m.out_of_order[0], m.out_of_order[1]);
             }

@@ -257,7 +257,9 @@ impl FlowTable {
     }
 
     fn unlink(&mut self, place: u32) {
-        let Some((older, newer, class)) = self.slots.get(place as usize).map(|s| (s.older, s.newer, s.class)) else { return };
+        let Some((older, newer, class)) = self.slots.get(place as usize).map(|s| (s.older, s.newer, s.class)) else {
+            return;
+        };
         match self.slots.get_mut(older as usize) {
             Some(s) => s.newer = newer,
             None => self.queues[usize::from(class & 1)].oldest = newer,

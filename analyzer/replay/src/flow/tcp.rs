@@ -227,7 +227,10 @@ impl Analysis {
             }
             verdict.all_acked = peer.has_seq && distance(d.ack, peer.next) >= 0;
             // A SACK block below the acknowledgement reports a copy (RFC 2883).
-            if d.sack[0] != d.sack[1] && distance(d.sack[1], d.ack) <= 0 && theirs.retransmits_spurious < theirs.retransmits {
+            if d.sack[0] != d.sack[1]
+                && distance(d.sack[1], d.ack) <= 0
+                && theirs.retransmits_spurious < theirs.retransmits
+            {
                 theirs.retransmits_spurious += 1;
             }
         }
@@ -249,7 +252,9 @@ impl Analysis {
                 me.next_at = d.ts;
                 verdict.new_data = len > 0;
                 me.sent(d.seq, end, d.ts);
-            } else if kind == Kind::Plain || !bare && kind != Kind::SynRetransmission && kind != Kind::SynAckRetransmission {
+            } else if kind == Kind::Plain
+                || !bare && kind != Kind::SynRetransmission && kind != Kind::SynAckRetransmission
+            {
                 let ahead = distance(d.seq, me.next);
                 if ahead >= 0 {
                     if ahead > 0 && me.holes.len() < MAX_HOLES {

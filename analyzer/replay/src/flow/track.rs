@@ -139,10 +139,11 @@ impl Track {
         if d.protocol == 6 && !handshake {
             completeness.add(Completeness::STARTED_BEFORE);
         }
-        if decision.sender == Side::Server && !(d.protocol == 6 && handshake) {
+        if decision.sender == Side::Server {
             zeek.flipped();
         }
-        let tunnel = d.tunnel.checked_sub(1).and_then(|i| tunnels.get(i as usize)).map(|t| Box::new((*t, decision.sender)));
+        let tunnel =
+            d.tunnel.checked_sub(1).and_then(|i| tunnels.get(i as usize)).map(|t| Box::new((*t, decision.sender)));
         Self {
             key,
             decision,
@@ -360,7 +361,8 @@ impl Track {
         let (i, turned) = (side.index(), self.turned);
         let (conversation, zeek) = (&mut self.conversation, &mut self.zeek);
         let limits = Limits::default();
-        if d.has(f::ACK) {
+        // Of a side that the capture never shows nothing can be missing in particular.
+        if d.has(f::ACK) && self.counters[1 - i].packets > 0 {
             let other = side.other();
             let over = d.flags & (f::FIN | f::RST) != 0;
             tcp.streams[other.index()].acknowledged(d.ack, d.ts, data, &mut |piece| {

@@ -98,7 +98,8 @@ impl Zeek {
     pub(super) fn turn(&mut self) {
         self.ends.swap(0, 1);
         for letter in &mut self.history {
-            *letter = if letter.is_ascii_uppercase() { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() };
+            *letter =
+                if letter.is_ascii_uppercase() { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() };
         }
         self.history.insert(0, b'^');
     }
@@ -287,11 +288,35 @@ impl Zeek {
         match (o, r) {
             (SynSent | SynAckSent, Reset) => "REJ",
             (Reset, Reset) if no_data => "REJ",
-            (_, Reset) => if o_inactive { "RSTRH" } else { "RSTR" },
-            (Reset, _) => if r_inactive { "RSTOS0" } else { "RSTO" },
+            (_, Reset) => {
+                if o_inactive {
+                    "RSTRH"
+                } else {
+                    "RSTR"
+                }
+            }
+            (Reset, _) => {
+                if r_inactive {
+                    "RSTOS0"
+                } else {
+                    "RSTO"
+                }
+            }
             (Closed, Closed) => "SF",
-            (Closed, _) => if r_inactive { "SH" } else { "S2" },
-            (_, Closed) => if o_inactive { "SHR" } else { "S3" },
+            (Closed, _) => {
+                if r_inactive {
+                    "SH"
+                } else {
+                    "S2"
+                }
+            }
+            (_, Closed) => {
+                if o_inactive {
+                    "SHR"
+                } else {
+                    "S3"
+                }
+            }
             (SynSent, Inactive) => "S0",
             (Established, Established) => "S1",
             _ => "OTH",
