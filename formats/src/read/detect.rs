@@ -163,7 +163,8 @@ fn holds_bundle_frame(window: &mut Window) -> bool {
             continue;
         };
         let frame = window.available().get(at..).unwrap_or(&[]);
-        if frames::decompress_cut(frame, PEEK).is_some_and(|content| leading_prologue(&content).is_some()) {
+        // Damage further on in the frame is no reason not to recognise it.
+        if leading_prologue(&frames::decompress_start(frame, PEEK).0).is_some() {
             return true;
         }
         from = at + 1;

@@ -232,17 +232,31 @@ pub(super) fn decompress(frame: &[u8], content: usize) -> Result<Vec<u8>, String
 
 /// What can be had of a frame that the end of the file cuts, at most `limit` bytes; `None` if it is damaged as well.
 pub(super) fn decompress_cut(frame: &[u8], limit: usize) -> Option<Vec<u8>> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame).ok()?.single_frame();
+    let (content, sound) = decompress_start(frame, limit);
+    sound.then_some(content)
+}
+
+/// The start of a frame's content, at most `limit` bytes, and whether the decompressor found nothing wrong so far.
+pub(super) fn decompress_start(frame: &[u8], limit: usize) -> (Vec<u8>, bool) {
     let mut content = Vec::new();
+    let Ok(decoder) = zstd::stream::read::Decoder::with_buffer(frame) else { return (content, false) };
+    let mut decoder = decoder.single_frame();
     let mut piece = vec![0u8; 64 << 10];
+    let mut sound = true;
+    // Given room for all of the content, the decompressor hands out nothing of a frame with a wrong checksum.
+    let mut room = 64;
     while content.len() < limit {
-        match decoder.read(&mut piece) {
+        let read = decoder.read(piece.get_mut(..room).unwrap_or(&mut []));
+        room = piece.len();
+        match read {
             Ok(0) => break,
-            Ok(n) => content.extend_from_slice(piece.get(..n)?),
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof => break,
-            Err(_) => return None,
+            Ok(n) => content.extend_from_slice(piece.get(..n).unwrap_or(&[])),
+            Err(e) => {
+                sound = e.kind() == ErrorKind::UnexpectedEof;
+                break;
+            }
         }
     }
     content.truncate(limit);
-    Some(content)
+    (content, sound)
 }

@@ -214,9 +214,12 @@ proptest! {
         bytes.truncate(cut);
         // A frame that is cut has no checksum to tell that it is flipped too. Nor is there a way to tell a cut frame from one
         // whose length is damaged, unless something recognisable follows. So such frames may hold wrong bytes: left out here.
+        // (With nothing but its first frame, damaged at its start, a bundle is not even told from any other zstd file.)
         let hit = frame_of(frames, at);
         let untold = frames.iter().rposition(|f| f.offset + 4 <= cut as u64);
-        prop_assume!(hit.is_none() || hit != untold);
+        if hit.is_some() && hit == untold {
+            return Ok(());
+        }
         if let Ok(read) = read(bytes) {
             check_untouched(frames, &read, &[at], cut as u64);
         }
