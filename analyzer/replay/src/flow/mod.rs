@@ -3,7 +3,7 @@
 //! [`FlowTable`] (one per shard) finds a packet's flow, ends the silent ones and keeps memory bounded; [`Track`] is one
 //! open flow; [`tcp`], [`zeek`], [`fsm`] and [`deepflow`] each look at its packets in their own way.
 
-mod community;
+pub(crate) mod community;
 pub mod deepflow;
 mod delay;
 mod direction;
