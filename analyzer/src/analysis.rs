@@ -1,7 +1,7 @@
 //! A replayed recording together with what is added up from it, each computed once and when first asked for.
 
 use replay::map::{Edge, Services};
-use replay::model::{Interface, ObservedAt, ProcessRef, Replayed};
+use replay::model::{Health, Interface, ObservedAt, ProcessRef, Replayed};
 use replay::red::Red;
 use std::sync::OnceLock;
 
@@ -73,17 +73,16 @@ impl Analysis {
         };
     }
 
-    /// Whether something is missing or damaged, so that results are partial.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        self.replayed.health.iter().any(|h| DAMAGES.contains(&h.kind.as_str()))
+    /// What is damaged or cut in the input, as opposed to lost while it was recorded: then results are partial.
+    pub fn damages(&self) -> impl Iterator<Item = &Health> {
+        self.replayed.health.iter().filter(|h| h.kind == DAMAGE)
     }
 }
 
-/// Kinds of `health` rows that mean a damaged or cut input, as opposed to losses while it was recorded.
-const DAMAGES: [&str; 1] = ["frame"];
+/// Kind of `health` rows that mean a damaged or cut input.
+pub(crate) const DAMAGE: &str = "frame";
 
-/// Name of a process, `None` if it is unknown.
+/// Name of a process, empty if it is unknown.
 #[must_use]
 pub fn name_of(process: Option<&ProcessRef>) -> &str {
     process.map_or("", |p| &p.name)

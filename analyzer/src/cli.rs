@@ -142,10 +142,24 @@ pub fn main() -> ExitCode {
         // Whoever reads has seen enough (`analyze flows x | head`).
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("analyze: {e:#}");
+            eprintln!("analyze: {}", sentence(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, those left out that the words before them say already.
+fn sentence(e: &anyhow::Error) -> String {
+    let mut out = String::new();
+    for cause in e.chain().map(ToString::to_string) {
+        if out.is_empty() {
+            out = cause;
+        } else if !out.contains(&cause) {
+            out.push_str(": ");
+            out.push_str(&cause);
+        }
+    }
+    out
 }
 
 fn is_broken_pipe(e: &anyhow::Error) -> bool {
@@ -165,6 +179,12 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let e = anyhow::anyhow!("no such file").context("x: cannot be opened: no such file").context("cannot analyze");
+        assert_eq!(sentence(&e), "cannot analyze: x: cannot be opened: no such file");
     }
 
     #[test]

@@ -18,6 +18,6 @@ pub enum Outcome {
 
 impl Outcome {
     pub(crate) fn of(analysis: &crate::analysis::Analysis) -> Self {
-        if analysis.is_damaged() { Self::Partial } else { Self::Complete }
+        if analysis.damages().next().is_some() { Self::Partial } else { Self::Complete }
     }
 }

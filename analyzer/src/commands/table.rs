@@ -42,6 +42,10 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
             file.flush().with_context(cannot)?;
         }
     }
+    // The summary has a place for it; here standard output is the table's alone.
+    for health in analysis.damages() {
+        eprintln!("analyze: damaged input: {}", health.cause);
+    }
     Ok(Outcome::of(&analysis))
 }
 

@@ -8,7 +8,7 @@ mod tests;
 pub use hot::{Hot, hot};
 pub use tcp::Tcp;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, DAMAGE};
 use crate::human;
 use replay::model::Replayed;
 use replay::red::Row;
@@ -82,7 +82,10 @@ fn completeness(r: &Replayed, out: &mut String) {
         }
     }
     for (kind, cause, lost) in causes.iter().take(LISTED) {
-        line!(out, "  INCOMPLETE: {} {kind} lost: {cause}", human::count(*lost));
+        match *kind {
+            DAMAGE => line!(out, "  DAMAGED: {cause}"),
+            _ => line!(out, "  INCOMPLETE: {} {kind} lost: {cause}", human::count(*lost)),
+        }
     }
     rest(causes.len(), "more causes: analyze health", out);
     let Some(m) = &r.manifest else { return };

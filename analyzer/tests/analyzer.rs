@@ -1,0 +1,284 @@
+//! The program `analyze`, run on captures made here: exit codes, what goes to which stream, values, files.
+
+mod capture;
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A folder with captures in it, and `analyze` running there.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn with(self, name: &str, bytes: &[u8]) -> Self {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self
+    }
+
+    fn analyze(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_analyze")).args(args).current_dir(self.0.path()).output().unwrap()
+    }
+
+    /// Standard output of a run that must exit with `code`.
+    fn run(&self, code: i32, args: &[&str]) -> String {
+        let out = self.analyze(args);
+        let stderr = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {stderr}");
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    fn rows(&self, code: i32, args: &[&str]) -> Vec<Value> {
+        self.run(code, args).lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+    }
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut out = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            out.extend(files(&path));
+        } else {
+            out.insert(path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap());
+        }
+    }
+    out
+}
+
+#[test]
+fn a_capture_becomes_flows_requests_and_segments() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(6)));
+    let flows = p.rows(0, &["flows", "web.pcap"]);
+    assert_eq!(flows.len(), 6);
+    let f = &flows[1];
+    assert_eq!(f["flow_id"], 1);
+    assert_eq!(f["start"], "2026-11-23T04:00:00.010000000Z");
+    assert_eq!(f["end"], "2026-11-23T04:00:00.018000000Z");
+    assert_eq!(f["duration_ns"], 8_000_000);
+    assert_eq!((f["client_ip"].as_str(), f["client_port"].as_i64()), (Some("10.0.0.1"), Some(40_001)));
+    assert_eq!((f["server_ip"].as_str(), f["server_port"].as_i64()), (Some("10.0.0.2"), Some(80)));
+    assert_eq!(f["client_mac"], "02:00:00:00:00:01");
+    assert_eq!((f["client_packets"].as_i64(), f["server_packets"].as_i64()), (Some(5), Some(3)));
+    // `GET /shop/items/1 HTTP/1.1`, `Host: shop.example`, empty line; five headers of 54 bytes.
+    assert_eq!((f["client_payload_bytes"].as_i64(), f["client_bytes"].as_i64()), (Some(50), Some(50 + 5 * 54)));
+    // `HTTP/1.1 200 OK`, `Content-Length: 2`, empty line, `ok`.
+    assert_eq!((f["server_payload_bytes"].as_i64(), f["server_ip_bytes"].as_i64()), (Some(40), Some(40 + 3 * 40)));
+    assert_eq!((f["rtt_ns"].as_i64(), f["rtt_server_ns"].as_i64()), (Some(2_000_000), Some(1_000_000)));
+    assert_eq!(f["art_p50_ns"], 2_000_000);
+    assert_eq!((f["close_type"].as_str(), f["conn_state"].as_str()), (Some("finish"), Some("SF")));
+    assert_eq!((f["l7_protocol"].as_str(), f["requests"].as_i64()), (Some("http"), Some(1)));
+    assert_eq!((f["request_errors"].as_i64(), flows[2]["request_errors"].as_i64()), (Some(0), Some(1)));
+    assert_eq!(f["completeness"], "complete");
+
+    let requests = p.rows(0, &["requests", "web.pcap"]);
+    assert_eq!(requests.len(), 6);
+    let q = &requests[2];
+    assert_eq!((q["request_type"].as_str(), q["request_resource"].as_str()), (Some("GET"), Some("/shop/items/2")));
+    assert_eq!((q["response_code"].as_i64(), q["response_status"].as_str()), (Some(404), Some("client_error")));
+    assert_eq!((q["request_domain"].as_str(), q["duration_ns"].as_i64()), (Some("shop.example"), Some(2_000_000)));
+    assert_eq!(q["request_ts"], "2026-11-23T04:00:00.023000000Z");
+    assert_eq!((q["request_tcp_seq"].as_i64(), q["response_tcp_seq"].as_i64()), (Some(1_001), Some(5_001)));
+    assert_eq!((q["request_bytes"].as_i64(), q["response_bytes"].as_i64()), (Some(50), Some(47)));
+
+    // The segments of each flow sum up to its duration.
+    let mut sums: BTreeMap<i64, i64> = BTreeMap::new();
+    for s in p.rows(0, &["network-profile", "web.pcap"]) {
+        *sums.entry(s["flow_id"].as_i64().unwrap()).or_default() += s["duration_ns"].as_i64().unwrap();
+    }
+    assert_eq!(sums.into_values().collect::<Vec<_>>(), [8_000_000; 6]);
+
+    let red = p.rows(0, &["red", "web.pcap"]);
+    assert_eq!(red.len(), 1);
+    assert_eq!((red[0]["requests"].as_i64(), red[0]["client_errors"].as_i64()), (Some(6), Some(2)));
+    assert_eq!(
+        (red[0]["service"].as_str(), red[0]["duration_p99_ns"].as_i64()),
+        (Some("10.0.0.2:80"), Some(2_000_000))
+    );
+    let map = p.rows(0, &["map", "web.pcap"]);
+    assert_eq!((map.len(), map[0]["connections"].as_i64(), map[0]["requests"].as_i64()), (1, Some(6), Some(6)));
+    assert_eq!(map[0]["client_service"], "10.0.0.1");
+}
+
+#[test]
+fn rows_can_be_sorted_limited_and_projected() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(4)));
+    let csv = p.run(
+        0,
+        &[
+            "flows",
+            "web.pcap",
+            "--format",
+            "csv",
+            "--sort",
+            "-client_port",
+            "--limit",
+            "2",
+            "--columns",
+            "client_port,start",
+        ],
+    );
+    assert_eq!(csv, "client_port,start\n40003,2026-11-23T04:00:00.030000000Z\n40002,2026-11-23T04:00:00.020000000Z\n");
+    let text = p.run(0, &["socket_events", "web.pcap", "-f", "table"]);
+    assert!(text.starts_with("ts  event  transport"), "{text}");
+    assert_eq!(p.run(0, &["flows", "web.pcap", "-o", "flows.parquet"]), "");
+    assert!(std::fs::read(p.path("flows.parquet")).unwrap().starts_with(b"PAR1"));
+    p.run(0, &["flows", "web.pcap", "-o", "flows.csv"]);
+    assert_eq!(std::fs::read_to_string(p.path("flows.csv")).unwrap().lines().count(), 5);
+}
+
+#[test]
+fn wrong_usage_and_unreadable_input_exit_1_with_one_sentence() {
+    let p = Place::new().with("text.pcap", b"this is no capture").with("web.pcap", &capture::pcap(&capture::http(1)));
+    for (args, says) in [
+        (&["flows", "web.pcap", "--columns", "nope"][..], "flows has no column nope; it has flow_id, "),
+        (&["flows", "web.pcap", "--sort", "-nope"], "flows has no column nope"),
+        (&["flows", "web.pcap", "-o", "x.doc"], "the ending of x.doc tells no format"),
+        (&["flows", "missing.zst"], "missing.zst: cannot be opened: "),
+        (&["text.pcap"], "text.pcap: is not a bundle, pcapng or pcap file: at offset 0"),
+        (&["info", "text.pcap"], "text.pcap: is not a bundle"),
+        (&["verify", "missing.zst"], "missing.zst: cannot be opened"),
+        (&["web.pcap", "-o", "web.pcap/x"], "cannot write to web.pcap/x: give another folder with --output"),
+    ] {
+        let out = p.analyze(args);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {stderr}");
+        assert!(stderr.starts_with(&format!("analyze: {says}")), "{args:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    }
+    for args in [&[][..], &["flows"], &["flows", "web.pcap", "--bogus"], &["web.pcap", "--threads", "0"]] {
+        assert_eq!(p.analyze(args).status.code(), Some(1), "{args:?}");
+    }
+    assert!(p.run(0, &["--help"]).contains("Exit codes: 0 complete; 1 "));
+    assert!(p.run(0, &["--version"]).starts_with("analyze "));
+}
+
+#[test]
+fn an_analysis_is_a_summary_and_a_folder_the_same_on_any_number_of_threads() {
+    let p = Place::new().with("web.zst", &capture::bundle(&capture::http(200), 100));
+    let summary = p.run(0, &["web.zst"]);
+    assert!(summary.starts_with("web.zst: node node1, Linux 6.18.0 x86_64, Debian GNU/Linux 12\n"), "{summary}");
+    assert!(summary.contains("  1,600 packets, 200 flows, 200 request observations, 200 traces\n"), "{summary}");
+    assert!(summary.contains("complete: nothing lost, nothing damaged"), "{summary}");
+    assert!(summary.contains("not recorded: dropped packets: no such tracepoint"), "{summary}");
+    assert_eq!(summary.lines().last(), Some("report: web.analysis/report.html"));
+    let names: Vec<String> = files(&p.path("web.analysis/tables")).into_keys().collect();
+    let tables = "flows health interfaces map network_profile processes red requests socket_events spans stacks traces";
+    assert_eq!(names, tables.split(' ').map(|t| format!("{t}.parquet")).collect::<Vec<_>>());
+    assert!(p.path("web.analysis/report.html").is_file());
+
+    p.run(0, &["web.zst", "--threads", "1", "-o", "one"]);
+    p.run(0, &["web.zst", "--threads", "2", "-o", "two"]);
+    let (one, two) = (files(&p.path("one")), files(&p.path("two")));
+    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
+    for (name, bytes) in &one {
+        assert!(two[name] == *bytes, "{name} differs between 1 and 2 threads");
+    }
+    assert_eq!(one["flows.parquet"], files(&p.path("web.analysis"))["flows.parquet"], "and between two runs");
+
+    let before = files(&p.path("one")).len();
+    assert!(p.run(0, &["web.zst", "--no-files"]).contains("SERVICE"));
+    assert_eq!(files(&p.path("one")).len(), before);
+}
+
+#[test]
+fn pcap_and_bundle_of_the_same_packets_give_the_same_rows() {
+    let packets = capture::http(20);
+    let p = Place::new().with("a.pcap", &capture::pcap(&packets)).with("b.zst", &capture::bundle(&packets, 7));
+    let columns =
+        "flow_id,start,end,client_ip,client_port,client_bytes,server_bytes,rtt_ns,close_type,history,l7_protocol";
+    let flows = |input: &str| p.run(0, &["flows", input, "-c", columns]);
+    assert_eq!(flows("a.pcap"), flows("b.zst"));
+    // Parts of one capture are one recording, in whatever order they are named.
+    let (first, second) = packets.split_at(83);
+    let p = p.with("1.pcap", &capture::pcap(first)).with("2.pcap", &capture::pcap(second));
+    let whole = p.run(0, &["flows", "a.pcap", "-c", columns]);
+    assert_eq!(p.run(0, &["flows", "2.pcap", "1.pcap", "-c", columns]), whole);
+}
+
+#[test]
+fn a_cut_bundle_is_analyzed_as_far_as_it_goes_and_exits_2() {
+    let whole = capture::bundle(&capture::http(200), 100);
+    // After some of the 18 frames, in the middle of one.
+    let p = Place::new().with("cut.zst", &whole[..whole.len() / 2]);
+    let out = p.analyze(&["flows", "cut.zst"]);
+    assert_eq!(out.status.code(), Some(2));
+    let rows = out.stdout.iter().filter(|b| **b == b'\n').count();
+    assert!((1..200).contains(&rows), "{rows}");
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert!(stderr.lines().all(|l| l.starts_with("analyze: damaged input: offset ")), "{stderr}");
+    assert!(stderr.contains("not finalized"), "{stderr}");
+
+    let summary = p.run(2, &["cut.zst"]);
+    assert!(summary.contains("  DAMAGED: offset "), "{summary}");
+    assert_eq!(summary.lines().last(), Some("report: cut.analysis/report.html"));
+    let verdict = p.run(2, &["verify", "cut.zst"]);
+    assert!(verdict.contains("\nDAMAGED: "), "{verdict}");
+    assert!(p.run(2, &["info", "cut.zst"]).contains("damaged: offset "));
+
+    let packets = capture::http(20);
+    let pcap = capture::pcap(&packets);
+    let p = p.with("cut.pcap", &pcap[..pcap.len() - 20]);
+    assert_eq!(p.rows(2, &["flows", "cut.pcap"]).len(), 20);
+    assert_eq!(p.rows(2, &["health", "cut.pcap"]).len(), 1);
+}
+
+#[test]
+fn info_and_verify_tell_what_is_in_a_bundle() {
+    let p = Place::new().with("web.zst", &capture::bundle(&capture::http(20), 40));
+    let verdict = p.run(0, &["verify", "web.zst"]);
+    assert!(verdict.contains("\npackets: 160\n") && verdict.ends_with("\nsound\n"), "{verdict}");
+    assert!(verdict.contains("\ndigest in the index: right\n"), "{verdict}");
+    let info: Value = serde_json::from_str(&p.run(0, &["info", "web.zst", "--format", "json"])).unwrap();
+    assert_eq!((info["packets"].as_i64(), info["format"].as_str()), (Some(160), Some("bundle (zstd)")));
+    assert_eq!(info["manifest"]["hostname"], "node1");
+    assert_eq!(info["interfaces"][0]["name"], "eth0");
+    assert_eq!(info["interfaces"][0]["packets"], 160);
+    assert_eq!(info["first"], "2026-11-23T04:00:00.000000000Z");
+    assert_eq!(info["summary"]["reason"], "duration");
+    assert_eq!(info["damages"], Value::Array(Vec::new()));
+    let text = p.run(0, &["info", "web.zst"]);
+    for part in [
+        "\npackets: 160\n",
+        "\nnode: node1, 2 CPUs",
+        "\nhooks: 1 of 2 attached\n  not attached: drops at tp_btf:kfree_skb: no such tracepoint\n",
+        "\nended: duration; ",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+}
+
+#[test]
+fn standard_input_and_a_closed_standard_output_are_fine() {
+    let p = Place::new();
+    let spawn = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_analyze"))
+            .args(args)
+            .current_dir(p.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut child = spawn(&["flows", "-"]);
+    child.stdin.take().unwrap().write_all(&capture::pcap(&capture::http(3))).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.stdout.iter().filter(|b| **b == b'\n').count(), 3);
+
+    // Whoever reads goes away before the first row.
+    let mut child = spawn(&["flows", "-"]);
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(&capture::pcap(&capture::http(2_000))).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!((out.status.code(), String::from_utf8(out.stderr).unwrap()), (Some(0), String::new()));
+}
