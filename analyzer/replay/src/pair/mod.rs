@@ -65,7 +65,13 @@ pub(crate) struct Pairer {
 
 impl Pairer {
     /// A message begins (and, if it has an end mark, ends). Returns a ticket if its end is to be told.
-    pub(crate) fn begin(&mut self, message: Message, here: Mark, timeout: Nanos) -> Option<Ticket> {
+    pub(crate) fn begin(
+        &mut self,
+        message: Message,
+        here: Mark,
+        protocol: &'static str,
+        timeout: Nanos,
+    ) -> Option<Ticket> {
         let Message { kind, key, start, end, bytes, fields, completeness } = message;
         let start = start.unwrap_or(here);
         let id = match kind {
@@ -76,7 +82,7 @@ impl Pairer {
                     id
                 }
                 None => {
-                    let mut entry = self.entry(fields, timeout);
+                    let mut entry = self.entry(fields, protocol, timeout);
                     entry.request = Part::Done;
                     let missed = self.missed[Side::Client.index()];
                     entry.session.completeness.add(if missed == Completeness::default() {
@@ -90,7 +96,7 @@ impl Pairer {
                 }
             },
             Kind::Request | Kind::OneWay => {
-                let mut entry = self.entry(fields, timeout);
+                let mut entry = self.entry(fields, protocol, timeout);
                 if kind == Kind::OneWay {
                     entry.response = Part::Done;
                     entry.session.fields.is_async = true;
@@ -204,11 +210,15 @@ impl Pairer {
         }
     }
 
-    fn entry(&mut self, fields: RequestFields, timeout: Nanos) -> Entry {
+    fn entry(&mut self, mut fields: RequestFields, protocol: &'static str, timeout: Nanos) -> Entry {
         self.next += 1;
+        if fields.l7_protocol.is_empty() {
+            fields.l7_protocol = protocol;
+        }
+        let is_tls = fields.l7_protocol == "tls";
         Entry {
             id: self.next,
-            session: Session { fields, ..Session::default() },
+            session: Session { fields, is_tls, ..Session::default() },
             request: Part::Awaited,
             response: Part::Awaited,
             request_start: 0,

@@ -30,8 +30,8 @@ pub(super) fn detect(bytes: &[u8], whole: bool, transport: Transport, ports: [u1
     let first = First { bytes, whole, transport };
     let mut best: Option<(u8, &'static Protocol, Option<Side>)> = None;
     let mut waiting = 0;
-    for protocol in registry::ALL {
-        if excluded & registry::bit(protocol) != 0 {
+    for (place, protocol) in registry::ALL.iter().enumerate() {
+        if excluded >> place.min(63) & 1 != 0 {
             continue;
         }
         let bonus = if protocol.ports.iter().any(|port| ports.contains(port)) { PORT_BONUS } else { 0 };

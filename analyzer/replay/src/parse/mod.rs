@@ -21,9 +21,14 @@ mod trace_context;
 
 mod dns;
 mod http1;
+mod http2;
+mod memcached;
+mod mongodb;
 mod mysql;
 mod postgresql;
 mod redis;
+mod tls;
+mod websocket;
 
 #[cfg(test)]
 mod properties;

@@ -1,10 +1,20 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
-use super::{Protocol, dns, http1, mysql, postgresql, redis};
+use super::{Protocol, dns, http1, http2, memcached, mongodb, mysql, postgresql, redis, tls, websocket};
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
-pub(super) static ALL: &[&Protocol] =
-    &[&http1::PROTOCOL, &postgresql::PROTOCOL, &mysql::PROTOCOL, &redis::PROTOCOL, &dns::PROTOCOL];
+pub(super) static ALL: &[&Protocol] = &[
+    &http1::PROTOCOL,
+    &http2::PROTOCOL,
+    &websocket::PROTOCOL,
+    &tls::PROTOCOL,
+    &postgresql::PROTOCOL,
+    &mysql::PROTOCOL,
+    &redis::PROTOCOL,
+    &mongodb::PROTOCOL,
+    &memcached::PROTOCOL,
+    &dns::PROTOCOL,
+];
 
 /// The protocol's bit in a set of protocols.
 pub(super) fn bit(protocol: &'static Protocol) -> u64 {

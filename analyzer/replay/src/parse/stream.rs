@@ -275,12 +275,10 @@ impl Conversation {
 
     /// Hands messages to the pairer; those without an end stay open until the step that ends them.
     fn emit(&mut self, side: Side, messages: Vec<Message>, mark: super::Mark) {
-        for mut message in messages {
-            if message.fields.l7_protocol.is_empty() {
-                message.fields.l7_protocol = self.protocol();
-            }
-            let timeout = self.speaking.as_ref().map_or(Nanos::MAX, |(protocol, _)| protocol.timeout);
-            if let Some(ticket) = self.pairer.begin(message, mark, timeout) {
+        let (name, timeout) =
+            self.speaking.as_ref().map_or(("", Nanos::MAX), |(protocol, _)| (protocol.name, protocol.timeout));
+        for message in messages {
+            if let Some(ticket) = self.pairer.begin(message, mark, name, timeout) {
                 self.halves[side.index()].open.push(ticket);
             }
         }

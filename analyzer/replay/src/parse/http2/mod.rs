@@ -1,0 +1,358 @@
+//! HTTP/2 (RFC 9113) and gRPC over it: one request per stream, joins in the middle of a connection.
+
+mod hpack;
+mod message;
+mod tables;
+#[cfg(test)]
+pub(super) mod tests;
+
+use super::cursor::Cursor;
+use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
+use crate::model::{Completeness, Side, Transport};
+use ahash::AHashMap;
+use hpack::Decoder;
+use message::Headers;
+
+/// Line in the registry.
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "http2",
+    ports: &[50051, 50052],
+    timeout: 120_000_000_000,
+    detect,
+    start: |_| Box::new(Http2::default()),
+};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Streams open at a time that are told apart.
+const STREAM_LIMIT: usize = 8192;
+/// Longest header block put together.
+const BLOCK_LIMIT: usize = 48 * 1024;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const PUSH_PROMISE: u8 = 5;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn detect(first: First<'_>) -> Detection {
+    if !matches!(first.transport, Transport::Tcp | Transport::Unix) {
+        return Detection::No;
+    }
+    let bytes = first.bytes;
+    if PREFACE.starts_with(bytes.get(..PREFACE.len()).unwrap_or(bytes)) {
+        if bytes.len() >= 16 {
+            return Detection::Yes { confidence: 98, from: Some(Side::Client) };
+        }
+        return Detection::More;
+    }
+    match chain(bytes) {
+        Some(_) if bytes.len() < 9 && !first.whole => Detection::More,
+        Some((frames, settings, headers)) if frames > 0 => {
+            // A server starts with SETTINGS; in the middle, only header frames tell who speaks.
+            let confidence = if settings { 80 } else if headers { 65 } else { 30 };
+            let from = if settings && bytes.get(3) == Some(&4) && bytes.get(4) == Some(&0) {
+                Some(Side::Server)
+            } else {
+                None
+            };
+            Detection::Yes { confidence, from }
+        }
+        _ => Detection::No,
+    }
+}
+
+/// Plausible frames in a row: how many, whether SETTINGS and HEADERS are among them. `None`: not HTTP/2.
+fn chain(bytes: &[u8]) -> Option<(usize, bool, bool)> {
+    let mut rest = bytes;
+    let (mut frames, mut settings, mut headers) = (0, false, false);
+    while frames < 6 && !rest.is_empty() {
+        let mut cursor = Cursor::new(rest);
+        let length = match cursor.u24() {
+            Some(length) if length <= 0x4000 => length as usize,
+            Some(_) => return None,
+            None => return (bytes.first() == Some(&0) && bytes.len() < 3 || frames > 0).then_some((frames, settings, headers)),
+        };
+        let (Some(kind), Some(flags)) = (cursor.u8(), cursor.u8()) else {
+            return Some((frames, settings, headers));
+        };
+        let stream = cursor.u32();
+        let on_stream = stream.is_none_or(|stream| stream & 0x8000_0000 == 0 && stream != 0);
+        let on_connection = stream.is_none_or(|stream| stream == 0);
+        let fits = match kind {
+            0 => on_stream && flags & !0x9 == 0,
+            1 => on_stream && flags & !0x2d == 0 && length > 0,
+            2 => on_stream && length == 5,
+            3 => on_stream && length == 4,
+            4 => on_connection && length.is_multiple_of(6) && flags <= 1 && (flags == 0 || length == 0),
+            6 => on_connection && length == 8 && flags <= 1,
+            7 => on_connection && length >= 8,
+            8 => length == 4 && stream.is_none_or(|stream| stream & 0x8000_0000 == 0),
+            9 => on_stream && flags & !0x4 == 0,
+            _ => false,
+        };
+        if !fits {
+            return None;
+        }
+        settings |= kind == 4;
+        headers |= kind == 1;
+        if stream.is_some() {
+            frames += 1;
+        }
+        cursor.up_to(length);
+        rest = cursor.rest();
+    }
+    Some((frames, settings, headers))
+}
+
+/// One side of a stream.
+#[derive(Debug, Default)]
+struct Half {
+    headers: Option<Headers>,
+    start: Option<Mark>,
+    last: Option<Mark>,
+    bytes: u64,
+    body: u64,
+    ended: bool,
+}
+
+/// A stream.
+#[derive(Debug, Default)]
+struct Stream {
+    halves: [Half; 2],
+    asked: bool,
+    reset: Option<(Side, u32)>,
+    truncated: bool,
+}
+
+/// A header block that goes on in CONTINUATION frames.
+#[derive(Debug)]
+struct Block {
+    stream: u32,
+    flags: u8,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Http2 {
+    decoders: [Decoder; 2],
+    blocks: [Option<Block>; 2],
+    streams: AHashMap<u32, Stream>,
+    upgraded: bool,
+}
+
+impl Parser for Http2 {
+    fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let bytes = input.bytes;
+        if side == Side::Client && bytes.first() == Some(&b'P') {
+            if bytes.starts_with(PREFACE) {
+                self.upgraded = true;
+                return Step::Consume(PREFACE.len() as u64);
+            }
+            return if PREFACE.starts_with(bytes) { Step::More(PREFACE.len()) } else { Step::Reject("not the preface") };
+        }
+        let mut cursor = Cursor::new(bytes);
+        let (Some(length), Some(kind), Some(flags), Some(stream)) =
+            (cursor.u24(), cursor.u8(), cursor.u8(), cursor.u32())
+        else {
+            return Step::More(9);
+        };
+        let stream = stream & 0x7fff_ffff;
+        if length > 0x10_0000 || (kind <= 9 && (kind == 4 || kind == 6 || kind == 7) != (stream == 0) && kind != 8) {
+            return Step::Reject("not a frame");
+        }
+        let length = length as usize;
+        let whole = matches!(kind, HEADERS | CONTINUATION | PUSH_PROMISE | RST_STREAM);
+        if whole && cursor.rest().len() < length && !input.cut {
+            return Step::More(length + 9);
+        }
+        let body = cursor.up_to(length);
+        let cut = body.len() < length;
+        out.hold = false;
+        let total = length as u64 + 9;
+        match kind {
+            DATA => self.data(side, stream, flags, total, out),
+            HEADERS => {
+                let padding = if flags & 8 != 0 { usize::from(body.first().copied().unwrap_or_default()) + 1 } else { 0 };
+                let priority = if flags & 0x20 != 0 { 5 } else { 0 };
+                let from = usize::from(flags & 8 != 0) + priority;
+                let to = body.len().saturating_sub(padding.saturating_sub(1));
+                let block = body.get(from..to.max(from)).unwrap_or_default();
+                self.block(side, stream, flags, block, total, cut, out);
+            }
+            CONTINUATION => {
+                if let Some(mut block) = self.blocks[side.index()].take() {
+                    if block.stream == stream && block.bytes.len() + body.len() <= BLOCK_LIMIT {
+                        block.bytes.extend_from_slice(body);
+                        let all = flags & END_HEADERS | block.flags & END_STREAM;
+                        self.block(side, stream, all, &block.bytes.clone(), total, cut, out);
+                    }
+                }
+            }
+            RST_STREAM => {
+                let code = Cursor::new(body).u32().unwrap_or_default();
+                if let Some(mut stream_) = self.streams.remove(&stream) {
+                    stream_.reset = Some((side, code));
+                    self.finish(stream, stream_, side, out);
+                }
+            }
+            PUSH_PROMISE => {
+                // Keeps the table in step; pushed responses stand without a request of the client.
+                let block = body.get(4 + usize::from(flags & 8 != 0)..).unwrap_or_default();
+                let _ = self.decoders[side.index()].decode(block, |_, _| {});
+            }
+            _ => {}
+        }
+        Step::Consume(total)
+    }
+
+    fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
+        if side == Side::Client && bytes.starts_with(b"PRI * ") {
+            return true;
+        }
+        matches!(chain(bytes), Some((1.., ..)))
+    }
+
+    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
+        self.decoders[side.index()].forget();
+        self.blocks[side.index()] = None;
+        for stream in self.streams.values_mut() {
+            if !stream.halves[side.index()].ended {
+                stream.truncated = true;
+            }
+        }
+    }
+
+    fn close(&mut self, out: &mut Output<'_>) {
+        let mut streams: Vec<(u32, Stream)> = self.streams.drain().collect();
+        streams.sort_by_key(|(id, _)| *id);
+        for (id, stream) in streams {
+            self.give_out(id, stream, None, out);
+        }
+    }
+}
+
+impl Http2 {
+    fn data(&mut self, side: Side, id: u32, flags: u8, total: u64, out: &mut Output<'_>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let half = &mut stream.halves[side.index()];
+        half.bytes += total;
+        half.body += total - 9;
+        half.last = Some(out.mark);
+        if flags & END_STREAM != 0 {
+            self.end(side, id, out);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a frame's parts")]
+    fn block(&mut self, side: Side, id: u32, flags: u8, block: &[u8], total: u64, cut: bool, out: &mut Output<'_>) {
+        if flags & END_HEADERS == 0 && !cut {
+            self.blocks[side.index()] = Some(Block { stream: id, flags, bytes: block.to_vec() });
+            self.count(side, id, total, out.mark);
+            return;
+        }
+        let mut headers = Headers::default();
+        let read = self.decoders[side.index()].decode(block, |name, value| headers.take(name, value));
+        self.count(side, id, total, out.mark);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.truncated |= cut || read.is_none();
+        if headers.is_interim() {
+            return;
+        }
+        let half = &mut stream.halves[side.index()];
+        match &mut half.headers {
+            // Trailers.
+            Some(first) => first.trail(headers),
+            None => half.headers = Some(headers),
+        }
+        if flags & END_STREAM != 0 {
+            self.end(side, id, out);
+        }
+    }
+
+    fn count(&mut self, side: Side, id: u32, total: u64, mark: Mark) {
+        if self.streams.len() >= STREAM_LIMIT && !self.streams.contains_key(&id) {
+            return;
+        }
+        let half = &mut self.streams.entry(id).or_default().halves[side.index()];
+        half.bytes += total;
+        half.start.get_or_insert(mark);
+        half.last = Some(mark);
+    }
+
+    /// END_STREAM of a side.
+    fn end(&mut self, side: Side, id: u32, out: &mut Output<'_>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.halves[side.index()].ended = true;
+        match side {
+            Side::Client if stream.halves[0].headers.is_some() && !stream.halves[1].ended => {
+                let asked = ask(id, stream, true, out);
+                stream.asked = asked;
+            }
+            _ => {}
+        }
+        // The server may end before the client: then the client's rest does not matter (RFC 9113 section 8.1).
+        if stream.halves[Side::Server.index()].ended
+            && let Some(stream) = self.streams.remove(&id)
+        {
+            self.finish(id, stream, side, out);
+        }
+    }
+
+    fn finish(&mut self, id: u32, stream: Stream, side: Side, out: &mut Output<'_>) {
+        self.give_out(id, stream, Some(side), out);
+    }
+
+    /// Emits what of a stream has not been; `side`: whose step this is, where one is.
+    fn give_out(&mut self, id: u32, mut stream: Stream, side: Option<Side>, out: &mut Output<'_>) {
+        if !stream.asked && stream.halves[0].headers.is_some() {
+            ask(id, &mut stream, false, out);
+        }
+        let reset = stream.reset;
+        let truncated = stream.truncated;
+        let half = &mut stream.halves[1];
+        if half.headers.is_none() && reset.is_none() {
+            return;
+        }
+        let headers = half.headers.take().unwrap_or_default();
+        let fields = headers.response(half.body, reset);
+        let mut message = Message::new(Kind::Response, fields).keyed(u64::from(id)).truncated(truncated);
+        message.start = half.start;
+        message.bytes = Some(half.bytes);
+        if side != Some(Side::Server) {
+            message.end = half.last.or(Some(out.mark));
+        }
+        if half.start.is_none() {
+            message.start = message.end.or(Some(out.mark));
+        }
+        if side.is_none() && !half.ended {
+            message.completeness.add(Completeness::ENDED_AFTER);
+        }
+        out.emit(message);
+    }
+}
+
+/// Emits a stream's request. `here`: it ends with this step.
+fn ask(id: u32, stream: &mut Stream, here: bool, out: &mut Output<'_>) -> bool {
+    let half = &mut stream.halves[0];
+    let Some(headers) = half.headers.take() else {
+        return false;
+    };
+    let mut fields = headers.request(half.body, out.mask);
+    fields.session_id = Some(u64::from(id));
+    let mut message = Message::new(Kind::Request, fields).keyed(u64::from(id)).truncated(stream.truncated);
+    message.start = half.start;
+    message.bytes = Some(half.bytes);
+    if !here {
+        message.end = half.last;
+    }
+    out.emit(message);
+    true
+}

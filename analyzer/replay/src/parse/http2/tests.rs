@@ -1,0 +1,71 @@
+use super::super::script::{c, hex, lines, play, s};
+use crate::model::Side;
+
+fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(body.len()).unwrap().to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags, 0, 0, 0, stream]);
+    bytes.extend(body);
+    bytes
+}
+
+fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![0x40, u8::try_from(name.len()).unwrap()];
+    bytes.extend(name.as_bytes());
+    bytes.push(u8::try_from(value.len()).unwrap());
+    bytes.extend(value.as_bytes());
+    bytes
+}
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    let settings = frame(4, 0, 0, &[]);
+    // GET, path literal, :authority www.example.com from RFC 7541 C.4.1.
+    let get = [vec![0x82], literal(":path", "/a/b/c?key=1"), hex("418cf1e3c2e5f23a6ba0ab90f4ff")].concat();
+    // POST, the authority by index (now the second newest).
+    let post = [vec![0x83], literal(":path", "/pkg.Greeter/Hello"), vec![0xbf], literal("content-type", "application/grpc")].concat();
+    let ok = [vec![0x88], literal("content-type", "application/grpc")].concat();
+    let trailers = [literal("grpc-status", "5"), literal("grpc-message", "nobody")].concat();
+    vec![
+        c([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), settings.clone(), frame(1, 5, 1, &get)].concat()),
+        s([settings, frame(4, 1, 0, &[])].concat()),
+        c([frame(1, 4, 3, &post), frame(0, 1, 3, b"\0\0\0\0\x02hi")].concat()),
+        // Stream 3 is answered first.
+        s([frame(1, 4, 3, &ok), frame(0, 0, 3, b"\0\0\0\0\0"), frame(1, 5, 3, &trailers)].concat()),
+        s([frame(1, 4, 1, &[0x8d]), frame(0, 1, 1, b"gone")].concat()),
+    ]
+}
+
+#[test]
+fn streams_and_grpc() {
+    let sessions = play(&sample());
+    assert_eq!(
+        lines(&sessions),
+        [
+            "grpc POST|www.example.com|pkg.Greeter|/pkg.Greeter/Hello client_error 5 'nobody'",
+            "http2 GET|www.example.com|/a/b/c?key=***|/a/b client_error 404",
+        ]
+    );
+    assert_eq!(sessions[0].fields.session_id, Some(3));
+    assert_eq!(sessions[1].request_ts, Some(0));
+    assert_eq!(sessions[1].response_ts, Some(4_000_000));
+}
+
+#[test]
+fn joined_in_the_middle() {
+    let mut script = sample();
+    script.remove(0);
+    let sessions = play(&script);
+    // The authority was sent before; the rest is there.
+    assert_eq!(lines(&sessions)[0], "grpc POST||pkg.Greeter|/pkg.Greeter/Hello client_error 5 'nobody'");
+}
+
+#[test]
+fn resets() {
+    let mut script = sample();
+    script.truncate(3);
+    script.push(s(frame(3, 0, 3, &[0, 0, 0, 7])));
+    let sessions = play(&script);
+    assert_eq!(
+        lines(&sessions)[0],
+        "grpc POST|www.example.com|pkg.Greeter|/pkg.Greeter/Hello server_error 'stream reset by the server: REFUSED_STREAM'"
+    );
+}

@@ -1,0 +1,58 @@
+use super::super::script::{c, hex, lines, play, play_prefix, s};
+use crate::model::Side;
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    vec![
+        c("set key 0 60 5\r\nhello\r\nget key other\r\n"),
+        s("STORED\r\nVALUE key 0 5\r\nhello\r\nEND\r\n"),
+        c("set k 0 0 2 noreply\r\nhi\r\n"),
+        c("incr none 1\r\n"),
+        s("NOT_FOUND\r\n"),
+        c("delete\r\n"),
+        s("ERROR\r\n"),
+        c("stats\r\n"),
+        s("STAT pid 1\r\nSTAT uptime 2\r\nEND\r\n"),
+    ]
+}
+
+#[test]
+fn text() {
+    assert_eq!(
+        lines(&play(&sample())),
+        [
+            "memcached set||set key 0 60 5| ok 'STORED'",
+            "memcached get||get key other| ok 'END' rows=1",
+            "memcached set||set k 0 0 2 noreply| unknown async",
+            "memcached incr||incr none 1| ok 'NOT_FOUND'",
+            "memcached delete||delete| client_error 'ERROR'",
+            "memcached stats||stats| ok 'END' rows=2",
+        ]
+    );
+}
+
+#[test]
+fn values_that_were_not_captured() {
+    let value = "v".repeat(3000);
+    let script = [
+        c(format!("set key 0 60 3000\r\n{value}\r\n")),
+        s("STORED\r\n"),
+        c("get key\r\n"),
+        s(format!("VALUE key 0 3000\r\n{value}\r\nEND\r\n")),
+        c("get key\r\n"),
+        s("END\r\n"),
+    ];
+    let sessions = play_prefix(11211, 512, &script);
+    assert_eq!(sessions.len(), 3);
+    assert_eq!(sessions[0].request_bytes, 3021);
+    assert_eq!(sessions[2].fields.affected_rows, Some(0));
+}
+
+#[test]
+fn binary() {
+    // Get "Hello" and its answer, as in the protocol's document.
+    let sessions = play(&[
+        c([hex("80 00 0005 00 00 0000 00000005 00000007 0000000000000000"), b"Hello".to_vec()].concat()),
+        s([hex("81 00 0000 00 00 0001 00000009 00000007 0000000000000000"), b"Not found".to_vec()].concat()),
+    ]);
+    assert_eq!(lines(&sessions), ["memcached get||get Hello| ok 1"]);
+}
