@@ -6,4 +6,5 @@ mod formats {
     mod layout;
     mod roundtrip;
     mod sample;
+    mod specification;
 }
