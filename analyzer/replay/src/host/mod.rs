@@ -184,6 +184,13 @@ impl Host {
         Some(ProcessRef { pid, name: life.name_at(at), container: life.container.clone() })
     }
 
+    /// When the process that had `pid` at `ts` (UTC) ended, if it did.
+    #[must_use]
+    pub fn ended(&self, pid: u32, ts: Nanos) -> Option<Nanos> {
+        let life = self.timelines.get(&pid)?.life_at(self.monotonic(ts))?;
+        life.end.map(|end| self.utc(end))
+    }
+
     /// Name of a thread, if it has one of its own; the last that was seen.
     #[must_use]
     pub fn thread_name(&self, pid: u32, tid: u32) -> Option<Arc<str>> {

@@ -1,1 +1,284 @@
+use crate::socket::build::{Node, get, host, ok, replay, trees};
 
+const CURL: (u32, u32) = (10, 10);
+const NGINX: (u32, u32) = (20, 20);
+const APP: (u32, u32) = (30, 30);
+const REDIS: (u32, u32) = (40, 40);
+const OTHER: (u32, u32) = (11, 11);
+
+fn names() -> crate::host::Host {
+    host(&[(10, "curl"), (11, "wget"), (20, "nginx"), (30, "app"), (40, "redis")])
+}
+
+const PING: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+const PONG: &[u8] = b"$1\r\nv\r\n";
+
+#[test]
+fn a_thread_per_request_with_two_backends() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut rc, mut rs) = n.tcp("127.0.0.1:40001", "127.0.0.1:6379");
+    let (mut bc, mut bs) = n.tcp("127.0.0.1:40002", "127.0.0.1:9000");
+    n.connect(CURL, &c);
+    n.accept(APP, &s);
+    n.send(CURL, &mut c, APP, &mut s, &get("/order"));
+    n.connect(APP, &rc);
+    n.accept(REDIS, &rs);
+    n.send(APP, &mut rc, REDIS, &mut rs, PING);
+    n.send(REDIS, &mut rs, APP, &mut rc, PONG);
+    n.connect(APP, &bc);
+    n.accept(NGINX, &bs);
+    n.send(APP, &mut bc, NGINX, &mut bs, &get("/stock"));
+    n.send(NGINX, &mut bs, APP, &mut bc, &ok("5"));
+    n.send(APP, &mut s, CURL, &mut c, &ok("done"));
+    let out = replay(&n.sorted(), &names());
+    assert_eq!(
+        trees(&out),
+        "c-p curl GET /order [root]\n\
+         \x20 s-p app GET /order [tcp_seq]\n\
+         \x20   c-p app GET k [thread]\n\
+         \x20     s-p redis GET k [tcp_seq]\n\
+         \x20   c-p app GET /stock [thread]\n\
+         \x20     s-p nginx GET /stock [tcp_seq]\n"
+    );
+}
+
+/// Two clients whose requests nginx interleaves in one thread; upstream connections are opened in one turn of the
+/// loop and written in a later one.
+#[test]
+fn an_event_loop_with_new_upstream_connections() {
+    let mut n = Node::new();
+    let (mut c1, mut s1) = n.tcp("127.0.0.1:40000", "127.0.0.1:80");
+    let (mut c2, mut s2) = n.tcp("127.0.0.1:40001", "127.0.0.1:80");
+    let (mut u1, mut b1) = n.tcp("127.0.0.1:50000", "127.0.0.1:8000");
+    let (mut u2, mut b2) = n.tcp("127.0.0.1:50001", "127.0.0.1:8000");
+    n.connect(CURL, &c1);
+    n.connect(OTHER, &c2);
+    n.accept(NGINX, &s1);
+    n.accept(NGINX, &s2);
+    n.send(CURL, &mut c1, NGINX, &mut s1, &get("/one"));
+    n.connect(NGINX, &u1);
+    n.send(OTHER, &mut c2, NGINX, &mut s2, &get("/two"));
+    n.connect(NGINX, &u2);
+    n.accept(APP, &b1);
+    n.accept(APP, &b2);
+    // The first one is written when the second was the last to be read.
+    n.send(NGINX, &mut u1, APP, &mut b1, &get("/one"));
+    n.send(NGINX, &mut u2, APP, &mut b2, &get("/two"));
+    n.send(APP, &mut b1, NGINX, &mut u1, &ok("1"));
+    n.send(NGINX, &mut s1, CURL, &mut c1, &ok("1"));
+    n.send(APP, &mut b2, NGINX, &mut u2, &ok("2"));
+    n.send(NGINX, &mut s2, OTHER, &mut c2, &ok("2"));
+    let out = replay(&n.sorted(), &names());
+    assert_eq!(
+        trees(&out),
+        "c-p curl GET /one [root]\n\
+         \x20 s-p nginx GET /one [tcp_seq]\n\
+         \x20   c-p nginx GET /one [connect]\n\
+         \x20     s-p app GET /one [tcp_seq]\n\
+         c-p wget GET /two [root]\n\
+         \x20 s-p nginx GET /two [tcp_seq]\n\
+         \x20   c-p nginx GET /two [thread]\n\
+         \x20     s-p app GET /two [tcp_seq]\n"
+    );
+}
+
+/// With kept connections the upstream request is written in the turn that read the client's. The order of the
+/// responses is not that of the requests, and the connections change their clients.
+#[test]
+fn an_event_loop_with_kept_upstream_connections() {
+    let mut n = Node::new();
+    let (mut c1, mut s1) = n.tcp("127.0.0.1:40000", "127.0.0.1:80");
+    let (mut c2, mut s2) = n.tcp("127.0.0.1:40001", "127.0.0.1:80");
+    let (mut u1, mut b1) = n.tcp("127.0.0.1:50000", "127.0.0.1:8000");
+    let (mut u2, mut b2) = n.tcp("127.0.0.1:50001", "127.0.0.1:8000");
+    let threads: [(u32, u32); 2] = [(30, 31), (30, 32)];
+    for round in 0..2 {
+        let (one, two) = (get(&format!("/one/{round}")), get(&format!("/two/{round}")));
+        n.send(CURL, &mut c1, NGINX, &mut s1, &one);
+        n.write(NGINX, if round == 0 { &mut u1 } else { &mut u2 }, &one);
+        n.send(OTHER, &mut c2, NGINX, &mut s2, &two);
+        n.write(NGINX, if round == 0 { &mut u2 } else { &mut u1 }, &two);
+        n.read(threads[0], &mut b1, if round == 0 { &one } else { &two });
+        n.read(threads[1], &mut b2, if round == 0 { &two } else { &one });
+        n.send(threads[1], &mut b2, NGINX, &mut u2, &ok("x"));
+        n.send(
+            NGINX,
+            if round == 0 { &mut s2 } else { &mut s1 },
+            OTHER,
+            if round == 0 { &mut c2 } else { &mut c1 },
+            &ok("x"),
+        );
+        n.send(threads[0], &mut b1, NGINX, &mut u1, &ok("y"));
+        n.send(
+            NGINX,
+            if round == 0 { &mut s1 } else { &mut s2 },
+            CURL,
+            if round == 0 { &mut c1 } else { &mut c2 },
+            &ok("y"),
+        );
+    }
+    let out = replay(&n.sorted(), &names());
+    let mut expected = String::new();
+    for (round, path) in [(0, "one"), (0, "two"), (1, "one"), (1, "two")] {
+        let client = if path == "one" { "curl" } else { "wget" };
+        let name = format!("GET /{path}/{round}");
+        expected.push_str(&format!(
+            "c-p {client} {name} [root]\n  s-p nginx {name} [tcp_seq]\n    c-p nginx {name} [thread]\n      s-p app {name} [tcp_seq]\n"
+        ));
+    }
+    assert_eq!(trees(&out), expected);
+    assert!(out.traces.iter().all(|t| t.weakest_link >= 0.9 && t.processes == 3));
+}
+
+/// A response to an earlier child gives the thread back to the request, though another one was read in between.
+#[test]
+fn a_response_brings_its_request_back() {
+    let mut n = Node::new();
+    let (mut c1, mut s1) = n.tcp("127.0.0.1:40000", "127.0.0.1:80");
+    let (mut c2, mut s2) = n.tcp("127.0.0.1:40001", "127.0.0.1:80");
+    let (mut r, mut _rs) = n.tcp("127.0.0.1:50000", "127.0.0.1:6379");
+    let (mut u, mut _us) = n.tcp("127.0.0.1:50001", "127.0.0.1:8000");
+    n.send(CURL, &mut c1, NGINX, &mut s1, &get("/one"));
+    n.write(NGINX, &mut r, PING);
+    n.send(OTHER, &mut c2, NGINX, &mut s2, &get("/two"));
+    n.read(NGINX, &mut r, PONG);
+    n.write(NGINX, &mut u, &get("/backend"));
+    n.read(NGINX, &mut u, &ok(""));
+    n.send(NGINX, &mut s1, CURL, &mut c1, &ok(""));
+    n.send(NGINX, &mut s2, OTHER, &mut c2, &ok(""));
+    let out = replay(&n.sorted(), &names());
+    assert_eq!(
+        trees(&out),
+        "c-p curl GET /one [root]\n\
+         \x20 s-p nginx GET /one [tcp_seq]\n\
+         \x20   c-p nginx GET k [thread]\n\
+         \x20   c-p nginx GET /backend [thread]\n\
+         c-p wget GET /two [root]\n\
+         \x20 s-p nginx GET /two [tcp_seq]\n"
+    );
+}
+
+#[test]
+fn what_follows_the_response_is_not_part_of_the_request() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut r, mut _rs) = n.tcp("127.0.0.1:50000", "127.0.0.1:6379");
+    n.send(CURL, &mut c, APP, &mut s, &get("/one"));
+    n.send(APP, &mut s, CURL, &mut c, &ok(""));
+    n.write(APP, &mut r, PING);
+    n.read(APP, &mut r, PONG);
+    let out = replay(&n.sorted(), &names());
+    assert_eq!(out.traces.len(), 2);
+    assert_eq!(out.traces.iter().map(|t| t.spans).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn unix_sockets_join_by_peer_and_offset() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:80");
+    let (mut uc, mut us) = n.unix();
+    n.connect(NGINX, &uc);
+    n.accept(APP, &us);
+    for path in ["/a", "/b"] {
+        n.send(CURL, &mut c, NGINX, &mut s, &get(path));
+        n.send(NGINX, &mut uc, APP, &mut us, &get(path));
+        n.send(APP, &mut us, NGINX, &mut uc, &ok("z"));
+        n.send(NGINX, &mut s, CURL, &mut c, &ok("z"));
+    }
+    let out = replay(&n.sorted(), &names());
+    let tree = |p: &str| {
+        format!(
+            "c-p curl GET {p} [root]\n  s-p nginx GET {p} [tcp_seq]\n    c-p nginx GET {p} [thread]\n      s-p app GET {p} [unix_offset]\n"
+        )
+    };
+    assert_eq!(trees(&out), tree("/a") + &tree("/b"));
+    let unix: Vec<_> = out.flows.iter().filter(|f| f.transport == crate::model::Transport::Unix).collect();
+    assert_eq!(unix.len(), 2);
+    for flow in unix {
+        assert_eq!(flow.client_process.as_ref().map(|p| &*p.name), Some("nginx"));
+        assert_eq!(flow.server_process.as_ref().map(|p| &*p.name), Some("app"));
+        assert_eq!(flow.requests, 2);
+    }
+}
+
+#[test]
+fn own_time_is_what_children_leave() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut r, mut _rs) = n.tcp("127.0.0.1:50000", "127.0.0.1:6379");
+    // Writes are counted from their call, reads from their return: 300 ns later.
+    n.send(CURL, &mut c, APP, &mut s, &get("/"));
+    n.wait(5_000);
+    n.write(APP, &mut r, PING);
+    n.wait(20_000);
+    n.read(APP, &mut r, PONG);
+    n.send(APP, &mut s, CURL, &mut c, &ok(""));
+    let out = replay(&n.sorted(), &names());
+    let span = |side: &str, service: &str| {
+        out.spans.iter().find(|s| s.tap_side.name() == side && &*s.service == service).unwrap()
+    };
+    let child = span("c-p", "app");
+    // write(300) + 1000 + 20000 + read(300)
+    assert_eq!(child.end - child.start, 21_600);
+    let served = span("s-p", "app");
+    // From its read's return: 1000 + 5000 till the child, then 1000 + write(300).
+    assert_eq!(served.end - served.start, 6_000 + 21_600 + 1_300);
+    assert_eq!(served.self_ns, 7_300);
+    assert_eq!(child.self_ns, 21_600);
+}
+
+/// A process of one thread that read something in between that is not understood.
+#[test]
+fn the_only_request_at_work_is_the_likely_cause() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut _w, mut wake) = n.unix();
+    let (mut r, mut _rs) = n.tcp("127.0.0.1:50000", "127.0.0.1:6379");
+    n.send(CURL, &mut c, APP, &mut s, &get("/one"));
+    n.read(APP, &mut wake, b"\x01");
+    n.write(APP, &mut r, PING);
+    n.read(APP, &mut r, PONG);
+    n.send(APP, &mut s, CURL, &mut c, &ok(""));
+    let out = replay(&n.sorted(), &names());
+    assert!(trees(&out).contains("    c-p app GET k [containment]\n"), "{}", trees(&out));
+    let span = out.spans.iter().find(|s| s.link_method == "containment").unwrap();
+    assert!(span.link_confidence < 0.9);
+}
+
+#[test]
+fn equal_request_ids_join_what_nothing_else_does() {
+    let with_id = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: s\r\nX-Request-ID: abc-1\r\n\r\n").into_bytes();
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut u, mut _us) = n.tcp("127.0.0.1:50000", "127.0.0.1:9000");
+    n.send(CURL, &mut c, (30, 31), &mut s, &with_id("/in"));
+    // Another thread of the pool makes the call.
+    n.write((30, 32), &mut u, &with_id("/out"));
+    n.read((30, 32), &mut u, &ok(""));
+    n.send((30, 31), &mut s, CURL, &mut c, &ok(""));
+    let out = replay(&n.sorted(), &names());
+    assert!(trees(&out).contains("    c-p app GET /out [x_request_id]\n"), "{}", trees(&out));
+    let options = crate::link::LinkOptions { ignore_ids: true };
+    let blind = crate::socket::build::replay_with(&n.sorted(), &names(), options);
+    assert_eq!(blind.traces.len(), 2);
+}
+
+#[test]
+fn ids_are_stable_and_distinct() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    for i in 0..50 {
+        n.send(CURL, &mut c, APP, &mut s, &get(&format!("/{i}")));
+        n.send(APP, &mut s, CURL, &mut c, &ok(""));
+    }
+    let (a, b) = (replay(&n.sorted(), &names()), replay(&n.sorted(), &names()));
+    let ids = |r: &crate::model::Replayed| {
+        r.spans.iter().map(|s| (s.trace_id.clone(), s.span_id.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&a), ids(&b));
+    let distinct: std::collections::BTreeSet<_> = ids(&a).into_iter().collect();
+    assert_eq!(distinct.len(), 100);
+    assert!(a.spans.iter().all(|s| s.trace_id.len() == 32 && s.span_id.len() == 16));
+    assert!(a.spans.is_sorted_by_key(|s| (&s.trace_id, s.start, &s.span_id)));
+}

@@ -83,7 +83,13 @@ impl Stacks {
 
     /// Adds the samples of another part of the recording.
     pub fn merge(&mut self, other: Self) {
-        for (key, sum) in other.sums {
+        let mut theirs: Vec<(Box<[u8]>, Sum)> = other.sums.into_iter().collect();
+        // Which stacks fit below the limit must not depend on the order in a hash table.
+        theirs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (mut key, sum) in theirs {
+            if self.bytes + key.len() > self.limit && !self.sums.contains_key(&key) {
+                key = key.get(..PREFIX).unwrap_or(&[]).into();
+            }
             let mine = match self.sums.get_mut(&key) {
                 Some(mine) => mine,
                 None => {

@@ -24,6 +24,8 @@ const HOLD_NS: Nanos = 50_000_000;
 const MAX_HELD: usize = 64;
 /// How long a socket that one process closed is kept for another process that may hold it too.
 const LINGER_NS: Nanos = 1_000_000_000;
+/// Times from here on are damage: the year 2116.
+const MAX_TIME: Nanos = Nanos::MAX / 2;
 /// Payload buffers kept for the next records.
 const MAX_SPARE: usize = 4096;
 
@@ -106,6 +108,10 @@ impl SocketEngine {
         }
         let utc = |ts: u64| i64::try_from(ts).unwrap_or(i64::MAX).saturating_add(offset_ns);
         let exit = utc(data.hdr.ts);
+        if !(0..MAX_TIME).contains(&exit) {
+            self.shared.out.bad_records += 1;
+            return;
+        }
         let enter = if data.enter_ts == 0 { exit } else { utc(data.enter_ts).min(exit) };
         let rest = tail(bytes);
         let captured = rest.get(..data.data_len as usize).unwrap_or(rest);

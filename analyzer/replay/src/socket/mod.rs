@@ -5,6 +5,8 @@
 //! read, and yields one flow per socket life with its requests ([`output`]). Beside these it keeps a log of which
 //! thread moved whose bytes when ([`Io`]): what [`crate::link`] ties requests together with.
 
+#[cfg(test)]
+pub(crate) mod build;
 mod engine;
 mod events;
 mod key;

@@ -3,6 +3,7 @@
 use super::log::{Io, NO_REQUEST, SocketEnd, SocketLog, What};
 use super::sides::Decided;
 use super::stream::{End, Opening, errno};
+use crate::flow::community::community_id;
 use crate::host::Host;
 use crate::model::{
     Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side, SideCounters, ThreadPoint, Transport,
@@ -50,9 +51,10 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    /// Whether there is anything to tell of it.
+    /// Whether there is anything to tell of it. Connecting a datagram socket sends nothing: resolvers do it to learn
+    /// which address they would send from.
     pub(super) fn is_empty(&self) -> bool {
-        self.opening.is_none() && self.bytes == [0; 2] && self.broken.is_none()
+        (self.opening.is_none() || self.transport == Transport::Udp) && self.bytes == [0; 2] && self.broken.is_none()
     }
 
     /// Side of the observing process: what the protocol says counts unless the opening was seen.
@@ -304,6 +306,21 @@ impl SocketOutput {
         for (flow, end) in self.flows.iter_mut().zip(&self.log.ends) {
             let ObservedAt::Process(pid) = flow.observed_at else { continue };
             let process = host.process_at(pid, flow.end);
+            // A process that ends closes its sockets without calling close.
+            if flow.completeness.has(Completeness::ENDED_AFTER) && host.ended(pid, flow.end).is_some() {
+                flow.completeness.0 &= !Completeness::ENDED_AFTER.0;
+                if flow.close_type == "forced_report" {
+                    flow.close_type = "finish";
+                }
+                if flow.conn_state == "S1" {
+                    flow.conn_state = "SF";
+                }
+            }
+            let e = &flow.endpoints;
+            // A socket bound to no address does not know its own.
+            if ![e.client_ip, e.server_ip].into_iter().flatten().any(|ip| ip.is_unspecified()) {
+                flow.community_id = community_id(flow.transport, e);
+            }
             match end.side {
                 Side::Client => flow.client_process = process,
                 Side::Server => flow.server_process = process,

@@ -171,6 +171,10 @@ impl Stream {
         self.see(opened);
         let what = if opened.data.call == call::ACCEPT { What::Accept } else { What::Connect };
         self.note(opened, what);
+        // Where its own bytes will start, so that lost first ones are noticed.
+        if self.transport == Transport::Tcp && self.bytes == [0; 2] {
+            self.next_seq[Direction::Out as usize] = seq(&opened.data).filter(|&seq| seq != 0);
+        }
         let ret = opened.data.ret;
         let pending = [errno::EINPROGRESS, errno::EALREADY, errno::EINTR, errno::EISCONN].contains(&ret);
         self.failed = if ret < 0 && !pending { ret } else { 0 };
