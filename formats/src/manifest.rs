@@ -122,6 +122,8 @@ pub struct Summary {
     pub content_bytes: u64,
     /// Packet counts the kernel's interfaces report for the time of the recording: `netns/ifname` -> [rx, tx].
     pub interface_packets: BTreeMap<String, [u64; 2]>,
+    /// What was withheld in the end, counted, in plain words: continues [`Manifest::privacy`].
+    pub privacy: Vec<String>,
 }
 
 /// The index: what is in which frame.

@@ -14,6 +14,7 @@ pub mod masking;
 pub mod opening;
 pub mod packet_socket;
 pub mod preflight;
+pub mod priority;
 pub mod progress;
 pub mod run;
 pub mod settings;

@@ -127,12 +127,6 @@ fn privacy(settings: &Settings) -> Vec<String> {
     lines
 }
 
-/// The end of the privacy lines, known when the recording ends.
-#[must_use]
-pub fn masked_line(words: u64) -> String {
-    format!("command lines: {words} masked")
-}
-
 /// What is printed at the start.
 pub fn announce(settings: &Settings, manifest: &Manifest) {
     let attached = manifest.hooks.iter().filter(|h| h.attached).count();

@@ -5,6 +5,7 @@ use crate::facts::gather::{self, Found, Gatherer};
 use crate::facts::networks;
 use crate::frames::{FRAME_LEN, Frames};
 use crate::opening;
+use crate::priority::Priority;
 use crate::progress::{Progress, count, counts, size};
 use crate::settings::{Output, Settings};
 use crate::source::{Drained, Source};
@@ -15,7 +16,7 @@ use anyhow::{Context, Result};
 use formats::block::kind as block_kind;
 use formats::event::{self, ProcessExit, ProcessFork, Record, SocketState, StackSample, state_event};
 use formats::facts::{Interface, Loss};
-use formats::manifest::{Manifest, Summary};
+use formats::manifest::Summary;
 use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
@@ -78,13 +79,13 @@ struct Recording {
     gatherer: Gatherer,
     symbolizer: Symbolizer,
     found: [Receiver<Found>; 2],
-    manifest: Manifest,
     /// Packets received and sent per interface when recording began.
     interface_packets: Vec<(Interface, [u64; 2])>,
     drops_seen: HashSet<u64>,
     masked: Arc<AtomicU64>,
     started: u64,
     cpu_before: u64,
+    cpu_loading: u64,
     losses_at: u64,
     paused: bool,
     end: Option<u64>,
@@ -98,12 +99,14 @@ impl Recording {
         let mut interfaces = opening::all_interfaces(&namespaces);
         let wanted = opening::wanted_interfaces(&settings.interfaces, &interfaces)?;
         let mut source = Source::start(settings, wanted, secret(), clocks::realtime_offset(&clocks))?;
-        // Loading takes a while: recording begins now.
+        // Loading takes a while, and hooks come to life one after the other: recording begins now.
+        source.drain(&mut |_, _| {})?;
+        source.losses();
         let now = clocks::snapshot();
+        let cpu_loading = cost::own_usage().0.saturating_sub(cpu_before);
         let mut missing = source.missing();
         missing.extend(source.enable_stats());
         let manifest = opening::manifest(settings, &source, &clocks, &now, missing);
-        opening::announce(settings, &manifest);
 
         let mut frames = Frames::new(&opening::section(), &clocks, settings.snaplen);
         frames.json(block_kind::MANIFEST, now.monotonic_ns, std::slice::from_ref(&manifest));
@@ -118,6 +121,7 @@ impl Recording {
 
         let (gatherer, facts) = Gatherer::start(namespaces).context("cannot start the thread for host facts")?;
         let (symbolizer, symbols) = Symbolizer::start().context("cannot start the thread for symbols")?;
+        opening::announce(settings, &manifest);
         Ok(Self {
             source,
             frames,
@@ -126,11 +130,11 @@ impl Recording {
             gatherer,
             symbolizer,
             found: [facts, symbols],
-            manifest,
             interface_packets: interfaces,
             drops_seen: HashSet::new(),
             started: now.monotonic_ns,
             cpu_before,
+            cpu_loading,
             losses_at: now.monotonic_ns,
             paused: false,
             end: None,
@@ -138,7 +142,7 @@ impl Recording {
     }
 
     fn run(mut self, settings: &Settings) -> Result<ExitCode> {
-        let mut command = start_command(settings)?;
+        let mut command = start_command(settings, Priority::raise())?;
         let mut progress = Progress::new();
         let mut pause = PAUSE.0;
         let mut snapshot_at = clocks::monotonic();
@@ -275,7 +279,7 @@ impl Recording {
         self.cost();
         let costs = cost::measure(&self.source, self.cpu_before, self.writer.written(), self.writer.content());
         // The hooks are gone from here on; the threads finish what they have.
-        let Self { source, mut frames, writer, gatherer, symbolizer, found, mut manifest, .. } = self;
+        let Self { source, mut frames, writer, gatherer, symbolizer, found, .. } = self;
         drop(source);
         end_command(command);
         drop((gatherer, symbolizer));
@@ -283,8 +287,6 @@ impl Recording {
         frames.clocks(&end);
         frames.end(end.realtime_ns);
         let masked = self.masked.load(Ordering::Relaxed) + frames.masked();
-        manifest.privacy.push(opening::masked_line(masked));
-        frames.json(block_kind::MANIFEST, end.monotonic_ns, std::slice::from_ref(&manifest));
         writer.push(frames.take(end.monotonic_ns));
         let summary = Summary {
             reason: stop.reason().to_owned(),
@@ -294,9 +296,9 @@ impl Recording {
             lost: frames.losses(),
             content_bytes: 0,
             interface_packets: interface_packets(&self.interface_packets),
+            privacy: vec![format!("command lines: {masked} words or lines masked")],
         };
-        let content = writer.content();
-        let (finished, error) = writer.finish(&summary);
+        let ended = writer.finish(&summary);
 
         let seconds = Duration::from_nanos(end.monotonic_ns.saturating_sub(self.started)).as_secs_f64();
         eprintln!(
@@ -308,20 +310,30 @@ impl Recording {
             Output::File(path) => path.display().to_string(),
             Output::Stdout => "standard output".to_owned(),
         };
-        match &finished {
-            Some(f) => eprintln!("record: written {name}: {} of {}, sha256 {}", size(f.bytes), size(content), f.digest),
+        match &ended.finished {
+            Some(f) => eprintln!(
+                "record: written {name}: {} of {}, sha256 {}",
+                size(f.bytes),
+                size(ended.content_bytes),
+                f.digest
+            ),
             None => eprintln!("record: written {name}: without its end; what is there can be read"),
         }
         match summary.lost.values().sum() {
             0 => eprintln!("record: lost nothing"),
             lost => eprintln!("record: lost {}: {}", count(lost), counts(&summary.lost)),
         }
-        let share = costs.cpu_ns as f64 / (seconds.max(0.001) * 1e9) * 100.0;
-        eprintln!("record: cost {share:.1} % of a CPU, {} of memory", size(costs.max_rss_bytes + costs.map_bytes));
+        let cpu = costs.cpu_ns.saturating_sub(self.cpu_loading);
+        let share = cpu as f64 / (seconds.max(0.001) * 1e9) * 100.0;
+        let loading = self.cpu_loading as f64 / 1e9;
+        eprintln!(
+            "record: cost {share:.1} % of a CPU after {loading:.1} s for loading, {} of memory",
+            size(costs.max_rss_bytes + costs.map_bytes)
+        );
         if stop == Stop::MaxSize {
             eprintln!("record: stopped by --max-size {}", settings.max_size);
         }
-        if let Some(error) = error {
+        if let Some(error) = ended.error {
             eprintln!(
                 "record: writing stopped early: {error}; what was recorded until then is in {name} and can be read"
             );
@@ -438,10 +450,12 @@ fn sleep(ns: u64) {
     unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
 }
 
-fn start_command(settings: &Settings) -> Result<Option<Child>> {
+fn start_command(settings: &Settings, priority: Priority) -> Result<Option<Child>> {
     let Some((program, arguments)) = settings.command.split_first() else { return Ok(None) };
-    let child = Command::new(program).args(arguments).spawn();
-    let child = child.with_context(|| format!("cannot start {}", program.to_string_lossy()))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    priority.restore_in(&mut command);
+    let child = command.spawn().with_context(|| format!("cannot start {}", program.to_string_lossy()))?;
     Ok(Some(child))
 }
 

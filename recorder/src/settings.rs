@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// All rings together, unless `--ring` says otherwise.
-const RINGS_TOTAL: u64 = 256 << 20;
+const RINGS_TOTAL: u64 = 128 << 20;
 /// Smallest and largest ring of one CPU by default.
-const RING_RANGE: (u64, u64) = (1 << 20, 8 << 20);
+const RING_RANGE: (u64, u64) = (1 << 20, 16 << 20);
 /// Most bytes of a packet that are kept: the largest an IP packet with its link-layer header can be.
 pub const MAX_SNAPLEN: u32 = 65_535;
 

@@ -88,6 +88,17 @@ struct Shared {
     error: Mutex<Option<io::Error>>,
 }
 
+/// How writing ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Length and digest of the file, if its end could be written.
+    pub finished: Option<Finished>,
+    /// Bytes of content written before the end.
+    pub content_bytes: u64,
+    /// The first failed write, if there was one.
+    pub error: Option<io::Error>,
+}
+
 /// The main loop's end of the writing thread.
 pub struct Writer {
     frames: Option<Sender<FrameContent>>,
@@ -152,21 +163,23 @@ impl Writer {
         written.saturating_add(u64::try_from(waiting).unwrap_or(u64::MAX))
     }
 
-    /// Writes what waits, then the end of the bundle. The first failed write, if there was one, comes back beside the
-    /// result: what was written before it stays, and is finished properly if the room suffices.
-    pub fn finish(mut self, summary: &Summary) -> (Option<Finished>, Option<io::Error>) {
+    /// Writes what waits, then the end of the bundle. After a failed write, what was written before it stays, and is
+    /// finished properly if the room suffices.
+    pub fn finish(mut self, summary: &Summary) -> Ended {
         self.frames = None;
         let Ok(bundle) = self.thread.join() else {
-            return (None, Some(io::Error::other("the writing thread panicked")));
+            let error = Some(io::Error::other("the writing thread panicked"));
+            return Ended { finished: None, content_bytes: 0, error };
         };
+        let content_bytes = bundle.content_bytes();
         let error = self.shared.error.lock().ok().and_then(|mut e| e.take());
         let mut summary = summary.clone();
         if let Some(error) = &error {
             summary.reason = reason(error).to_owned();
         }
         match bundle.finish(&summary) {
-            Ok((finished, _)) => (Some(finished), error),
-            Err(late) => (None, error.or(Some(late))),
+            Ok((finished, _)) => Ended { finished: Some(finished), content_bytes, error },
+            Err(late) => Ended { finished: None, content_bytes, error: error.or(Some(late)) },
         }
     }
 }
@@ -227,8 +240,8 @@ mod tests {
             std::thread::yield_now();
         }
         writer.push(frames.take());
-        let (finished, error) = writer.finish(&Summary::default());
-        assert!(finished.is_none());
-        assert_eq!(reason(&error.unwrap()), "disk-full");
+        let ended = writer.finish(&Summary::default());
+        assert!(ended.finished.is_none());
+        assert_eq!(reason(&ended.error.unwrap()), "disk-full");
     }
 }

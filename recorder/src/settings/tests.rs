@@ -27,7 +27,7 @@ fn contradictions_are_refused() {
 fn defaults() {
     let s = settings(&["-o", "-"]).unwrap();
     assert_eq!(s.output, Output::Stdout);
-    assert_eq!(s.ring, 8 << 20);
+    assert_eq!(s.ring, 16 << 20);
     assert!(s.packets && s.syscalls && s.stacks);
     assert_eq!(settings(&["-s", "0"]).unwrap().snaplen, MAX_SNAPLEN);
     assert_eq!(settings(&["--ring", "3MiB"]).unwrap().ring, 4 << 20);

@@ -1,0 +1,6 @@
+//! Integration tests of `record`. Those in `live` record this node; they need root and eBPF.
+
+mod cli;
+mod live {
+    pub mod record;
+}
