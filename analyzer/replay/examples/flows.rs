@@ -62,6 +62,8 @@ fn main() -> std::process::ExitCode {
         }
     }
     if quiet {
+        // Rows need not be freed one by one.
+        std::mem::forget(out);
         return std::process::ExitCode::SUCCESS;
     }
     let mut to = std::io::BufWriter::new(std::io::stdout().lock());

@@ -153,6 +153,17 @@ pub struct Output {
     pub assembled: Vec<Vec<u8>>,
 }
 
+impl Output {
+    /// Empties it; what it has allocated stays.
+    pub fn clear(&mut self) {
+        self.packets.clear();
+        self.tunnels.clear();
+        self.fragments.clear();
+        self.undecoded.clear();
+        self.assembled.clear();
+    }
+}
+
 /// One frame as the capture has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {

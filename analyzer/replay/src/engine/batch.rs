@@ -8,7 +8,7 @@ use crate::order::{SHARDS, shard_of};
 use formats::read::Batch;
 use rayon::prelude::*;
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Packets decoded by one task.
 const CHUNK: usize = 4096;
@@ -22,7 +22,12 @@ const HOLD_BYTES: usize = 256 << 20;
 pub(crate) struct Decoding {
     fragments: Defragmenter,
     given_up: Vec<(u32, u16)>,
+    /// Buffers of chunks that are done with.
+    spare: Mutex<Vec<Output>>,
 }
+
+/// Buffers kept.
+const MAX_SPARE: usize = 64;
 
 /// Packets decoded together.
 #[derive(Debug)]
@@ -92,7 +97,7 @@ impl Engine {
             .par_chunks(CHUNK)
             .enumerate()
             .map(|(n, packets)| {
-                let mut chunk = Chunk::new(n * CHUNK, packets.len(), self.interfaces.rows.len());
+                let mut chunk = Chunk::new(n * CHUNK, packets.len(), self.interfaces.rows.len(), self.decoding.spare());
                 for (index, p) in packets.iter().enumerate() {
                     let Some((interface, link_type)) = self.interfaces.get(p.interface) else { continue };
                     let frame = Frame {
@@ -119,7 +124,8 @@ impl Engine {
         }
         self.out.packets += batch.packets.len() as u64;
         self.clock = self.clock.max(last);
-        let bytes = batch.content_len() + chunks.iter().map(|c| c.out.packets.len() * size_of::<Decoded>()).sum::<usize>();
+        let bytes =
+            batch.content_len() + chunks.iter().map(|c| c.out.packets.len() * size_of::<Decoded>()).sum::<usize>();
         work.held.push_back(Held { batch, chunks, records, offset, last, bytes });
         if work.ordered {
             self.run_in_file_order(work);
@@ -196,6 +202,7 @@ impl Engine {
                 }
             }
         });
+        self.decoding.done(held);
     }
 
     /// Puts the newest batch's packets and records into the shards' queues.
@@ -238,7 +245,9 @@ impl Engine {
             shard.pending.drain(..ready);
         });
         while work.held.front().is_some_and(|h| h.last <= watermark) {
-            work.held.pop_front();
+            if let Some(done) = work.held.pop_front() {
+                self.decoding.done(done);
+            }
             work.base += 1;
         }
     }
@@ -256,7 +265,7 @@ impl Engine {
 
 /// A shard's lock; a panic elsewhere leaves its state as it was.
 pub(super) fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run_record(shard: &mut Shard, held: &Held, place: u32) {
@@ -279,10 +288,30 @@ fn run_packet(shard: &mut Shard, held: &Held, chunk: &Chunk, place: u32, setting
     shard.flows.packet(d, frame, &chunk.out.tunnels, settings);
 }
 
+impl Decoding {
+    /// A buffer for a chunk.
+    fn spare(&self) -> Output {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// The buffers of a batch that is done with.
+    fn done(&self, held: Held) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        for chunk in held.chunks {
+            if spare.len() < MAX_SPARE {
+                let mut out = chunk.out;
+                out.clear();
+                spare.push(out);
+            }
+        }
+    }
+}
+
 impl Chunk {
-    fn new(base: usize, packets: usize, interfaces: usize) -> Self {
+    fn new(base: usize, packets: usize, interfaces: usize, mut out: Output) -> Self {
+        out.packets.reserve(packets);
         Self {
-            out: Output { packets: Vec::with_capacity(packets), ..Output::default() },
+            out,
             base,
             by_shard: Vec::new(),
             bounds: [0; SHARDS + 1],

@@ -1,7 +1,7 @@
 //! What the shards found, put together: sorted, with dense ids.
 
-use super::batch::lock;
 use super::Engine;
+use super::batch::lock;
 use super::events::Events;
 use crate::host::Host;
 use crate::link::{LinkInput, link};
@@ -32,7 +32,8 @@ impl Engine {
                 shard.flows.finish(end, settings);
                 let f = std::mem::take(&mut shard.flows.finished);
                 let evicted = f.evicted;
-                let mut parts = vec![Part { flows: f.flows, requests: f.requests, profile: f.profile, ..Part::default() }];
+                let mut parts =
+                    vec![Part { flows: f.flows, requests: f.requests, profile: f.profile, ..Part::default() }];
                 for sockets in std::mem::take(&mut shard.ended) {
                     let s = sockets.finish(end, host);
                     parts.push(Part { flows: s.flows, requests: s.requests, log: s.log, ..Part::default() });
@@ -104,7 +105,8 @@ fn mark_packets(lost: &Losses, out: &mut Replayed) {
 /// What the node said of its interfaces.
 fn interface_facts(host: &Host, out: &mut Replayed) {
     for row in &mut out.interfaces {
-        let same = |f: &&formats::facts::Interface| f.netns == row.netns && f.ifindex == row.ifindex && row.ifindex != 0;
+        let same =
+            |f: &&formats::facts::Interface| f.netns == row.netns && f.ifindex == row.ifindex && row.ifindex != 0;
         // The last word counts: addresses may have come later.
         let Some(fact) = host.interfaces().iter().rev().find(same) else { continue };
         if row.kind.is_empty() {
@@ -119,6 +121,11 @@ fn interface_facts(host: &Host, out: &mut Replayed) {
 /// What flows are sorted by.
 fn flow_order(f: &Flow) -> impl Ord + '_ {
     (f.start, f.transport, f.endpoints, &f.observed_at, f.end, &f.tunnel, f.tunnel_id)
+}
+
+/// Takes a row out of its part.
+fn take<T>(parts: &mut [Vec<Option<T>>], part: u32, place: u32) -> Option<T> {
+    parts.get_mut(part as usize)?.get_mut(place as usize)?.take()
 }
 
 /// Sorts, gives dense ids, and puts them into the logs, which are returned.
@@ -136,46 +143,78 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
             *slot = id as u64;
         }
     }
-    let (mut flows, mut requests, mut profile) = (Vec::with_capacity(places.len()), Vec::new(), Vec::new());
-    let (mut logs, mut counts) = (Vec::with_capacity(finished.len()), Vec::with_capacity(finished.len()));
+    let (mut flows, mut requests, mut logs, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut profiles, mut requested) = (Vec::with_capacity(finished.len()), 0);
     for (f, ids) in finished.into_iter().zip(&flow_ids) {
         let new_id = |old: u64| ids.get(old as usize).copied().unwrap_or(0);
-        let base = requests.len() as u64;
+        let base = requested;
         counts.push(f.requests.len());
         logs.push(f.log);
-        flows.extend(f.flows.into_iter().map(|mut flow| {
-            flow.flow_id = new_id(flow.flow_id);
-            flow
-        }));
-        requests.extend(f.requests.into_iter().map(|mut r| {
-            r.flow_id = new_id(r.flow_id);
-            r
-        }));
-        profile.extend(f.profile.into_iter().map(|mut p| {
-            p.flow_id = new_id(p.flow_id);
-            p.request_id = p.request_id.map(|id| id + base);
-            p
-        }));
+        // Where each flow's segments begin: they lie together, in the order of the flows.
+        let mut begins = vec![f.profile.len(); f.flows.len() + 1];
+        for (n, p) in f.profile.iter().enumerate().rev() {
+            if let Some(begin) = begins.get_mut(p.flow_id as usize) {
+                *begin = n;
+            }
+        }
+        for n in (0..f.flows.len()).rev() {
+            begins[n] = begins[n].min(begins[n + 1]);
+        }
+        profiles.push((f.profile, begins, base));
+        flows.push(f.flows.into_iter().map(Some).collect::<Vec<_>>());
+        requested += f.requests.len() as u64;
+        requests.push(
+            f.requests
+                .into_iter()
+                .map(|mut r| {
+                    r.flow_id = new_id(r.flow_id);
+                    Some(r)
+                })
+                .collect::<Vec<_>>(),
+        );
     }
-    flows.par_sort_unstable_by_key(|f: &Flow| f.flow_id);
-    // Stable: requests of one flow are in their order, and no flow's requests are in two shards.
-    let mut order: Vec<u32> = (0..requests.len() as u32).collect();
-    let key = |&n: &u32| requests.get(n as usize).map(|r: &Request| (r.request_ts.or(r.response_ts), r.flow_id));
-    order.par_sort_by_key(key);
-    let mut request_ids = vec![0u64; requests.len()];
-    for (id, &old) in order.iter().enumerate() {
+    // Stable: requests of one flow are in their order, and no flow's requests are in two parts.
+    let mut order: Vec<(Option<Nanos>, u64, u32, u32)> = Vec::with_capacity(requested as usize);
+    for (part, rows) in requests.iter().enumerate() {
+        let key = |(place, r): (usize, &Option<Request>)| {
+            let r = r.as_ref()?;
+            Some((r.request_ts.or(r.response_ts), r.flow_id, part as u32, place as u32))
+        };
+        order.extend(rows.iter().enumerate().filter_map(key));
+    }
+    order.par_sort_unstable();
+    let mut request_ids = vec![0u64; requested as usize];
+    for (id, &(_, _, part, place)) in order.iter().enumerate() {
+        let old = profiles.get(part as usize).map_or(0, |(_, _, base)| *base) + u64::from(place);
         if let Some(slot) = request_ids.get_mut(old as usize) {
             *slot = id as u64;
         }
     }
-    for (r, &id) in requests.iter_mut().zip(&request_ids) {
-        r.request_id = id;
+    // Large rows are moved once, to their places.
+    let mut requests: Vec<Request> =
+        order.iter().filter_map(|&(_, _, part, place)| take(&mut requests, part, place)).collect();
+    for (id, r) in requests.iter_mut().enumerate() {
+        r.request_id = id as u64;
     }
-    requests.par_sort_unstable_by_key(|r| r.request_id);
-    for p in &mut profile {
-        p.request_id = p.request_id.and_then(|old| request_ids.get(old as usize).copied());
+    let segments = profiles.iter().map(|(p, _, _)| p.len()).sum();
+    let mut profile: Vec<ProfileSegment> = Vec::with_capacity(segments);
+    for (id, &(part, place)) in places.iter().enumerate() {
+        let Some((rows, begins, base)) = profiles.get(part as usize) else { continue };
+        let (Some(&from), Some(&to)) = (begins.get(place as usize), begins.get(place as usize + 1)) else { continue };
+        profile.extend(rows.get(from..to).unwrap_or(&[]).iter().map(|p| ProfileSegment {
+            flow_id: id as u64,
+            request_id: p.request_id.and_then(|old| request_ids.get((old + base) as usize).copied()),
+            ..p.clone()
+        }));
     }
-    profile.par_sort_by_key(|p| p.flow_id);
+    drop(profiles);
+    let mut flows: Vec<Flow> = places
+        .iter()
+        .filter_map(|&(part, place)| take(&mut flows, part, place))
+        .collect();
+    for (id, f) in flows.iter_mut().enumerate() {
+        f.flow_id = id as u64;
+    }
     let netns = |at: &ObservedAt| match at {
         ObservedAt::Interface(id) => out.interfaces.get(*id as usize).map(|i| i.netns),
         ObservedAt::Process(_) => None,
@@ -193,7 +232,8 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
     let mut from = 0;
     for ((log, ids), count) in logs.iter_mut().zip(&flow_ids).zip(counts) {
         let flows: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        let requests: Vec<u32> = request_ids.get(from..from + count).unwrap_or(&[]).iter().map(|&id| id as u32).collect();
+        let requests: Vec<u32> =
+            request_ids.get(from..from + count).unwrap_or(&[]).iter().map(|&id| id as u32).collect();
         log.renumber(&flows, &requests);
         from += count;
     }
