@@ -53,7 +53,7 @@ pub struct Outcome {
 
 /// Writes the record, if the ports are wanted.
 #[inline(always)]
-pub fn emit(c: &Call, o: &Outcome, e: &Ends) {
+pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
     if c.family != AF_UNIX && !filter::ports_wanted(e.local_port, e.remote_port) {
         return;
     }
@@ -64,7 +64,8 @@ pub fn emit(c: &Call, o: &Outcome, e: &Ends) {
     }
     let fixed = size_of::<SocketData>() as u64;
     let Some(slot) = ring::reserve(kind::SOCKET_DATA, fixed + want) else { return };
-    let (data_len, why) = if want == 0 { (0, 0) } else { payload::copy(&slot, o.shape, o.buffer, o.count, want) };
+    let (data_len, why) =
+        if want == 0 { (0, 0) } else { payload::copy::<MAX_PARTS>(&slot, o.shape, o.buffer, o.count, want) };
     let r = slot.fixed::<SocketData>();
     // SAFETY: the record was reserved with room for the fixed part.
     unsafe {
@@ -77,7 +78,9 @@ pub fn emit(c: &Call, o: &Outcome, e: &Ends) {
         // The verifier lets no typed pointer be mixed with anything, but once stored and read back it is a number.
         (&raw mut (*r).sock).write_volatile(c.sk);
         (*r).sock = (&raw const (*r).sock).read_volatile() ^ conf!(secret);
-        (*r).peer = if e.peer == 0 { 0 } else { e.peer ^ conf!(secret) };
+        (&raw mut (*r).peer).write_volatile(e.peer);
+        let peer = (&raw const (*r).peer).read_volatile();
+        (*r).peer = if peer == 0 { 0 } else { peer ^ conf!(secret) };
         (*r).ret = o.ret;
         (*r).tcp_seq = o.seq;
         (*r).fd = c.fd;

@@ -48,9 +48,11 @@ pub struct Call {
 static CALLS: Array<Call> = Array::with_max_entries(INFLIGHT_SLOTS, 0);
 #[map]
 static CALLS_ASIDE: HashMap<u32, Call> = HashMap::with_max_entries(16_384, 1);
-/// Entries of `CALLS_ASIDE`.
+/// Counters, each in a cache line: entries of `CALLS_ASIDE`; calls that `lengths.rs` left to their exits.
 #[map]
-static ASIDE_COUNT: Array<[u64; 8]> = Array::with_max_entries(1, 0);
+static COUNTS: Array<[u64; 8]> = Array::with_max_entries(2, 0);
+const ASIDE: u32 = 0;
+const DEFERRED: u32 = 1;
 
 #[inline(always)]
 fn owner(tid: u32, call: u8) -> u64 {
@@ -82,7 +84,7 @@ fn begin_aside(tid: u32, call: u8) -> Option<*mut Call> {
     let mut fresh: Call = unsafe { core::mem::zeroed() };
     fresh.owner = owner(tid, call);
     if CALLS_ASIDE.insert(tid, fresh, 1).is_ok() {
-        let count = ASIDE_COUNT.get_ptr_mut(0)?;
+        let count = COUNTS.get_ptr_mut(ASIDE)?;
         // SAFETY: an element of the map.
         unsafe { ring::add(count.cast(), 1) };
     }
@@ -97,7 +99,7 @@ pub fn end(tid: u32, call: u8) -> Option<*mut Call> {
     if unsafe { (&raw const (*slot).owner).read_volatile() } == owner(tid, call) {
         return Some(slot);
     }
-    let count = ASIDE_COUNT.get_ptr_mut(0)?.cast::<u64>();
+    let count = COUNTS.get_ptr_mut(ASIDE)?.cast::<u64>();
     // SAFETY: an element of the map.
     if unsafe { count.read_volatile() } == 0 {
         return None;
@@ -119,13 +121,42 @@ pub fn release(tid: u32) {
             }
         }
     }
-    if let Some(count) = ASIDE_COUNT.get_ptr_mut(0) {
+    if let Some(count) = COUNTS.get_ptr_mut(ASIDE) {
         // SAFETY: an element of the map.
         unsafe {
             if count.cast::<u64>().read_volatile() != 0 && CALLS_ASIDE.remove(tid).is_ok() {
                 ring::add(count.cast(), u64::MAX);
             }
         }
+    }
+}
+
+/// A call was left to its exit.
+#[inline(always)]
+pub fn defer() {
+    if let Some(count) = COUNTS.get_ptr_mut(DEFERRED) {
+        // SAFETY: an element of the map.
+        unsafe { ring::add(count.cast(), 1) };
+    }
+}
+
+/// One of them got there.
+#[inline(always)]
+pub fn undefer() {
+    if let Some(count) = COUNTS.get_ptr_mut(DEFERRED) {
+        // SAFETY: an element of the map.
+        unsafe { ring::add(count.cast(), u64::MAX) };
+    }
+}
+
+/// Whether any thread at all has left a call to its exit: seldom, and much cheaper to know than who is running. If a
+/// thread is killed in between, the counter stays too high, which costs time only.
+#[inline(always)]
+pub fn any_deferred() -> bool {
+    match COUNTS.get_ptr(DEFERRED) {
+        // SAFETY: an element of the map.
+        Some(count) => unsafe { count.cast::<u64>().read_volatile() != 0 },
+        None => true,
     }
 }
 

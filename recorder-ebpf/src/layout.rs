@@ -71,8 +71,8 @@ pub struct Config {
     pub reason_consumed: u32,
     /// Mask of the bit `vlan_present` in the byte at its offset; 0 where the kernel has none.
     pub vlan_present_mask: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if `sock_send_length` and `sock_recv_length` are hooked.
+    pub lengths: u32,
 }
 
 macro_rules! offsets {

@@ -9,8 +9,8 @@ use crate::{
     emit::{Caller, Outcome, caller, emit, message, nothing_happened},
     filter, inflight,
     inflight::Call,
-    kernel::{Ptr, load, offset, peek},
-    payload::Shape,
+    kernel::{Ptr, load},
+    payload::{PARTS, Shape},
     socket::{self, AF_UNIX, TCP, typed_ends},
 };
 use aya_ebpf::{
@@ -112,8 +112,7 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
     }
     if protocol == TCP {
         c.flags |= data_flag::HAS_SEQ;
-        let at = if IN { offset!(tcp_copied_seq) } else { offset!(tcp_write_seq) };
-        o.seq = peek::<u32>(sk as u64 + at as u64);
+        o.seq = socket::typed_seq(sk, IN);
         if !peek_only {
             // It has moved on by what was just transferred.
             o.seq = o.seq.wrapping_sub(bytes as u32);
@@ -162,7 +161,7 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
             c.flags &= !data_flag::NO_ENTRY;
         }
     }
-    emit(&c, &o, &ends);
+    emit::<PARTS>(&c, &o, &ends);
     Some(())
 }
 
@@ -173,5 +172,6 @@ fn at_exit(c: &Call, who: Caller, number: u64, name: u64) -> Option<()> {
     let slot = inflight::begin(who.tid, number)?;
     // SAFETY: the slot is ours until the exit.
     unsafe { *slot = Call { owner: (*slot).owner, name, ..*c } };
+    inflight::defer();
     Some(())
 }

@@ -8,8 +8,10 @@ use crate::{
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use formats::event::{SocketData, data_flag};
 
-/// iovec parts looked at in one message.
-const MAX_PARTS: u64 = 16;
+/// iovec parts looked at in a call with one message.
+pub const PARTS: u64 = 16;
+/// The same for each message of a `*mmsg` call: few, as the verifier walks through all of all messages.
+pub const PARTS_OF_MANY: u64 = 2;
 
 /// How the user's memory is described.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Shape {
 
 /// Copies at most `want` bytes; returns how many and the flags that say why not all of them.
 #[inline(always)]
-pub fn copy(slot: &Slot, shape: Shape, buffer: u64, count: u64, want: u64) -> (u64, u32) {
+pub fn copy<const MAX_PARTS: u64>(slot: &Slot, shape: Shape, buffer: u64, count: u64, want: u64) -> (u64, u32) {
     match shape {
         Shape::Hidden => (0, 0),
         Shape::Flat => {

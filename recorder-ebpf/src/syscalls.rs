@@ -10,8 +10,8 @@ use crate::{
     emit::{Caller, Outcome, caller, emit, message, nothing_happened},
     filter, inflight,
     inflight::Call,
-    kernel::{self, load, offset, peek, peek_user},
-    payload::Shape,
+    kernel::{self, conf, load, offset, peek, peek_user},
+    payload::{PARTS, PARTS_OF_MANY, Shape},
     socket::{AF_UNIX, TCP, ends, find, named},
 };
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
@@ -90,7 +90,10 @@ enum Kind {
 
 #[inline(always)]
 fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<()> {
-    // The walk to the task is the dearest part of an exit that has nothing to do: so first the slot.
+    let may_be_deferred = conf!(lengths) != 0 && (number == call::RECVFROM || number == call::RECVMSG);
+    if may_be_deferred && !inflight::any_deferred() {
+        return None;
+    }
     let task = kernel::current();
     let tid = load!(task, task_pid as u32);
     let slot = inflight::end(tid, number)?;
@@ -101,6 +104,9 @@ fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<()> {
         leave(c, Caller { task, tid, tgid: load!(task, task_tgid as u32) }, ret, number, kind);
     }
     inflight::release(tid);
+    if may_be_deferred {
+        inflight::undefer();
+    }
     Some(())
 }
 
@@ -130,25 +136,25 @@ fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) {
         seq,
     };
     match kind {
-        Kind::Bare => emit(c, &o, &e),
+        Kind::Bare => emit::<PARTS>(c, &o, &e),
         Kind::Flat => {
             o.shape = Shape::Flat;
             if c.name != 0 && c.protocol != TCP && c.family != AF_UNIX {
                 named(&mut e, c.family, c.name);
             }
-            emit(c, &o, &e);
+            emit::<PARTS>(c, &o, &e);
         }
         Kind::Vector => {
             o.shape = Shape::Parts;
-            emit(c, &o, &e);
+            emit::<PARTS>(c, &o, &e);
         }
         Kind::Message => {
             message(c, &mut o, &mut e, c.buffer);
-            emit(c, &o, &e);
+            emit::<PARTS>(c, &o, &e);
         }
         Kind::Messages => {
             if ret <= 0 {
-                emit(c, &o, &e);
+                emit::<PARTS>(c, &o, &e);
                 return;
             }
             o.flags = data_flag::MMSG;
@@ -161,7 +167,7 @@ fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) {
                 o.bytes = u64::from(len);
                 o.ret = i64::from(len);
                 message(c, &mut o, &mut here, at);
-                emit(c, &o, &here);
+                emit::<PARTS_OF_MANY>(c, &o, &here);
                 i += 1;
             }
         }

@@ -33,7 +33,7 @@ pub struct Btf {
     strings: (usize, usize),
     /// Offset in `bytes` of every type, by id; id 0 is void.
     types: Vec<usize>,
-    /// Structs, unions, enums, typedefs and functions by name: the first of each.
+    /// Structs, unions, enums, and typedefs by name: the first of each.
     names: HashMap<(u32, String), u32>,
 }
 
@@ -73,7 +73,7 @@ impl Btf {
                 0 | 2 | 7..=12 | 16 | 18 => 0,
                 k => bail!("unknown kind {k} of type"),
             };
-            if matches!(kind, KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 | KIND_TYPEDEF | KIND_FUNC) {
+            if matches!(kind, KIND_STRUCT | KIND_UNION | KIND_ENUM | KIND_ENUM64 | KIND_TYPEDEF) {
                 named.push((kind, word(at)?, types.len() as u32));
             }
             types.push(at);
@@ -164,7 +164,11 @@ impl Btf {
     /// Whether the kernel has a function of this name.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.names.contains_key(&(KIND_FUNC, name.to_owned()))
+        (1..self.types.len() as u32).any(|id| {
+            let at = self.types.get(id as usize).copied().unwrap_or(0);
+            self.type_at(id).is_some_and(|t| t.0 == KIND_FUNC)
+                && self.word(at).and_then(|n| self.string(n)).is_some_and(|n| n == name)
+        })
     }
 
     /// Number of arguments of a tracepoint (without the first, hidden one); `None` if there is no such tracepoint.

@@ -1,7 +1,7 @@
 //! Loading and attaching: every program by itself, so that what one kernel lacks costs only that.
 
 use super::{
-    HookConfig, Session,
+    HookConfig, Link, Session,
     btf::Btf,
     hooks::{HOOKS, HookSpec, Target},
     layout::{Config, MAX_TAIL, Offsets, filter_bit},
@@ -51,11 +51,12 @@ pub(super) fn start(config: &HookConfig, tracefs: std::io::Result<()>) -> Result
     };
     let rings = rings::Rings::map(ring_map.fd().as_fd(), cpus, ring_bytes)?;
     let kernel_types = aya::Btf::from_sys_fs().context("cannot read the kernel's type information")?;
+    let mut links = Vec::new();
     let lengths = sees_lengths(&btf);
     let mut hooks = Vec::new();
     let mut loaded: Table<&'static str, std::result::Result<(), String>> = Table::new();
     for hook in HOOKS.iter().filter(|h| h.wanted(config, lengths)) {
-        let result = attach(&mut ebpf, hook, config, &kernel_types, &mut loaded);
+        let result = attach(&mut ebpf, hook, config, &kernel_types, &mut loaded, &mut links);
         hooks.push(Hook {
             program: hook.program.to_owned(),
             target: hook.target_name(),
@@ -71,6 +72,7 @@ pub(super) fn start(config: &HookConfig, tracefs: std::io::Result<()>) -> Result
     Ok(Session {
         rings,
         ebpf,
+        links,
         hooks,
         notes,
         drop_reasons: btf.values("skb_drop_reason"),
@@ -148,7 +150,7 @@ fn settings(config: &HookConfig, btf: &Btf, learnt: &learn::Learnt, ring_bytes: 
         drop_has_sock: u32::from(btf.tracepoint_arguments("kfree_skb") >= Some(4)),
         reason_consumed: reasons.iter().find(|(_, n)| *n == "SKB_CONSUMED").map_or(0, |(v, _)| *v),
         vlan_present_mask: btf.place("sk_buff:vlan_present").map_or(0, |p| 1 << (p.bits % 8)),
-        reserved: 0,
+        lengths: u32::from(sees_lengths(btf)),
     }
 }
 
@@ -186,11 +188,12 @@ fn attach(
     config: &HookConfig,
     types: &aya::Btf,
     loaded: &mut Table<&'static str, std::result::Result<(), String>>,
+    links: &mut Vec<Link>,
 ) -> std::result::Result<(), String> {
     let program = ebpf.program_mut(hook.program).ok_or("not in the eBPF object")?;
     let load = loaded.entry(hook.program).or_insert_with(|| load(program, hook, types).map_err(explain));
     load.clone()?;
-    run(program, hook, config).map_err(explain)
+    run(program, hook, config, links).map_err(explain)
 }
 
 fn load(program: &mut Program, hook: &HookSpec, types: &aya::Btf) -> Result<()> {
@@ -203,25 +206,28 @@ fn load(program: &mut Program, hook: &HookSpec, types: &aya::Btf) -> Result<()> 
     Ok(())
 }
 
-fn run(program: &mut Program, hook: &HookSpec, config: &HookConfig) -> Result<()> {
+fn run(program: &mut Program, hook: &HookSpec, config: &HookConfig, links: &mut Vec<Link>) -> Result<()> {
     match hook.target {
         Target::Syscall(name) => {
             let p: &mut TracePoint = program.try_into()?;
-            p.attach("syscalls", name)?;
+            let id = p.attach("syscalls", name)?;
+            links.push(Box::new(p.take_link(id)?));
         }
         Target::Typed(_) => {
             let p: &mut BtfTracePoint = program.try_into()?;
-            p.attach()?;
+            let id = p.attach()?;
+            links.push(Box::new(p.take_link(id)?));
         }
         Target::CpuClock => {
             let p: &mut PerfEvent = program.try_into()?;
             for cpu in aya::util::online_cpus().map_err(|(what, e)| anyhow!("{what}: {e}"))? {
-                p.attach(
+                let id = p.attach(
                     PerfEventConfig::Software(SoftwareEvent::CpuClock),
                     PerfEventScope::AllProcessesOneCpu { cpu },
                     SamplePolicy::Frequency(u64::from(config.sample_hz)),
                     false,
                 )?;
+                links.push(Box::new(p.take_link(id)?));
             }
         }
     }

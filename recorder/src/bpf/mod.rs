@@ -84,11 +84,15 @@ impl Default for HookConfig {
     }
 }
 
+/// An attachment: dropping it detaches.
+type Link = Box<dyn Send>;
+
 /// Programs at work.
 pub struct Session {
     // Before `ebpf`: the mapping goes first.
     rings: rings::Rings,
     ebpf: Ebpf,
+    links: Vec<Link>,
     hooks: Vec<Hook>,
     notes: Vec<String>,
     drop_reasons: BTreeMap<u32, String>,
@@ -205,5 +209,16 @@ impl Session {
     #[must_use]
     pub fn preflight() -> Vec<Check> {
         preflight::checks()
+    }
+}
+
+impl Drop for Session {
+    /// Every detaching waits until no CPU runs the program any more; all at once they wait together.
+    fn drop(&mut self) {
+        std::thread::scope(|scope| {
+            for link in self.links.drain(..) {
+                scope.spawn(move || drop(link));
+            }
+        });
     }
 }
