@@ -15,13 +15,14 @@ pub struct Analysis {
     services: OnceLock<Services>,
     red: OnceLock<Red>,
     edges: OnceLock<Vec<Edge>>,
+    counted: OnceLock<Vec<(usize, u32)>>,
 }
 
 impl Analysis {
     /// Wraps a replayed recording.
     #[must_use]
     pub fn new(replayed: Replayed, title: String) -> Self {
-        Self { replayed, title, services: OnceLock::new(), red: OnceLock::new(), edges: OnceLock::new() }
+        Self { replayed, title, services: OnceLock::new(), red: OnceLock::new(), edges: OnceLock::new(), counted: OnceLock::new() }
     }
 
     /// Names of the services.
@@ -32,6 +33,11 @@ impl Analysis {
     /// Rate, errors and duration of requests.
     pub fn red(&self) -> &Red {
         self.red.get_or_init(|| replay::red::red(&self.replayed, self.services()))
+    }
+
+    /// Requests that count once each, with their services' numbers: see [`replay::red::counted`].
+    pub fn counted(&self) -> &[(usize, u32)] {
+        self.counted.get_or_init(|| replay::red::counted(&self.replayed, self.services()))
     }
 
     /// The service map.

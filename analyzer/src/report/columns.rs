@@ -43,7 +43,10 @@ fn misleads(c: char) -> bool {
 }
 
 /// `text` without misleading characters, cut to what is shown.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_TEXT && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.into();
+    }
     let cut = text.char_indices().nth(LONGEST_TEXT).map(|(at, _)| at);
     if cut.is_none() && !text.contains(misleads) {
         return text.into();

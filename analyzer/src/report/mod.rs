@@ -7,10 +7,11 @@ mod columns;
 mod flame;
 pub(crate) mod flows;
 mod page;
+pub(crate) use columns::clean;
 pub(crate) use page::escape;
 #[cfg(test)]
 pub(crate) mod sample;
-mod series;
+pub(crate) mod series;
 mod statements;
 mod tables;
 #[cfg(test)]
@@ -39,7 +40,7 @@ struct Document<'a> {
     cost: Vec<Fact>,
     privacy: Vec<String>,
     buckets: series::Buckets,
-    services: Vec<series::Service>,
+    services: Vec<series::Service<'a>>,
     traces: Vec<traces::Waterfall>,
     profiles: Vec<flows::Profile>,
     flames: Vec<flame::Flame>,
@@ -88,7 +89,7 @@ fn render(analysis: &Analysis) -> Result<String> {
         cost: statements::cost(analysis),
         privacy: manifest.map_or(Vec::new(), |m| m.privacy.clone()),
         buckets,
-        services: series::services(analysis, buckets, strings),
+        services: series::services(analysis, buckets),
         traces: chosen.waterfalls(analysis, strings),
         profiles: flows::profiles(analysis, &ranked, strings),
         flames: flame::flames(&analysis.replayed.stacks, strings),

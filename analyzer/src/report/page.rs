@@ -1,5 +1,7 @@
 //! The page: markup, style and scripts from `assets/`, with the data in it.
 
+use std::fmt::Write;
+
 const PAGE: &str = include_str!("assets/page.html");
 const STYLE: &str = concat!(
     include_str!("assets/theme.css"),
@@ -55,16 +57,16 @@ fn next_place<'a>(
 /// JSON that can stand inside a script element: these characters occur in its strings only.
 fn island(json: &str) -> String {
     let mut out = String::with_capacity(json.len() + json.len() / 16);
-    for c in json.chars() {
-        match c {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            c => out.push(c),
-        }
+    let mut rest = json;
+    while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let mut chars = from.chars();
+        // Writing to a String cannot fail.
+        let _ = chars.next().map(|c| write!(out, "\\u{:04x}", u32::from(c)));
+        rest = chars.as_str();
     }
+    out.push_str(rest);
     out
 }
 

@@ -242,7 +242,7 @@ fn backend(tier: Tier, n: u32, failed: bool) -> RequestFields {
             "SELECT id, total FROM orders WHERE customer = ?".to_owned()
         }
         .into(),
-        endpoint: if redis { "GET order" } else { "SELECT orders" }.into(),
+        endpoint: if redis { "order" } else { "orders" }.into(),
         status: if failed { Status::ServerError } else { Status::Ok },
         exception: if failed { "ERROR: deadlock detected" } else { "" }.into(),
         ..Default::default()

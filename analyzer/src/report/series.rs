@@ -1,33 +1,33 @@
 //! What happens over time, and how delays are spread, per service and endpoint.
 
-use super::columns::Strings;
 use crate::analysis::Analysis;
 use replay::model::Request;
 use replay::red::Row;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Services that are drawn.
-pub(super) const MOST_SERVICES: usize = 12;
+pub(crate) const MOST_SERVICES: usize = 12;
 /// Points of a small line in a table.
 const SMALL_LINE: usize = 40;
 /// Histogram: this many bins per power of ten.
-const BINS_PER_DECADE: f64 = 10.0;
+pub(crate) const BINS_PER_DECADE: f64 = 10.0;
 /// Bins from 1 ns to 10,000 s.
 const BINS: usize = 130;
 
 /// The buckets of time that all series share.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Buckets {
+pub(crate) struct Buckets {
     /// Start of the first one, ns from the start of the recording; not after it.
-    first_ns: i64,
-    length_ns: u64,
-    count: usize,
+    pub(crate) first_ns: i64,
+    pub(crate) length_ns: u64,
+    pub(crate) count: usize,
 }
 
 impl Buckets {
     /// Buckets of the RED table that cover the recording.
-    pub(super) fn new(analysis: &Analysis) -> Self {
+    pub(crate) fn new(analysis: &Analysis) -> Self {
         let length_ns = analysis.red().bucket_ns.max(1);
         let step = i64::try_from(length_ns).unwrap_or(i64::MAX);
         let r = &analysis.replayed;
@@ -47,33 +47,33 @@ impl Buckets {
 
 /// A service over time. One value per bucket; delays are -1 where there was no answer.
 #[derive(Debug, Serialize)]
-pub(super) struct Service {
-    name: i64,
-    protocol: i64,
-    requests: Vec<u64>,
-    client_errors: Vec<u64>,
-    server_errors: Vec<u64>,
-    timeouts: Vec<u64>,
-    p50_ns: Vec<i64>,
-    p95_ns: Vec<i64>,
-    p99_ns: Vec<i64>,
+pub(crate) struct Service<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) protocol: &'static str,
+    pub(crate) requests: Vec<u64>,
+    pub(crate) client_errors: Vec<u64>,
+    pub(crate) server_errors: Vec<u64>,
+    pub(crate) timeouts: Vec<u64>,
+    pub(crate) p50_ns: Vec<i64>,
+    pub(crate) p95_ns: Vec<i64>,
+    pub(crate) p99_ns: Vec<i64>,
     /// Delays: number of the first bin, and requests from there on.
-    histogram: (usize, Vec<u32>),
+    pub(crate) histogram: (usize, Vec<u32>),
 }
 
 /// The services with most requests.
-pub(super) fn services(analysis: &Analysis, buckets: Buckets, strings: &mut Strings) -> Vec<Service> {
+pub(crate) fn services(analysis: &Analysis, buckets: Buckets) -> Vec<Service<'_>> {
     let red = analysis.red();
     let chosen: Vec<&Row> = red.services.iter().take(MOST_SERVICES).collect();
     let mut places = HashMap::new();
-    let mut out: Vec<Service> = Vec::new();
+    let mut out: Vec<Service<'_>> = Vec::new();
     for row in &chosen {
         places.insert((&*row.service, row.l7_protocol), out.len());
         let zero = || vec![0; buckets.count];
         let none = || vec![-1; buckets.count];
         out.push(Service {
-            name: strings.place(&row.service),
-            protocol: strings.place(row.l7_protocol),
+            name: super::columns::clean(&row.service),
+            protocol: row.l7_protocol,
             requests: zero(),
             client_errors: zero(),
             server_errors: zero(),
@@ -112,7 +112,7 @@ pub(super) fn services(analysis: &Analysis, buckets: Buckets, strings: &mut Stri
 }
 
 /// The bin of a delay: tenths of powers of ten of its ns.
-fn bin(ns: u64) -> usize {
+pub(crate) fn bin(ns: u64) -> usize {
     ((ns.max(1) as f64).log10() * BINS_PER_DECADE) as usize
 }
 
@@ -122,7 +122,7 @@ fn histograms(analysis: &Analysis, chosen: &[&Row]) -> Vec<(usize, Vec<u32>)> {
         chosen.iter().enumerate().map(|(i, row)| ((&*row.service, row.l7_protocol), i)).collect();
     let mut by_number: HashMap<(u32, &str), Option<usize>> = HashMap::new();
     let mut bins = vec![[0u32; BINS]; chosen.len()];
-    for (index, service) in replay::red::counted(r, analysis.services()) {
+    for &(index, service) in analysis.counted() {
         let Some(request) = r.requests.get(index) else { continue };
         let place = *by_number.entry((service, request.fields.l7_protocol)).or_insert_with(|| {
             let name = analysis.services().name(service);
@@ -143,26 +143,32 @@ fn histograms(analysis: &Analysis, chosen: &[&Row]) -> Vec<(usize, Vec<u32>)> {
 }
 
 /// Small lines of requests over time: per (service, protocol, endpoint) of `rows`.
-pub(super) fn small_lines<'a>(
+pub(crate) fn small_lines<'a>(
     analysis: &Analysis,
     buckets: Buckets,
     rows: &'a [Row],
     wanted: &[&'a Row],
 ) -> HashMap<(&'a str, &'a str, &'a str), Vec<u32>> {
-    let points = buckets.count.min(SMALL_LINE);
+    // Points of equally many buckets; the last one may have fewer, and counts as if it had all.
+    let group = buckets.count.div_ceil(SMALL_LINE).max(1);
+    let points = buckets.count.div_ceil(group);
     let key = |row: &'a Row| (&*row.service, row.l7_protocol, &*row.endpoint);
     let mut out: HashMap<_, Vec<u32>> = wanted.iter().map(|row| (key(row), vec![0; points])).collect();
     for row in rows {
         if let (Some(line), Some(at)) = (out.get_mut(&key(row)), buckets.place(analysis, row))
-            && let Some(v) = line.get_mut(at * points / buckets.count)
+            && let Some(v) = line.get_mut(at / group)
         {
             *v = v.saturating_add(u32::try_from(row.counts.requests).unwrap_or(u32::MAX));
         }
+    }
+    let last = buckets.count - (points - 1) * group;
+    for v in out.values_mut().filter_map(|line| line.last_mut()) {
+        *v = u32::try_from(u64::from(*v) * group as u64 / last as u64).unwrap_or(u32::MAX);
     }
     out
 }
 
 /// Order of interest: failing ones first and, of these and of the others, the slowest first.
-pub(super) fn interest(request: &Request) -> (bool, u64) {
+pub(crate) fn interest(request: &Request) -> (bool, u64) {
     (request.fields.status.is_error(), request.duration_ns().unwrap_or(0))
 }

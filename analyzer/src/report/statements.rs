@@ -239,7 +239,7 @@ pub(super) fn figures(analysis: &Analysis) -> Vec<Fact> {
     let length = analysis.length_ns();
     let rate = if length == 0 { 0.0 } else { requests as f64 * 1e9 / length as f64 };
     let share = if requests == 0 { 0.0 } else { errors as f64 / requests as f64 };
-    let retransmissions: u64 = crate::plots::map::best_edges(analysis).iter().map(|e| e.retransmissions).sum();
+    let retransmissions = retransmissions(analysis);
     let samples: u64 = r.stacks.iter().map(|s| s.samples).sum();
     let events: u64 = r.events.values().sum();
     vec![
@@ -252,6 +252,16 @@ pub(super) fn figures(analysis: &Analysis) -> Vec<Fact> {
         fact("Packets", human::count(r.packets), "as the capture holds them"),
         fact("CPU samples", human::count(samples), plural(events, "event record")),
     ]
+}
+
+/// Retransmissions of all conversations, each by the observation point that saw most of them.
+fn retransmissions(analysis: &Analysis) -> u64 {
+    let mut most = std::collections::BTreeMap::new();
+    for e in analysis.edges() {
+        let n = most.entry((&e.client, &e.server, e.transport, e.l7_protocol)).or_insert(0);
+        *n = e.retransmissions.max(*n);
+    }
+    most.values().sum()
 }
 
 /// What the recorder took from the node, first as figures.

@@ -68,10 +68,10 @@ pub(super) fn endpoints(analysis: &Analysis, buckets: Buckets, strings: &mut Str
 /// Slow and failing requests, each at the place where it was seen best.
 pub(super) fn requests(analysis: &Analysis, strings: &mut Strings) -> Table {
     let r = &analysis.replayed;
-    let counted = replay::red::counted(r, analysis.services());
+    let counted = analysis.counted();
     let total = counted.len();
     let mut chosen: Vec<(&Request, u32)> =
-        counted.into_iter().filter_map(|(i, service)| r.requests.get(i).map(|q| (q, service))).collect();
+        counted.iter().filter_map(|&(i, service)| r.requests.get(i).map(|q| (q, service))).collect();
     let order = |(q, _): &(&Request, u32)| (std::cmp::Reverse(interest(q)), q.request_id);
     if total > MOST_ROWS {
         // Failing ones come first in that order; where there are too many of them, slow ones keep half of the place.

@@ -4,11 +4,11 @@
 //! bends where an edge passes a layer, order each layer by the middle of its neighbours.
 
 /// Width of a node.
-pub(super) const NODE_WIDTH: f64 = 176.0;
+pub(super) const NODE_WIDTH: f64 = 160.0;
 /// Height of a node.
 pub(super) const NODE_HEIGHT: f64 = 50.0;
 /// Between layers: an edge's label has to fit.
-const LAYER_GAP: f64 = 270.0;
+const LAYER_GAP: f64 = 204.0;
 /// From the middle of a node to the next one in its layer.
 const NODE_PITCH: f64 = 92.0;
 /// The same for a bend.

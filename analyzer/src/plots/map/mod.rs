@@ -51,11 +51,13 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// `12.3 req/s · p95 4.1 ms · 2 % errors`.
-    fn label(&self, length_ns: u64) -> String {
+    /// `12.3 req/s · p95 4.1 ms`, and below the line `2 % errors` if there are any.
+    fn label(&self, length_ns: u64) -> (String, String) {
         if self.requests == 0 {
             let connections = if self.connections == 1 { "connection" } else { "connections" };
-            return format!("{} {connections} \u{b7} {}", human::count(self.connections), human::bytes(self.bytes));
+            let above = format!("{} {connections} \u{b7} {}", human::count(self.connections), human::bytes(self.bytes));
+            let below = if self.failures > 0 { format!("{} failed", human::count(self.failures)) } else { String::new() };
+            return (above, below);
         }
         let seconds = (length_ns as f64 / 1e9).max(1e-9);
         let mut out = rate(self.requests as f64 / seconds);
@@ -64,10 +66,8 @@ impl Drawn {
             let at_most = if self.merged > 1 { "\u{2264} " } else { "" };
             out += &format!(" \u{b7} p95 {at_most}{}", micro(self.p95_ns));
         }
-        if self.errors > 0 {
-            out += &format!(" \u{b7} {} errors", human::percent(self.errors as f64 / self.requests as f64));
-        }
-        out
+        let share = self.errors as f64 / self.requests as f64;
+        (out, if self.errors > 0 { format!("{} errors", human::percent(share)) } else { String::new() })
     }
 
     /// What is said of it when pointed at.
@@ -254,7 +254,9 @@ fn draw_edges(analysis: &Analysis, svg: &mut Svg, edges: &[Drawn], pairs: &[(usi
         let (path, curve) = if from == to {
             own_loop(places.nodes[from])
         } else {
-            along(points, places.backward.get(i).copied().unwrap_or(false))
+            // Bend where the edges part, so that the rest is level and bears the label.
+            let part_late = pairs.iter().filter(|p| p.1 == to).count() > pairs.iter().filter(|p| p.0 == from).count();
+            along(points, places.backward.get(i).copied().unwrap_or(false), part_late)
         };
         // 1 to 4 px by the logarithm of the requests.
         let width = 1.2 + 2.8 * ((edge.requests + 1) as f64).ln() / ((most + 1) as f64).ln().max(1e-9);
@@ -268,52 +270,74 @@ fn draw_edges(analysis: &Analysis, svg: &mut Svg, edges: &[Drawn], pairs: &[(usi
         }
         svg.close();
         let text = edge.label(analysis.length_ns());
-        let size = text.chars().count() as f64 * LABEL_CHARACTER;
-        let at = free_place(&curve, size, &taken);
-        taken.push((at.0 - size / 2.0, at.1 - 12.0, at.0 + size / 2.0, at.1 + 4.0));
-        labels.push((at, edge.errors > 0, text, ends));
+        let size = text.0.chars().count().max(text.1.chars().count()) as f64 * LABEL_CHARACTER;
+        let depth = if text.1.is_empty() { 4.0 } else { 20.0 };
+        let at = free_place(&curve, (size, depth), &taken);
+        taken.push((at.0 - size / 2.0, at.1 - 12.0, at.0 + size / 2.0, at.1 + depth));
+        labels.push((at, text, ends));
     }
-    // Above all lines.
-    for (at, failing, text, ends) in labels {
-        svg.open(if failing { "label failing" } else { "label" }, &ends);
-        svg.text(at, "", "middle", &text);
+    // On top of all lines.
+    for (at, (above, below), ends) in labels {
+        svg.open("label", &ends);
+        svg.text(at, "", "middle", &above);
+        if !below.is_empty() {
+            svg.text((at.0, at.1 + 18.0), "failing", "middle", &below);
+        }
         svg.close();
     }
 }
 
-/// Where on the curve a label covers nothing else.
-fn free_place(curve: &[Point], size: f64, taken: &[Area]) -> Point {
-    let at = |share: f64| {
-        let index = (curve.len().saturating_sub(1) as f64 * share).round() as usize;
-        curve.get(index).map_or((0.0, 0.0), |p| (p.0, p.1 - 5.0))
-    };
-    [0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.26, 0.74, 0.2, 0.8]
-        .into_iter()
-        .flat_map(|share| [0.0, 13.0].map(|below| (at(share).0, at(share).1 + below)))
-        .find(|p| {
-            let area = (p.0 - size / 2.0, p.1 - 12.0, p.0 + size / 2.0, p.1 + 4.0);
-            !taken.iter().any(|t| overlap(*t, area))
-        })
-        .unwrap_or_else(|| at(0.5))
+/// Where on the curve a label covers nothing else: level parts first, nearest to their middle.
+fn free_place(curve: &[Point], (size, depth): (f64, f64), taken: &[Area]) -> Point {
+    let area = |p: Point| (p.0 - size / 2.0, p.1 - 12.0, p.0 + size / 2.0, p.1 + depth);
+    let is_free = |p: Point| !taken.iter().any(|t| overlap(*t, area(p)));
+    let mut places: Vec<(f64, Point)> = Vec::new();
+    // Runs of points on one height, with how far each point is from the middle of its run.
+    for run in curve.chunk_by(|a, b| (a.1 - b.1).abs() < 0.6) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let middle = (first.0 + last.0) / 2.0;
+        // A short run bears no label: what sticks out on its sides counts.
+        let stands_out = (size - (last.0 - first.0).abs()).max(0.0);
+        places.extend(run.iter().map(|p| ((p.0 - middle).abs() + stands_out * 2.0, (p.0, p.1 - 5.0))));
+        places.push((stands_out * 2.0, (middle, first.1 - 5.0)));
+    }
+    places.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let best = places.first().map_or((0.0, 0.0), |p| p.1);
+    places.into_iter().map(|p| p.1).find(|p| is_free(*p)).unwrap_or(best)
 }
 
+/// Share of the way between layers that a bend takes.
+const BEND: f64 = 0.3;
+
 /// A smooth line through `points`, as path data and as points along it.
-fn along(points: &[Point], backward: bool) -> (String, Vec<Point>) {
+fn along(points: &[Point], backward: bool, bend_late: bool) -> (String, Vec<Point>) {
     let mut path = String::new();
     let mut curve = Vec::new();
     if let Some(first) = points.first() {
         path += &format!("M{} {}", number(first.0), number(first.1));
         curve.push(*first);
     }
-    for pair in points.windows(2) {
-        let [a, b] = *pair else { continue };
+    let mut curve_to = |a: Point, b: Point, swing: f64, steps: u32| {
         let reach = (b.0 - a.0) * 0.5;
-        // Against the direction of reading edges swing below, out of the way of those they answer.
-        let swing = if backward { 46.0 } else { 0.0 };
         let (c, d) = ((a.0 + reach, a.1 + swing), (b.0 - reach, b.1 + swing));
         let p = [c, d, b].map(|p| format!("{} {}", number(p.0), number(p.1))).join(" ");
         path += &format!("C{p}");
-        curve.extend((1..=24).map(|i| bezier(a, c, d, b, f64::from(i) / 24.0)));
+        curve.extend((1..=steps).map(|i| bezier(a, c, d, b, f64::from(i) / f64::from(steps))));
+    };
+    for pair in points.windows(2) {
+        let [a, b] = *pair else { continue };
+        if backward {
+            // Against the direction of reading edges swing below, out of the way of those they answer.
+            curve_to(a, b, 46.0, 24);
+        } else if bend_late {
+            let bend = (b.0 - (b.0 - a.0) * BEND, a.1);
+            curve_to(a, bend, 0.0, 24);
+            curve_to(bend, b, 0.0, 10);
+        } else {
+            let bend = (a.0 + (b.0 - a.0) * BEND, b.1);
+            curve_to(a, bend, 0.0, 10);
+            curve_to(bend, b, 0.0, 24);
+        }
     }
     (path, curve)
 }

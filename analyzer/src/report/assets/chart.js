@@ -1,5 +1,7 @@
 // Charts over time with a common pointer, and histograms of delays.
 const charts = [];
+// Without zeros that say nothing: `1 s` for `1.00 s`.
+const short = (s) => s.replace(/(\.\d*?)0+(?= )/, '$1').replace(/\.(?= )/, '');
 const bucketTime = (i) => data.buckets.first_ns + i * data.buckets.length_ns;
 
 function niceTicks(most, wanted = 4) {
@@ -52,14 +54,14 @@ function lineChart(series, options) {
     const sparse = ticks.length > 6 ? 2 : 1;
     ticks.forEach((t, i) => {
       parts.push(shape('line', { class: 'grid-line', x1: pad.left, x2: width - pad.right, y1: y(t), y2: y(t) }));
-      if (i % sparse === 0) parts.push(shape('text', { x: pad.left - 7, y: y(t) + 3.5, 'text-anchor': 'end' }, options.format(t)));
+      if (i % sparse === 0) parts.push(shape('text', { x: pad.left - 7, y: y(t) + 3.5, 'text-anchor': 'end' }, short(options.format(t))));
     });
     for (const t of timeTicks(width)) {
       const at = pad.left + ((t - data.buckets.first_ns) / data.buckets.length_ns) * ((width - pad.left - pad.right) / n);
-      if (at <= width - pad.right + 1) parts.push(shape('text', { x: Math.min(at, width - 24), y: height - 5, 'text-anchor': t === 0 ? 'start' : 'middle' }, t === 0 ? shortTime(0, 0) : `+${format.duration(t).replace(/\.0+ /, ' ')}`));
+      if (at <= width - pad.right + 1) parts.push(shape('text', { x: Math.min(at, width - 24), y: height - 5, 'text-anchor': t === 0 ? 'start' : 'middle' }, t === 0 ? shortTime(0, 0) : `+${short(format.duration(t))}`));
     }
     for (const s of series) parts.push(...lines(s));
-    cross = shape('line', { class: 'cross', y1: pad.top, y2: height - pad.bottom, x1: -9, x2: -9 });
+    cross = shape('path', { class: 'cross', style: { visibility: 'hidden' } });
     parts.push(cross);
     root.replaceChildren(shape('svg', { viewBox: `0 0 ${width} ${height}`, height, role: 'img', 'aria-label': options.label,
       onpointermove: move, onpointerleave: () => charts.forEach((c) => c.point(-1)) }, parts), tip);
@@ -93,8 +95,8 @@ function lineChart(series, options) {
   function point(i, isHere) {
     if (!root.isConnected || !cross) return;
     const isIn = i >= 0 && i < n;
-    cross.setAttribute('x1', isIn ? x(i) : -9);
-    cross.setAttribute('x2', isIn ? x(i) : -9);
+    cross.style.visibility = isIn ? 'visible' : 'hidden';
+    if (isIn) cross.setAttribute('d', `M${x(i)} ${pad.top}V${height - pad.bottom}`);
     tip.hidden = !(isIn && isHere);
     if (tip.hidden) return;
     tip.replaceChildren(make('div', { class: 'muted' }, `${shortTime(bucketTime(i), 0)}  ${format.offset(Math.max(0, bucketTime(i)))}`),
@@ -132,7 +134,7 @@ function histogram([first, counts], marks, height = 150) {
       shape('text', { x: pad.left - 7, y: y(t) + 3.5, 'text-anchor': 'end' }, format.count(t)),
     ]);
     for (let bin = low; bin <= high; bin += 10) {
-      parts.push(shape('text', { x: x(bin), y: height - 5, 'text-anchor': bin === high ? 'end' : 'middle' }, format.duration(10 ** (bin / 10)).replace(/\.0+ /, ' ')));
+      parts.push(shape('text', { x: x(bin), y: height - 5, 'text-anchor': bin === high ? 'end' : 'middle' }, short(format.duration(10 ** (bin / 10)))));
     }
     counts.forEach((c, i) => {
       if (!c) return;

@@ -20,7 +20,7 @@ const text = (place) => (place === null || place === undefined ? '' : data.strin
 const percent = (share) => `${(share * 100).toFixed(4)}%`;
 
 // Colours of services: the drawn ones by rank, others by their name.
-const serviceNames = [...new Set(data.services.map((s) => text(s.name)))];
+const serviceNames = [...new Set(data.services.map((s) => s.name))];
 function serviceColor(name) {
   let place = serviceNames.indexOf(name);
   if (place < 0) {

@@ -73,7 +73,7 @@ class Flame {
         column('self_samples', 'Self samples', 'count', ([, v]) => v.self), column('with_callees', 'With callees', 'share', ([, v]) => v.total / f.samples),
         column('samples', 'Samples', 'count', ([, v]) => v.total),
       ],
-    }, { title: `Hottest functions of ${text(f.process)}`, sort: ['self_samples', 'descending'] });
+    }, { title: `Hottest functions of ${text(f.process)}`, rows: 12, sort: ['self_samples', 'descending'] });
   }
 
   zoom(node) {

@@ -1,7 +1,7 @@
 // Head, figures, services.
 const seconds = data.buckets.length_ns / 1e9;
 const total = (s) => s.client_errors.map((v, i) => v + s.server_errors[i] + s.timeouts[i]);
-const label = (s) => (serviceNames.length < data.services.length ? `${text(s.name)} (${text(s.protocol)})` : text(s.name));
+const label = (s) => (serviceNames.length < data.services.length ? `${s.name} (${s.protocol})` : s.name);
 
 function drawFacts(place, facts) {
   place.append(...facts.map((f) => make('div', { title: f.hint || null }, make('dt', {}, f.label), make('dd', {}, f.value))));
@@ -39,7 +39,7 @@ function drawOverview() {
   const grid = new Grid(byId('services'), data.tables.services, {
     title: 'Services', sort: ['requests', 'descending'],
     opens: (row) => row < data.services.length,
-    open: (row) => { location.hash = `service=${encodeURIComponent(text(data.services[row].name))}`; showService(row); },
+    open: (row) => { location.hash = `service=${encodeURIComponent(data.services[row].name)}`; showService(row); },
   });
   Grid.services = grid;
   if (data.services.length) showService(0);
@@ -69,7 +69,7 @@ function drawMap() {
   const map = document.querySelector('svg.map');
   for (const node of map.querySelectorAll('.node')) {
     const name = node.dataset.service;
-    const row = data.services.findIndex((s) => text(s.name) === name);
+    const row = data.services.findIndex((s) => s.name === name);
     const near = (on) => {
       for (const e of map.querySelectorAll('.edge, .label')) e.classList.toggle('dim', on && e.dataset.from !== name && e.dataset.to !== name);
     };

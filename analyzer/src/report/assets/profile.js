@@ -48,7 +48,7 @@ function showFlow(id) {
       make('span', { class: 'muted' }, `flow ${id} · ${format.duration(p.duration)} · from ${shortTime(p.start)} ${format.offset(p.start)}${retransmissions ? ` · ${retransmissions} retransmissions` : ''}`)),
     make('div', { class: 'marks' }, marks, events),
     make('div', { class: 'life', role: 'img', 'aria-label': 'Network profile' }, order.map((i) => bar(i, 0, length))),
-    make('div', { class: 'axis' }, [0, 0.25, 0.5, 0.75, 1].map((s) => make('span', { style: { left: percent(s) } }, format.duration(Math.round(s * length))))),
+    make('div', { class: 'axis' }, [0, 0.25, 0.5, 0.75, 1].map((s) => make('span', { style: { left: percent(s) } }, s === 0 ? '0' : format.duration(Math.round(s * length))))),
     used,
     (marks.length + events.length) > 0 && make('p', { class: 'muted', style: { fontSize: '11.5px' } }, `▲ above the line: ${marks.length ? 'retransmissions in packets (red)' : ''}${marks.length && events.length ? ', ' : ''}${events.length ? 'kernel events (amber)' : ''}`),
     list.length > 0 && make('div', { class: 'exchanges' }, list.slice(0, mostExchanges).map((e) => make('div', {},

@@ -124,7 +124,7 @@ function follow(theme) {
     if (place >= 0) { Flame.only.load(place); goal = byId('cpu'); }
   }
   if (service !== null) {
-    const place = data.services.findIndex((s) => text(s.name) === service);
+    const place = data.services.findIndex((s) => s.name === service);
     if (place >= 0) { showService(place); goal = byId('service'); }
   }
   goal?.scrollIntoView({ block: 'start' });

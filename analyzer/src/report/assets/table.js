@@ -38,7 +38,7 @@ function plain(column, row) {
 }
 
 class Grid {
-  // `options`: title, sort [key, 'ascending' | 'descending'], open(row) for a click, opens(row).
+  // `options`: title, rows per page, sort [key, 'ascending' | 'descending'], open(row) for a click, opens(row).
   constructor(place, table, options = {}) {
     this.table = table;
     this.options = options;
@@ -46,6 +46,7 @@ class Grid {
     this.columns = table.columns.filter((c) => c.values.some((v) => v !== null && !(c.kind !== 'text' && texts.has(c.kind) && text(v) === '')));
     this.all = Array.from({ length: table.shown }, (_, i) => i);
     this.rows = this.all;
+    this.size = options.rows || pageSize;
     this.page = 0;
     this.chosen = -1;
     this.note = make('span', {});
@@ -117,10 +118,10 @@ class Grid {
 
   draw() {
     const { table } = this;
-    const pages = Math.max(1, Math.ceil(this.rows.length / pageSize));
+    const pages = Math.max(1, Math.ceil(this.rows.length / this.size));
     this.page = Math.min(Math.max(0, this.page), pages - 1);
-    const from = this.page * pageSize;
-    const to = Math.min(from + pageSize, this.rows.length);
+    const from = this.page * this.size;
+    const to = Math.min(from + this.size, this.rows.length);
     let note = `${format.count(table.total)} ${table.total === 1 ? 'row' : 'rows'}`;
     if (table.shown < table.total) {
       note = `${format.count(table.shown)} of ${format.count(table.total)} shown (${table.choice})`;
@@ -177,7 +178,7 @@ class Grid {
   choose(row) {
     this.chosen = row;
     const at = this.rows.indexOf(row);
-    if (at >= 0) this.page = Math.floor(at / pageSize);
+    if (at >= 0) this.page = Math.floor(at / this.size);
     this.draw();
   }
 }

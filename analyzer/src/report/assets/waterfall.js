@@ -9,7 +9,7 @@ function waterfall(t) {
   const from = Math.min(0, ...t.at);
   const length = Math.max(1, ...t.at.map((a, i) => a + t.duration[i])) - from;
   const rows = [make('div', { class: 'row head' }, make('span', {}, 'Service and request'),
-    make('div', { class: 'track ticks' }, [0, 0.25, 0.5, 0.75, 1].map((s) => make('span', { style: { left: percent(s) } }, format.duration(Math.round(s * length))))),
+    make('div', { class: 'track ticks' }, [0, 0.25, 0.5, 0.75, 1].map((s) => make('span', { style: { left: percent(s) } }, s === 0 ? '0' : format.duration(Math.round(s * length))))),
     make('span', {}, 'Duration'), make('span', {}, 'Self'), make('span', {}, 'Linked by'))];
   for (let i = 0; i < n; i += 1) {
     const isPackets = t.tap[i] !== 'c-p' && t.tap[i] !== 's-p' && t.tap[i] !== 'app';
@@ -48,7 +48,7 @@ function showTrace(id) {
   const errors = t.status.filter((s) => failed.has(s)).length;
   byId('trace').replaceChildren(make('div', { class: 'panel detail' },
     make('div', { class: 'caption' }, make('h3', {}, `${text(t.service[0])}  ${text(t.name[0])}`), badge(t.status[0]),
-      make('span', { class: 'muted' }, `${format.duration(t.duration[0])} · ${t.at.length} spans · ${processes.size} processes${errors ? ` · ${errors} with errors` : ''} · ${shortTime(t.start)} ${format.offset(t.start)}`),
+      make('span', { class: 'muted' }, `${format.duration(t.duration[0])} · ${t.at.length} spans · ${processes.size} processes${errors ? ` · ${errors} spans with errors` : ''} · ${shortTime(t.start)} ${format.offset(t.start)}`),
       make('span', { class: 'muted code' }, id)),
     waterfall(t)));
   grid.choose(row);
