@@ -164,9 +164,24 @@ fn holds_bundle_frame(window: &mut Window) -> bool {
         };
         let frame = window.available().get(at..).unwrap_or(&[]);
         // Damage further on in the frame is no reason not to recognise it.
-        if leading_prologue(&frames::decompress_start(frame, PEEK).0).is_some() {
+        let (content, _) = frames::decompress_start(frame, PEEK);
+        if leading_prologue(&content).is_some() {
             return true;
+        }
+        if at == 0 && is_foreign(&content) {
+            return false;
         }
         from = at + 1;
     }
+}
+
+/// Whether content surely is not a bundle's: a pcap file, or a section whose second block is a standard one. (A bundle's
+/// frames further on are then part of what was captured.)
+fn is_foreign(content: &[u8]) -> bool {
+    if pcap::is_magic(content) {
+        return true;
+    }
+    let word = |at: usize| Some(u32::from_le_bytes(content.get(at..at.checked_add(4)?)?.try_into().ok()?));
+    let second = || word(word(4)? as usize);
+    starts_section(content) && second().is_some_and(|t| (1..=10).contains(&t) || (1..=10).contains(&t.swap_bytes()))
 }

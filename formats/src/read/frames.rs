@@ -56,13 +56,14 @@ impl FrameSource {
             }
             match self.measure(0) {
                 Measure::Whole(Extent::Frame { len, content, .. }, _) => {
-                    // A flipped bit in a block's length may have led astray; then no frame follows here.
-                    let bytes = &self.window.available().get(..len).unwrap_or(&[]).to_vec();
                     let content = content.unwrap_or(0) as usize;
-                    if !self.frame_follows(len) && decompress(bytes, content).is_err() {
+                    // A flipped bit in a block's length may have led astray; then no frame follows here.
+                    let follows = self.frame_follows(len);
+                    let bytes = self.window.available().get(..len).unwrap_or(&[]).to_vec();
+                    if !follows && decompress(&bytes, content).is_err() {
                         return self.resync("the frame is damaged");
                     }
-                    let frame = RawFrame { offset: self.window.offset(), bytes: bytes.clone(), content, cut: false };
+                    let frame = RawFrame { offset: self.window.offset(), bytes, content, cut: false };
                     self.window.consume(len);
                     return Item::Frame(frame);
                 }

@@ -221,11 +221,11 @@ impl Reader {
         let (packets, blocks) = (batch.packets.len(), batch.blocks.len());
         let Walked { consumed, outcome } = self.walk(&content, place, batch);
         let what = match outcome {
-            Outcome::Done => None,
-            Outcome::Need(_) if facts.cut => {
+            Outcome::Done if !facts.cut => None,
+            Outcome::Done | Outcome::Need(_) if facts.cut => {
                 Some("the file is cut here: the recorder was killed, or the file was not copied whole".to_owned())
             }
-            Outcome::Need(_) => {
+            Outcome::Done | Outcome::Need(_) => {
                 Some(format!("at byte {consumed} of the frame's content a block is longer than the frame"))
             }
             Outcome::Damaged(what) => {
@@ -234,13 +234,6 @@ impl Reader {
         };
         if let Some(what) = what {
             self.known.damage(Damage { offset: facts.offset, frame: Some(facts.number), what, ..Damage::default() });
-        } else if facts.cut {
-            self.known.damage(Damage {
-                offset: facts.offset,
-                frame: Some(facts.number),
-                what: "the file is cut here: the recorder was killed, or the file was not copied whole".into(),
-                ..Damage::default()
-            });
         }
         facts.packets = (batch.packets.len() - packets) as u64;
         facts.blocks = (batch.blocks.len() - blocks) as u64;
