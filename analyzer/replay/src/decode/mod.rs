@@ -11,6 +11,8 @@ pub(crate) mod transport;
 mod tunnel;
 
 #[cfg(test)]
+pub(crate) mod build;
+#[cfg(test)]
 mod tests;
 
 pub use fragment::{Defragmenter, Fragment};

@@ -1,1 +1,236 @@
-//! Tests.
+use super::build::{Tcp, decode_as, ethernet, ipv4, ipv4_fragment, ipv6, one, udp};
+use super::*;
+use crate::order::ip_from_number;
+use proptest::prelude::*;
+
+const ETHERNET: u16 = 1;
+/// All link types that are decoded, and one that is not.
+const LINK_TYPES: [u16; 22] =
+    [0, 1, 6, 9, 12, 14, 50, 51, 101, 104, 105, 107, 108, 113, 119, 127, 163, 192, 228, 229, 239, 276];
+
+fn ip(text: &str) -> u128 {
+    crate::order::ip_number(text.parse().unwrap())
+}
+
+fn http() -> Vec<u8> {
+    let options = [1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0];
+    Tcp { src: 4711, dst: 80, seq: 1000, ack: 2000, flags: 0x18, window: 512, options: &options, payload: b"GET / HTTP/1.1\r\n" }.bytes()
+}
+
+#[test]
+fn tcp_over_ipv4_over_ethernet() {
+    let frame = ethernet(0x0800, &ipv4(6, false, &http()));
+    let d = one(ETHERNET, &frame);
+    assert_eq!((d.src, d.dst), (ip("10.0.0.1"), ip("10.0.0.2")));
+    assert_eq!((d.src_port, d.dst_port, d.protocol), (4711, 80, 6));
+    assert_eq!((d.seq, d.ack, d.flags, d.window), (1000, 2000, 0x18, 512));
+    assert_eq!((d.ts_val, d.ts_echo), (256, 512));
+    assert_eq!((d.wire_len, d.ip_len, d.payload_len, d.payload_captured), (14 + 20 + 32 + 16, 68, 16, 16));
+    assert_eq!(&frame[d.payload_at as usize..], b"GET / HTTP/1.1\r\n");
+    assert_eq!(&frame[usize::from(d.mac_at)..][..6], [2, 0, 0, 0, 0, 0xaa]);
+    assert_eq!((d.interface, d.ts, d.vlan, d.tunnel), (3, 5, 0, 0));
+}
+
+#[test]
+fn ethernet_padding_is_no_payload() {
+    let mut frame = ethernet(0x0800, &ipv4(6, false, &Tcp { src: 1, dst: 2, flags: 0x10, ..Tcp::default() }.bytes()));
+    frame.resize(60, 0);
+    let d = one(ETHERNET, &frame);
+    assert_eq!((d.payload_len, d.payload_captured, d.wire_len, d.ip_len), (0, 0, 60, 40));
+}
+
+#[test]
+fn what_the_snaplen_cut_is_counted_by_the_headers() {
+    let frame = ethernet(0x0800, &ipv4(6, false, &http()));
+    let mut out = Output::default();
+    let whole = frame.len() as u32;
+    for cut in [70, 66, 60, 40] {
+        let f = Frame { bytes: &frame[..cut], wire_len: whole, ts: 0, interface: 0, link_type: 1, index: 0, packets: 1 };
+        decode(&f, &mut out);
+    }
+    let seen: Vec<_> = out.packets.iter().map(|d| (d.payload_len, d.payload_captured, d.cut_header)).collect();
+    // At 60 the header is there and an option is cut; at 40 only ports and sequence number are left, so the options' length is not known.
+    assert_eq!(seen, [(16, 4, false), (16, 0, false), (16, 0, false), (28, 0, true)]);
+    assert!(out.packets.iter().all(|d| (d.src_port, d.dst_port) == (4711, 80)));
+}
+
+#[test]
+fn vlans_and_mpls_and_pppoe() {
+    let inner = ipv4(17, false, &udp(1000, 53, b"x"));
+    let mut tagged = vec![0x00, 0x64, 0x81, 0x00, 0x20, 0x05, 0x08, 0x00];
+    tagged.extend(&inner);
+    let d = one(ETHERNET, &ethernet(0x88a8, &tagged));
+    assert_eq!((d.vlan, d.dst_port), (101, 53), "the outer VLAN, plus one");
+    let mut labels = vec![0, 1, 0, 64, 0, 2, 1, 64];
+    labels.extend(&inner);
+    assert_eq!(one(ETHERNET, &ethernet(0x8847, &labels)).dst_port, 53);
+    let mut session = vec![0x11, 0, 0, 9, 0, (inner.len() + 2) as u8, 0, 0x21];
+    session.extend(&inner);
+    assert_eq!(one(ETHERNET, &ethernet(0x8864, &session)).dst_port, 53);
+}
+
+#[test]
+fn other_link_types() {
+    let packet = ipv4(17, false, &udp(1000, 53, b"x"));
+    let with = |head: &[u8]| [head, &packet].concat();
+    let sll = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 0xaa, 0, 0, 8, 0];
+    let sll2 = [8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 2, 0, 0, 0, 0, 0xaa, 0, 0];
+    let radiotap = [0, 0, 8, 0, 0, 0, 0, 0];
+    let mut data = vec![0x08, 0x01, 0, 0];
+    data.extend([1; 6]);
+    data.extend([2; 6]);
+    data.extend([3; 6]);
+    data.extend([0, 0, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0]);
+    for (link_type, bytes) in [
+        (101, with(&[])),
+        (228, with(&[])),
+        (113, with(&sll)),
+        (276, with(&sll2)),
+        (0, with(&[2, 0, 0, 0])),
+        (108, with(&[0, 0, 0, 2])),
+        (9, with(&[0xff, 3, 0, 0x21])),
+        (9, with(&[0x0f, 0, 8, 0])),
+        (105, with(&data)),
+        (127, with(&[&radiotap[..], &data].concat())),
+    ] {
+        let d = one(link_type, &bytes);
+        assert_eq!((d.dst_port, d.payload_len), (53, 1), "link type {link_type}");
+    }
+    assert_eq!(decode_as(147, &packet).undecoded, [(3, "link_type")]);
+    assert_eq!(decode_as(ETHERNET, &ethernet(0x0806, &[0; 28])).undecoded, [(3, "arp")]);
+}
+
+#[test]
+fn ipv6_with_extension_headers() {
+    let mut payload = vec![60, 0, 1, 4, 0, 0, 0, 0]; // hop-by-hop, then destination options
+    payload.extend([17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    payload.extend(udp(1, 2, b"abc"));
+    let d = one(ETHERNET, &ethernet(0x86dd, &ipv6(0, &payload)));
+    assert_eq!(ip_from_number(d.src).to_string(), "2001:db8::1");
+    assert_eq!((d.dst_port, d.payload_len, d.ip_len), (2, 3, 40 + 8 + 16 + 8 + 3));
+}
+
+#[test]
+fn vxlan_gives_carrier_and_inner() {
+    let inner = ethernet(0x0800, &ipv4(6, true, &http()));
+    let mut vxlan = vec![8, 0, 0, 0, 0, 0, 42, 0];
+    vxlan.extend(inner);
+    let out = decode_as(ETHERNET, &ethernet(0x0800, &ipv4(17, false, &udp(50_000, 4789, &vxlan))));
+    let [outer, inner] = out.packets[..] else { panic!("{:?}", out.packets) };
+    assert_eq!((outer.carrier, outer.dst_port, outer.tunnel), ("vxlan", 4789, 0));
+    assert_eq!((inner.carrier, inner.dst_port, inner.src), ("", 80, ip("10.0.0.2")));
+    let tunnel = out.tunnels[inner.tunnel as usize - 1];
+    assert_eq!((tunnel.names().as_str(), tunnel.id, tunnel.outer), ("vxlan", Some(42), Some((ip("10.0.0.1"), ip("10.0.0.2")))));
+    assert_ne!(inner.tunnel_key, 0);
+}
+
+#[test]
+fn tunnels_by_name_and_id() {
+    let packet = ipv4(17, false, &udp(1000, 53, b"x"));
+    let frame = ethernet(0x0800, &packet);
+    let cases: [(&str, Option<u64>, Vec<u8>); 8] = [
+        ("gre", Some(99), ipv4(47, false, &[&[0x20, 0, 8, 0, 0, 0, 0, 99], &packet[..]].concat())),
+        ("gre", None, ipv4(47, false, &[&[0, 0, 0x65, 0x58], &frame[..]].concat())),
+        ("erspan", Some(5), ipv4(47, false, &[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 5, 0, 0, 0, 0], &frame[..]].concat())),
+        ("erspan", None, ipv4(47, false, &[&[0, 0, 0x88, 0xbe], &frame[..]].concat())),
+        ("ipip", None, ipv4(4, false, &packet)),
+        ("6in4", None, ipv4(41, false, &ipv6(17, &udp(1000, 53, b"x")))),
+        ("geneve", Some(7), ipv4(17, false, &udp(9, 6081, &[&[0, 0, 0x65, 0x58, 0, 0, 7, 0], &frame[..]].concat()))),
+        ("gtp", Some(6), ipv4(17, false, &udp(2152, 2152, &[&[0x30, 0xff, 0, 29, 0, 0, 0, 6], &packet[..]].concat()))),
+    ];
+    for (name, id, bytes) in cases {
+        let out = decode_as(101, &bytes);
+        let inner = out.packets.last().unwrap_or_else(|| panic!("{name}: {:?}", out.undecoded));
+        assert_eq!(inner.dst_port, 53, "{name}");
+        let tunnel = out.tunnels[inner.tunnel as usize - 1];
+        assert_eq!((tunnel.names().as_str(), tunnel.id), (name, id));
+    }
+}
+
+#[test]
+fn tunnels_without_end_are_left_alone() {
+    let mut packet = ipv4(17, false, &udp(1000, 53, b"x"));
+    for _ in 0..40 {
+        packet = ipv4(4, false, &packet);
+    }
+    assert_eq!(decode_as(101, &packet).undecoded, [(3, "too_many_layers")]);
+}
+
+fn defragmented(frames: &[Vec<u8>]) -> Vec<(u16, u32, Vec<u8>)> {
+    let mut fragments = Defragmenter::default();
+    let mut found = Vec::new();
+    for frame in frames {
+        let out = decode_as(ETHERNET, frame);
+        for f in &out.fragments {
+            if let Some(whole) = fragments.add(f, frame, &mut Vec::new()) {
+                let mut again = Output::default();
+                decode(&whole.frame(1, 3, 0), &mut again);
+                for d in &again.packets {
+                    found.push((d.dst_port, d.wire_len, whole.bytes[d.payload_at as usize..].to_vec()));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn fragments_in_any_order_become_one_datagram() {
+    let payload: Vec<u8> = (0..100).collect();
+    let datagram = udp(1000, 53, &payload);
+    let piece = |from: usize, to: usize, more: bool| {
+        let field = (from / 8) as u16 | if more { 0x2000 } else { 0 };
+        ethernet(0x0800, &ipv4_fragment(17, false, 77, field, &datagram[from..to]))
+    };
+    let (a, b, c) = (piece(0, 40, true), piece(40, 80, true), piece(80, 108, false));
+    let wire = 3 * 34 + 108;
+    for order in [[&a, &b, &c], [&c, &a, &b], [&b, &c, &a]] {
+        let frames: Vec<_> = order.into_iter().cloned().collect();
+        assert_eq!(defragmented(&frames), [(53, wire, payload.clone())]);
+    }
+    assert_eq!(defragmented(&[a.clone(), c.clone()]), []);
+    // A piece twice is a packet more and no byte more.
+    assert_eq!(defragmented(&[a.clone(), a, b, c]), [(53, wire + 74, payload)]);
+}
+
+#[test]
+fn ipv6_fragments_too() {
+    let datagram = udp(1000, 53, &[9; 24]);
+    let piece = |from: usize, to: usize, more: bool| {
+        let mut p = vec![17, 0];
+        p.extend(((from as u16) | u16::from(more)).to_be_bytes());
+        p.extend([0, 0, 0, 5]);
+        p.extend(&datagram[from..to]);
+        ethernet(0x86dd, &ipv6(44, &p))
+    };
+    let found = defragmented(&[piece(16, 32, false), piece(0, 16, true)]);
+    assert_eq!(found, [(53, 2 * (14 + 40 + 8) + 32, vec![9; 24])]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_decoded_or_not_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), link in 0usize..22) {
+        let out = decode_as(LINK_TYPES[link], &bytes);
+        let mut fragments = Defragmenter::default();
+        for f in &out.fragments {
+            let _ = fragments.add(f, &bytes, &mut Vec::new());
+        }
+        for d in &out.packets {
+            prop_assert!(d.payload_captured <= d.payload_len);
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_of_sound_packets(at in 0usize..120, value in any::<u8>(), cut in 0usize..160) {
+        let inner = ethernet(0x0800, &ipv4(6, true, &http()));
+        let mut frame = ethernet(0x0800, &ipv4(17, false, &udp(50_000, 4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], &inner[..]].concat())));
+        if let Some(b) = frame.get_mut(at) {
+            *b = value;
+        }
+        frame.truncate(frame.len().min(cut));
+        let out = decode_as(ETHERNET, &frame);
+        for d in &out.packets {
+            prop_assert!(d.payload_at as usize + d.payload_captured as usize <= frame.len() || d.payload_captured == 0);
+        }
+    }
+}
