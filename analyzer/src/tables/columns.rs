@@ -33,12 +33,14 @@ ints!(u8, u16, u32, u64, i32, i64);
 pub(super) struct Columns<'a, T> {
     rows: &'a [T],
     columns: Vec<Column>,
+    /// Memory for one column in the making: fresh pages cost more than filling them.
+    scratch: Vec<Option<i64>>,
 }
 
 impl<'a, T> Columns<'a, T> {
     /// Starts a table with one row per element.
     pub(super) fn of(rows: &'a [T]) -> Self {
-        Self { rows, columns: Vec::with_capacity(96) }
+        Self { rows, columns: Vec::with_capacity(128), scratch: Vec::with_capacity(rows.len()) }
     }
 
     /// An integer, always known.
@@ -49,8 +51,9 @@ impl<'a, T> Columns<'a, T> {
 
     /// An integer that may be unknown.
     pub(super) fn opt<N: Int>(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<N>) {
-        let values: Vec<Option<i64>> = self.rows.iter().map(|r| f(r).map(Int::as_i64)).collect();
-        self.columns.push(opt_column(name, &values));
+        self.scratch.clear();
+        self.scratch.extend(self.rows.iter().map(|r| f(r).map(Int::as_i64)));
+        self.columns.push(opt_column(name, &self.scratch));
     }
 
     /// An integer where 0 means unknown.

@@ -288,3 +288,33 @@ fn parquet_reads_back_and_its_bytes_depend_on_the_rows_only() {
     assert_eq!(names(&back), names(&built));
     assert!(back.equals_missing(&built));
 }
+
+/// The columns that docs/tables.md lists, per table.
+fn documented() -> Vec<(String, Vec<String>)> {
+    let mut out: Vec<(String, Vec<String>)> = Vec::new();
+    for line in include_str!("../../../docs/tables.md").lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            out.push((title.to_owned(), Vec::new()));
+        } else if let (Some(cells), Some((_, columns))) = (line.strip_prefix("| "), out.last_mut()) {
+            let names = cells.split(" | ").next().unwrap_or_default();
+            columns.extend(names.split(", ").filter(|n| *n != "column").map(str::to_owned));
+        }
+    }
+    out.retain(|(_, columns)| !columns.is_empty());
+    out
+}
+
+#[test]
+fn the_documentation_has_every_column_and_no_other() {
+    let a = analysis(Replayed::default());
+    let documented = documented();
+    let titles: Vec<&str> = documented.iter().map(|(title, _)| title.as_str()).collect();
+    assert_eq!(titles, TABLES.map(|t| t.name));
+    for (table, (_, mut columns)) in TABLES.iter().zip(documented) {
+        let frame = (table.build)(&a).unwrap();
+        let mut built = names(&frame);
+        built.sort_unstable();
+        columns.sort_unstable();
+        assert_eq!(built, columns, "{}", table.name);
+    }
+}
