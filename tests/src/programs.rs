@@ -170,3 +170,24 @@ pub fn table(name: &str, input: &Path) -> Result<Vec<Value>> {
     }
     Ok(rows)
 }
+
+/// `analyze info INPUT --format json`, read.
+pub fn info(input: &Path) -> Result<Value> {
+    let output = analyze(&["info", input.to_str().context("path")?, "--format", "json"])?;
+    if output.code != 0 && output.code != 2 {
+        bail!("analyze info: exit {}: {}", output.code, output.stderr);
+    }
+    serde_json::from_str(&output.stdout).with_context(|| format!("not JSON: {}", output.stdout))
+}
+
+/// Nanoseconds since the epoch of a time as `analyze` writes it: `2026-11-23T05:30:25.827428690Z`.
+#[must_use]
+pub fn utc_ns(text: &str) -> Option<i128> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i128>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    // Days since 1970-01-01 in the proleptic Gregorian calendar, with March as the first month of a year.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let seconds = days * 86_400 + number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
+    Some(seconds * 1_000_000_000 + number(20..29)?)
+}

@@ -17,7 +17,7 @@ fn main() {
         eprintln!("live tests are skipped: they need Linux, root and /sys/kernel/btf/vmlinux");
     }
     let trial =
-        |(name, test): Test| Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:?}"))));
+        |(name, test): Test| Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))));
     let mut trials: Vec<Trial> = file::TESTS.iter().copied().map(trial).collect();
     trials.extend(live::TESTS.iter().copied().map(trial).map(|trial| trial.with_ignored_flag(!live_here)));
     libtest_mimic::run(&arguments, trials).exit();

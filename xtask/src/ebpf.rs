@@ -20,7 +20,7 @@ fn root() -> PathBuf {
 }
 
 /// Builds the object. `--check` only compares the sources with the note.
-pub fn run(args: &[String]) -> Result<()> {
+pub(crate) fn run(args: &[String]) -> Result<()> {
     if args.iter().any(|a| a == "--check") {
         return check_hash();
     }
@@ -52,7 +52,7 @@ pub fn run(args: &[String]) -> Result<()> {
 }
 
 /// Fails if the committed object was built from other sources than those in the tree.
-pub fn check_hash() -> Result<()> {
+pub(crate) fn check_hash() -> Result<()> {
     let root = root();
     let note = std::fs::read_to_string(root.join(NOTE)).with_context(|| format!("cannot read {NOTE}"))?;
     ensure!(

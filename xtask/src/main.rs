@@ -1,7 +1,10 @@
 //! `cargo xtask TASK`: the tasks of the project.
 
+mod bench;
 mod cargo;
+mod corpus;
 mod demo;
+mod ebpf;
 mod packages;
 mod suite;
 
@@ -13,6 +16,7 @@ const USAGE: &str = "cargo xtask TASK
   test      every test of the project; live ones need root and eBPF
   ebpf      build the eBPF object and commit it with its source hash (nightly, bpf-linker)
   kernels   boot Debian's 6.1 and 6.12 kernels under QEMU and record a small workload there
+  corpus    record the bundle that ships in corpus/ anew
   bench     the benchmarks, each as a ratio to a peer or a baseline within one run";
 
 fn main() -> Result<()> {
@@ -20,6 +24,9 @@ fn main() -> Result<()> {
     match args.first().map(String::as_str) {
         Some("demo") => demo::run(),
         Some("test") => suite::run(),
+        Some("ebpf") => ebpf::run(&args[1..]),
+        Some("corpus") => corpus::run(),
+        Some("bench") => bench::run(&args[1..]),
         Some("--help" | "-h" | "help") => {
             println!("{USAGE}");
             Ok(())

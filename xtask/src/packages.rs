@@ -14,8 +14,19 @@ pub(crate) const TEST: &[&str] =
 pub(crate) const KERNELS: &[&str] = &["qemu-system-x86", "busybox-static", "cpio", "gcc"];
 
 /// Packages of `cargo xtask bench`: the peers.
-pub(crate) const BENCH: &[&str] =
-    &["nginx-light", "wrk", "tcpdump", "linux-perf", "strace", "tshark", "tcptrace", "libndpi-bin", "argus-server", "argus-client", "iproute2"];
+pub(crate) const BENCH: &[&str] = &[
+    "nginx-light",
+    "wrk",
+    "tcpdump",
+    "linux-perf",
+    "strace",
+    "tshark",
+    "tcptrace",
+    "libndpi-bin",
+    "argus-server",
+    "argus-client",
+    "iproute2",
+];
 
 /// Makes sure that `wanted` are installed. Fails with the exact command if they are not and cannot be.
 pub(crate) fn ensure(wanted: &[&str]) -> Result<()> {
@@ -25,7 +36,9 @@ pub(crate) fn ensure(wanted: &[&str]) -> Result<()> {
     }
     let list = missing.join(" ");
     if !has_apt() {
-        bail!("these programs are missing, and this is no Debian or Ubuntu: install what these Debian packages hold: {list}");
+        bail!(
+            "these programs are missing, and this is no Debian or Ubuntu: install what these Debian packages hold: {list}"
+        );
     }
     if !is_root() {
         bail!("missing packages; install them with: sudo apt-get install -y --no-install-recommends {list}");

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the project. `.ci/run` calls exactly this.
 
-use crate::{cargo, packages};
+use crate::{cargo, ebpf, packages};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -11,7 +11,8 @@ pub(crate) fn run() -> Result<()> {
     step("packages");
     packages::ensure(packages::DEMO)?;
     packages::ensure(packages::TEST)?;
-    step("format");
+    step("format, and whether the committed eBPF object is that of its sources");
+    ebpf::check_hash()?;
     cargo::cargo(&["fmt", "--all", "--check"])?;
     step("build");
     cargo::build_programs(false)?;

@@ -2,49 +2,42 @@
 
 use super::corpus;
 use anyhow::{Context, Result, ensure};
-use e2e::programs::analyze;
+use e2e::programs::{info, utc_ns};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;
-
-fn info() -> Result<Value> {
-    let output = analyze(&["info", corpus("shop.zst").to_str().context("path")?, "--format", "json"])?;
-    ensure!(output.code == 0, "analyze info: {} {}", output.code, output.stderr);
-    Ok(serde_json::from_str(&output.stdout)?)
-}
 
 pub(crate) fn python_reader_agrees() -> Result<()> {
     let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/bundle_reader.py");
     let out = Command::new("/usr/bin/python3").arg(reader).arg(corpus("shop.zst")).output()?;
     ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let info = info()?;
-    let mut kinds = BTreeMap::new();
+    let info = info(&corpus("shop.zst"))?;
+    let mut theirs = BTreeMap::new();
     for line in String::from_utf8_lossy(&out.stdout).lines() {
         let row: Value = serde_json::from_str(line)?;
-        kinds.insert(row["kind"].as_str().context("a line without kind")?.to_owned(), row);
+        // One line per kind; packets have one more per interface, and the first line is about the file.
+        if let (Some(kind), None) = (row["kind"].as_str(), row.get("interface")) {
+            theirs.insert(kind.to_owned(), row);
+        }
     }
-    let ours = info["events"].as_object().context("no events in `analyze info`")?;
-    ensure!(ours.len() >= 5, "only {} kinds of events", ours.len());
-    for (kind, count) in ours {
-        ensure!(
-            kinds.get(kind).map(|row| &row["count"]) == Some(count),
-            "{kind}: {count} against {:?}",
-            kinds.get(kind)
-        );
+    let ours = info["kinds"].as_object().context("no kinds in `analyze info`")?;
+    ensure!(ours.len() >= 12 && ours.keys().eq(theirs.keys()), "kinds: {:?} and {:?}", ours.keys(), theirs.keys());
+    for (kind, row) in ours {
+        let reader = &theirs[kind];
+        ensure!(row["records"] == reader["count"], "{kind}: {row} against {reader}");
+        for (edge, theirs) in [("first", "first_ts"), ("last", "last_ts")] {
+            ensure!(
+                row[edge].as_str().and_then(utc_ns) == reader[theirs].as_i64().map(i128::from),
+                "{edge} of {kind}: {row} against {reader}"
+            );
+        }
     }
-    ensure!(
-        kinds.get("packet").map(|row| &row["count"]) == Some(&info["packets"]),
-        "packets: {:?}",
-        kinds.get("packet")
-    );
-    for edge in ["first_ts", "last_ts"] {
-        ensure!(kinds["socket_data"][edge] == info["times"]["socket_data"][edge], "{edge} of socket_data: {info}");
-    }
+    ensure!(theirs["packet"]["count"] == info["packets"], "packets: {}", theirs["packet"]);
     Ok(())
 }
 
 pub(crate) fn tshark_and_capinfos_open_it() -> Result<()> {
-    let packets = info()?["packets"].as_u64().context("no packets in `analyze info`")?;
+    let packets = info(&corpus("shop.zst"))?["packets"].as_u64().context("no packets in `analyze info`")?;
     let out = Command::new("tshark")
         .arg("-r")
         .arg(corpus("shop.zst"))

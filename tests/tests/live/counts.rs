@@ -9,7 +9,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-/// Packets and bytes that the loopback of `ns` received so far, by the kernel's own count.
+/// Packets and bytes that the loopback of `ns` received so far, by the kernel's own count. The loopback driver counts
+/// after it has taken the link-layer header off (`loopback_xmit` in drivers/net/loopback.c): these are IP bytes.
 fn kernel_counts(ns: &NetNs) -> Result<(u64, u64)> {
     let out = Command::new("ip").args(["-n", ns.name(), "-s", "-j", "link", "show", "lo"]).output()?;
     let parsed: Value = serde_json::from_slice(&out.stdout)?;
@@ -61,7 +62,7 @@ pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
         .collect();
     let sum = |column: &str| flows.iter().filter_map(|f| f[column].as_u64()).sum::<u64>();
     let packets = sum("client_packets") + sum("server_packets");
-    let bytes = sum("client_bytes") + sum("server_bytes");
+    let bytes = sum("client_ip_bytes") + sum("server_ip_bytes");
     ensure!(
         (packets, bytes) == (after.0 - before.0, after.1 - before.1),
         "flows hold {packets} packets, {bytes} bytes; the kernel counted {} and {}",

@@ -1,11 +1,9 @@
 //! Load that the recorder must bear, losses that it must own up to, and its own sudden death.
 
 use anyhow::{Context, Result, ensure};
-use e2e::programs::{Recording, analyze, table};
-use serde_json::Value;
+use e2e::programs::{Recording, analyze, info, table, utc_ns};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Writes and reads 64 bytes over a socket pair, `per_second` system calls altogether (as fast as it goes
@@ -32,12 +30,6 @@ fn socket_calls(per_second: Option<u64>, length: Duration) -> Result<u64> {
     Ok(calls)
 }
 
-fn info(bundle: &Path) -> Result<Value> {
-    let output = analyze(&["info", bundle.to_str().context("path")?, "--format", "json"])?;
-    ensure!(output.code == 0 || output.code == 2, "analyze info: {} {}", output.code, output.stderr);
-    serde_json::from_str(&output.stdout).with_context(|| format!("not JSON: {}", output.stdout))
-}
-
 pub(crate) fn none_at_100k_events_per_second() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let bundle = folder.path().join("load.zst");
@@ -48,7 +40,8 @@ pub(crate) fn none_at_100k_events_per_second() -> Result<()> {
     let health = table("health", &bundle)?;
     ensure!(health.iter().all(|row| row["lost"].as_u64() == Some(0)), "lost: {health:?}");
     let info = info(&bundle)?;
-    let captured = info["events"]["socket_data"].as_u64().context("no count of socket_data in `analyze info`")?;
+    let captured =
+        info["kinds"]["socket_data"]["records"].as_u64().context("no count of socket_data in `analyze info`")?;
     ensure!(captured >= calls, "{captured} records of {calls} calls");
     Ok(())
 }
@@ -71,7 +64,8 @@ pub(crate) fn small_ring_is_reported() -> Result<()> {
         );
     }
     let info = info(&bundle)?;
-    let captured = info["events"]["socket_data"].as_u64().context("no count of socket_data in `analyze info`")?;
+    let captured =
+        info["kinds"]["socket_data"]["records"].as_u64().context("no count of socket_data in `analyze info`")?;
     ensure!(captured + lost >= calls, "{captured} captured and {lost} lost of {calls} calls");
     let me = u64::from(std::process::id());
     let flows = table("flows", &bundle)?;
@@ -92,8 +86,8 @@ pub(crate) fn killed_recorder() -> Result<()> {
     let killed_ns = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     recording.kill()?;
     let info = info(&bundle)?;
-    let last = info["end_ns"].as_i64().context("no end_ns in `analyze info`")?;
-    let missing = killed_ns as i128 - i128::from(last);
+    let last = info["last"].as_str().and_then(utc_ns).context("no last time in `analyze info`")?;
+    let missing = killed_ns as i128 - last;
     ensure!(missing < 1_000_000_000, "the last {missing} ns before the kill are missing");
     let output = analyze(&["verify", bundle.to_str().context("path")?])?;
     ensure!(output.code == 2, "verify calls a killed recording sound: {}", output.stdout);
