@@ -389,7 +389,8 @@ fn merge(into: &mut RequestFields, from: RequestFields) {
     text(&mut into.exception, from.exception);
     text(&mut into.result, from.result);
     into.session_id = from.session_id.or(into.session_id);
-    if from.status != Status::Unknown {
+    // A request that reports an error (a close with a reason) stays one when it is acknowledged.
+    if from.status != Status::Unknown && !(from.status == Status::Ok && into.status.is_error()) {
         into.status = from.status;
     }
     into.code = from.code.or(into.code);

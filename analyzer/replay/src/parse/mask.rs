@@ -51,15 +51,6 @@ impl Masker {
         self.count += n;
     }
 
-    /// A secret, or its mask.
-    pub(super) fn secret(&mut self, text: Box<str>) -> Box<str> {
-        if self.show || text.is_empty() {
-            return text;
-        }
-        self.count += 1;
-        MASK.into()
-    }
-
     /// A URL or path: values of secret-looking query parameters and passwords before the host are masked.
     pub(super) fn url(&mut self, url: Box<str>) -> Box<str> {
         if self.show {

@@ -19,12 +19,15 @@ mod stream;
 mod text;
 mod trace_context;
 
+mod amqp;
 mod dns;
 mod http1;
 mod http2;
 mod memcached;
 mod mongodb;
+mod mqtt;
 mod mysql;
+mod nats;
 mod postgresql;
 mod redis;
 mod tls;

@@ -18,6 +18,9 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("tls", 443, super::tls::tests::sample()),
         ("mongodb", 27017, super::mongodb::tests::sample()),
         ("memcached", 11211, super::memcached::tests::sample()),
+        ("mqtt", 1883, super::mqtt::tests::sample()),
+        ("nats", 4222, super::nats::tests::sample()),
+        ("amqp", 5672, super::amqp::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
     ]
 }

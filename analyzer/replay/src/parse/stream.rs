@@ -386,7 +386,8 @@ impl Conversation {
     /// The protocol proved wrong or damaged here: whether to look for another one.
     fn wrong(&mut self) -> bool {
         self.rejects += 1;
-        if self.proved && self.rejects < REJECTS {
+        let datagrams = matches!(self.transport, Transport::Udp);
+        if self.proved && (datagrams || self.rejects < REJECTS) {
             return false;
         }
         if let Some((protocol, _)) = self.speaking.take() {

@@ -5,7 +5,7 @@ use super::super::text::clean_to;
 use crate::model::{RequestFields, Status};
 use std::fmt::Write as _;
 
-/// Longest name in presentation form, compression pointers followed.
+/// Longest name as its labels' bytes (RFC 1035 section 2.3.4), compression pointers followed.
 const NAME_LIMIT: usize = 255;
 /// Questions and answers looked at.
 const RECORD_LIMIT: u16 = 64;
@@ -134,6 +134,14 @@ impl Packet {
         Some(())
     }
 
+    /// Whether it is a NetBIOS name query, which looks alike (RFC 1002): names are 32 letters, types NB and NBSTAT.
+    pub(super) fn is_netbios(&self) -> bool {
+        self.questions.iter().any(|question| {
+            matches!(question.kind, 32 | 33)
+                && question.name.bytes().take(32).filter(|byte| (b'A'..=b'P').contains(byte)).count() == 32
+        })
+    }
+
     /// A usual query or answer: one question of class IN.
     pub(super) fn plain(&self) -> bool {
         let opcode = self.flags >> 11 & 0xf;
@@ -229,6 +237,7 @@ fn read_name<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Option<String> {
     let mut name = String::new();
     let mut away: Option<Cursor<'a>> = None;
     let mut limit = bytes.len();
+    let mut wire = 0;
     for _ in 0..NAME_LIMIT {
         let at = match &mut away {
             Some(away) => away,
@@ -239,7 +248,8 @@ fn read_name<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Option<String> {
             0 if length == 0 => return Some(name),
             0 => {
                 let label = at.take(usize::from(length))?;
-                if name.len() + label.len() >= NAME_LIMIT {
+                wire += label.len() + 1;
+                if wire > NAME_LIMIT {
                     return None;
                 }
                 if !name.is_empty() {

@@ -41,6 +41,7 @@ fn detect(first: First<'_>) -> Detection {
         return if message::plausible_start(bytes) { Detection::More } else { Detection::No };
     }
     match Packet::parse(bytes) {
+        Some(packet) if packet.is_netbios() => Detection::No,
         Some(packet) if packet.sound && !packet.questions.is_empty() => {
             // Both kinds carry questions, so the flag decides who asks.
             let from = if packet.response { Side::Server } else { Side::Client };

@@ -1,0 +1,45 @@
+use super::super::script::{c, hex, lines, play, s};
+use crate::model::Side;
+
+fn frame(kind: u8, channel: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind, 0, channel];
+    bytes.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+    bytes.extend(body);
+    bytes.push(0xce);
+    bytes
+}
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    let publish = [hex("003c 0028 0000 03"), b"exc\x03key\0".to_vec()].concat();
+    let header = hex("003c 0000 0000000000000005 0000");
+    let declare = [hex("0032 000a 0000 01"), b"q".to_vec(), hex("00 00000000")].concat();
+    let close = [hex("0014 0028 0194 09"), b"NOT_FOUND".to_vec(), hex("0032 000a")].concat();
+    vec![
+        c(b"AMQP\0\0\x09\x01"),
+        s(frame(1, 0, &hex("000a 000a 0009 00000000 00000000 00000000"))),
+        c(frame(1, 0, &hex("000a 000b 00000000 00 00000000 00"))),
+        c(frame(1, 0, &[hex("000a 0028 01"), b"/\0\0".to_vec()].concat())),
+        s(frame(1, 0, &hex("000a 0029 00"))),
+        c([frame(1, 1, &publish), frame(2, 1, &header), frame(3, 1, b"hello")].concat()),
+        c(frame(1, 1, &declare)),
+        s(frame(1, 1, &close)),
+        c(frame(1, 1, &hex("0014 0029"))),
+    ]
+}
+
+#[test]
+fn methods_and_content() {
+    let sessions = play(&sample());
+    assert_eq!(
+        lines(&sessions),
+        [
+            "amqp Connection.Start||| ok 'Connection.StartOk'",
+            "amqp Connection.Open|/|| ok 'Connection.OpenOk'",
+            "amqp Basic.Publish|/|exc.key|exc.key unknown async",
+            "amqp Queue.Declare|/|q|q client_error 404 'NOT_FOUND'",
+            "amqp Channel.Close|/|| client_error 404 'NOT_FOUND' 'Channel.CloseOk'",
+        ]
+    );
+    // Three frames: 15, 14 and 5 bytes of content, 8 each for the frames.
+    assert_eq!(sessions[2].request_bytes, 15 + 14 + 5 + 24);
+}

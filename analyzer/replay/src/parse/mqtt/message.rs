@@ -1,0 +1,198 @@
+//! MQTT packets as rows see them.
+
+use super::super::cursor::Cursor;
+use super::super::mask::Masker;
+use super::super::text::{clean_to, number};
+use crate::model::{RequestFields, Status};
+
+const NAMES: [&str; 16] = [
+    "", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE",
+    "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
+];
+
+/// The variable-length integer and its bytes. `Err(true)`: it goes on; `Err(false)`: it is wrong.
+pub(super) fn remaining_length(bytes: &[u8]) -> Result<(u32, usize), bool> {
+    let mut value = 0_u32;
+    for (place, byte) in bytes.iter().take(4).enumerate() {
+        value |= u32::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return Ok((value, place + 1));
+        }
+    }
+    Err(bytes.len() < 4)
+}
+
+/// Flags in the first byte are fixed but for PUBLISH.
+pub(super) fn flags_fit(first: u8) -> bool {
+    match first >> 4 {
+        0 => false,
+        3 => first & 6 != 6,
+        6 | 8 | 10 => first & 0xf == 2,
+        _ => first & 0xf == 0,
+    }
+}
+
+/// A plausible topic at `at`.
+pub(super) fn topic(body: &[u8], at: usize) -> Option<&[u8]> {
+    let mut cursor = Cursor::new(body.get(at..)?);
+    let length = usize::from(cursor.u16()?);
+    let topic = cursor.take(length)?;
+    let text = !topic.is_empty() && std::str::from_utf8(topic).is_ok_and(|text| !text.chars().any(char::is_control));
+    text.then_some(topic)
+}
+
+/// Who answers whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Asks(u64),
+    Answers(u64),
+    Alone,
+}
+
+/// A packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) first: u8,
+    pub(super) body: &'a [u8],
+    /// Protocol level of the connection, 0 if unknown.
+    pub(super) version: u8,
+}
+
+impl Packet<'_> {
+    fn kind(&self) -> u8 {
+        self.first >> 4
+    }
+
+    fn qos(&self) -> u8 {
+        self.first >> 1 & 3
+    }
+
+    /// Packet id, where the kind has one.
+    fn id(&self) -> Option<u16> {
+        let mut cursor = Cursor::new(self.body);
+        match self.kind() {
+            3 if self.qos() > 0 => {
+                let length = usize::from(cursor.u16()?);
+                cursor.take(length)?;
+                cursor.u16()
+            }
+            4..=11 => cursor.u16(),
+            _ => None,
+        }
+    }
+
+    /// CONNECT: protocol level and client id.
+    pub(super) fn connect(&self) -> Option<(u8, Box<str>)> {
+        if self.kind() != 1 {
+            return None;
+        }
+        let mut cursor = Cursor::new(self.body);
+        let length = usize::from(cursor.u16()?);
+        cursor.take(length)?;
+        let version = cursor.u8()?;
+        cursor.take(3)?;
+        if version >= 5 {
+            let (length, used) = remaining_length(cursor.rest()).ok()?;
+            cursor.take(used + length as usize)?;
+        }
+        let length = usize::from(cursor.u16()?);
+        Some((version, clean_to(cursor.up_to(length), 128)))
+    }
+
+    /// Its role: a kind of exchange, and the packet id, are the key.
+    pub(super) fn role(&self) -> Role {
+        let id = u64::from(self.id().unwrap_or_default());
+        let key = |exchange: u64| exchange << 32 | id;
+        match self.kind() {
+            1 => Role::Asks(key(1)),
+            2 => Role::Answers(key(1)),
+            3 if self.qos() > 0 => Role::Asks(key(3)),
+            // PUBREC answers a PUBLISH of QoS 2; PUBREL asks for PUBCOMP.
+            4 | 5 => Role::Answers(key(3)),
+            6 => Role::Asks(key(6)),
+            7 => Role::Answers(key(6)),
+            8 => Role::Asks(key(8)),
+            9 => Role::Answers(key(8)),
+            10 => Role::Asks(key(10)),
+            11 => Role::Answers(key(10)),
+            12 => Role::Asks(key(12)),
+            13 => Role::Answers(key(12)),
+            _ => Role::Alone,
+        }
+    }
+
+    fn base(&self) -> RequestFields {
+        RequestFields {
+            l7_protocol: "mqtt",
+            version: match self.version {
+                3 => "3.1",
+                4 => "3.1.1",
+                5 => "5",
+                _ => "",
+            },
+            request_type: NAMES.get(usize::from(self.kind())).copied().unwrap_or_default().into(),
+            session_id: self.id().map(u64::from),
+            ..RequestFields::default()
+        }
+    }
+
+    /// As a request or a message of its own.
+    pub(super) fn request(&self, client: &str, mask: &mut Masker) -> RequestFields {
+        let mut fields = self.base();
+        fields.request_domain = client.into();
+        match self.kind() {
+            1 => {
+                // Flags: user name or password.
+                let flags = Cursor::new(self.body).u16().and_then(|n| self.body.get(usize::from(n) + 3)).copied();
+                if flags.is_some_and(|flags| flags & 0xc0 != 0) && !mask.shows() {
+                    mask.hid(1);
+                }
+            }
+            3 => {
+                fields.request_resource = topic(self.body, 0).map(|topic| clean_to(topic, 512)).unwrap_or_default();
+                fields.attributes.push(("qos", number(u64::from(self.qos()))));
+            }
+            8 | 10 => {
+                let from = if self.version >= 5 { 3 } else { 2 };
+                fields.request_resource = topic(self.body, from).map(|topic| clean_to(topic, 512)).unwrap_or_default();
+            }
+            14 => {
+                if let Some(code) = self.body.first().filter(|code| **code >= 0x80) {
+                    fields.code = Some(i32::from(*code));
+                    fields.status = Status::ServerError;
+                }
+            }
+            _ => {}
+        }
+        fields.endpoint = fields.request_resource.clone();
+        fields
+    }
+
+    /// As a response.
+    pub(super) fn response(&self) -> RequestFields {
+        let mut fields = RequestFields { l7_protocol: "mqtt", status: Status::Ok, ..RequestFields::default() };
+        let code = match self.kind() {
+            2 => self.body.get(1).copied(),
+            4 | 5 | 7 => self.body.get(2).copied(),
+            9 => self.body.last().copied(),
+            _ => None,
+        };
+        if self.kind() == 2 {
+            fields.code = code.map(i32::from);
+        }
+        match (self.kind(), code) {
+            // CONNACK up to version 3.1.1: only "server unavailable" is not the client's fault.
+            (2, Some(1 | 2 | 4 | 5)) if self.version < 5 => fields.status = Status::ClientError,
+            (2, Some(3)) if self.version < 5 => fields.status = Status::ServerError,
+            (_, Some(code @ 0x80..)) => {
+                fields.code = Some(i32::from(code));
+                fields.status = match code {
+                    0x80 | 0x83 | 0x88 | 0x89 | 0x97 | 0x9c | 0x9d => Status::ServerError,
+                    _ => Status::ClientError,
+                };
+            }
+            _ => {}
+        }
+        fields
+    }
+}

@@ -1,0 +1,122 @@
+//! Lines of NATS as rows see them.
+
+use super::super::text::{clean_to, decimal};
+use super::super::trace_context;
+use crate::model::{RequestFields, Side, Status};
+
+/// A control line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    pub(super) verb: &'static str,
+    pub(super) side: Side,
+    /// Subject, or what follows the verb.
+    pub(super) subject: &'a [u8],
+    pub(super) reply: &'a [u8],
+    /// A payload follows.
+    pub(super) sized: bool,
+    /// Bytes of headers in the payload.
+    pub(super) headers: u64,
+    /// Bytes of the payload.
+    pub(super) total: u64,
+}
+
+impl<'a> Line<'a> {
+    /// `None`: not an operation.
+    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        let at = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+        let (word, rest) = line.split_at_checked(at)?;
+        let rest = rest.trim_ascii();
+        const VERBS: [(&str, Side); 12] = [
+            ("INFO", Side::Server),
+            ("CONNECT", Side::Client),
+            ("PUB", Side::Client),
+            ("HPUB", Side::Client),
+            ("SUB", Side::Client),
+            ("UNSUB", Side::Client),
+            ("MSG", Side::Server),
+            ("HMSG", Side::Server),
+            ("PING", Side::Client),
+            ("PONG", Side::Server),
+            ("+OK", Side::Server),
+            ("-ERR", Side::Server),
+        ];
+        let (verb, side) = VERBS.iter().find(|(verb, _)| word.eq_ignore_ascii_case(verb.as_bytes())).copied()?;
+        let mut words = [&[][..]; 6];
+        let mut count = 0;
+        for (place, word) in words.iter_mut().zip(rest.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())) {
+            *place = word;
+            count += 1;
+        }
+        let mut parsed = Self { verb, side, subject: rest, reply: &[], sized: false, headers: 0, total: 0 };
+        let sizes = match verb {
+            "PUB" | "MSG" => 1,
+            "HPUB" | "HMSG" => 2,
+            _ => 0,
+        };
+        match verb {
+            "INFO" | "CONNECT" => return rest.starts_with(b"{").then_some(parsed),
+            "-ERR" => return rest.starts_with(b"'").then_some(parsed),
+            "PING" | "PONG" | "+OK" => return rest.is_empty().then_some(parsed),
+            "SUB" | "UNSUB" => {
+                parsed.subject = words[0];
+                return (1..=3).contains(&count).then_some(parsed);
+            }
+            _ => {}
+        }
+        parsed.subject = words[0];
+        // PUB subject [reply] sizes; MSG subject sid [reply] sizes.
+        let fixed = if verb.ends_with("MSG") { 2 } else { 1 };
+        if count == fixed + 1 + sizes {
+            parsed.reply = words.get(fixed).copied()?;
+        } else if count != fixed + sizes {
+            return None;
+        }
+        parsed.sized = true;
+        parsed.total = decimal(words.get(count - 1)?).filter(|total| *total <= 64 << 20)?;
+        if sizes == 2 {
+            parsed.headers = decimal(words.get(count - 2)?).filter(|headers| *headers <= parsed.total)?;
+        }
+        Some(parsed)
+    }
+
+    /// As a row.
+    pub(super) fn fields(&self) -> RequestFields {
+        let mut fields = RequestFields {
+            l7_protocol: "nats",
+            request_type: self.verb.into(),
+            ..RequestFields::default()
+        };
+        match self.verb {
+            "INFO" | "CONNECT" => {}
+            "-ERR" => {
+                let text = self.subject.strip_prefix(b"'").and_then(|rest| rest.strip_suffix(b"'"));
+                fields.exception = clean_to(text.unwrap_or(self.subject), 256);
+                fields.status = Status::ServerError;
+            }
+            _ => {
+                fields.request_resource = clean_to(self.subject, 256);
+                fields.endpoint = fields.request_resource.clone();
+            }
+        }
+        if !self.reply.is_empty() {
+            fields.attributes.push(("reply_to", clean_to(self.reply, 256)));
+        }
+        fields
+    }
+}
+
+/// Headers of a message: `NATS/1.0`, then as in HTTP.
+pub(super) fn headers(block: &[u8], fields: &mut RequestFields) {
+    for line in block.split(|byte| *byte == b'\n').take(64) {
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+            trace_context::header(name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii(), fields);
+        }
+    }
+}
+
+/// FNV-1a of a subject, out of the way of small numbers.
+pub(super) fn hash(subject: &[u8]) -> u64 {
+    subject.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+        | 1 << 63
+}

@@ -1,0 +1,141 @@
+//! NATS client protocol: lines of text, payloads counted. A publication with a reply subject is answered by the message
+//! on that subject.
+
+mod message;
+#[cfg(test)]
+pub(super) mod tests;
+
+use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
+use crate::model::{RequestFields, Side, Status, Transport};
+use ahash::AHashSet;
+use message::Line;
+
+/// Line in the registry.
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "nats",
+    ports: &[4222, 6222],
+    timeout: 120_000_000_000,
+    detect,
+    start: |_| Box::new(Nats::default()),
+};
+
+/// Longest control line; INFO and CONNECT are JSON.
+const LINE_LIMIT: usize = 32 * 1024;
+/// Headers of a message looked at.
+const HEADER_WINDOW: usize = 1024;
+/// Reply subjects remembered.
+const REMEMBERED: usize = 8192;
+
+fn detect(first: First<'_>) -> Detection {
+    if !matches!(first.transport, Transport::Tcp | Transport::Unix) {
+        return Detection::No;
+    }
+    let bytes = first.bytes;
+    let yes = |confidence, side| Detection::Yes { confidence, from: side };
+    if bytes.starts_with(b"INFO {") {
+        return yes(92, Some(Side::Server));
+    }
+    if bytes.starts_with(b"CONNECT {") {
+        return yes(92, Some(Side::Client));
+    }
+    if b"INFO {".starts_with(bytes) || b"CONNECT {".starts_with(bytes) {
+        return Detection::More;
+    }
+    let window = bytes.get(..1024).unwrap_or(bytes);
+    let Some(end) = memchr::memchr(b'\n', window) else {
+        return Detection::No;
+    };
+    let line = window.get(..end).unwrap_or_default().trim_ascii_end();
+    match Line::parse(line) {
+        Some(line) if line.sized => yes(85, Some(line.side)),
+        Some(line) if line.verb == "SUB" => yes(70, Some(line.side)),
+        Some(line) if line.verb == "-ERR" || line.verb == "UNSUB" => yes(45, Some(line.side)),
+        Some(_) => yes(25, None),
+        None => Detection::No,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Nats {
+    /// Hashes of reply subjects that an answer is awaited on.
+    awaited: AHashSet<u64>,
+    connecting: bool,
+    verbose: bool,
+}
+
+impl Parser for Nats {
+    fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let window = input.bytes.get(..LINE_LIMIT).unwrap_or(input.bytes);
+        let Some(end) = memchr::memchr(b'\n', window) else {
+            return if window.len() >= LINE_LIMIT { Step::Reject("line too long") } else { Step::More(0) };
+        };
+        let text = window.get(..end).unwrap_or_default().trim_ascii_end();
+        if text.is_empty() {
+            return Step::Consume(end as u64 + 1);
+        }
+        let Some(line) = Line::parse(text) else {
+            return Step::Reject("unknown operation");
+        };
+        let payload = if line.sized { line.total.saturating_add(2) } else { 0 };
+        let body = input.bytes.get(end + 1..).unwrap_or_default();
+        let wanted = usize::try_from(line.headers).unwrap_or_default().min(HEADER_WINDOW);
+        if body.len() < wanted && !input.cut {
+            return Step::More(end + 1 + wanted);
+        }
+        let mut fields = line.fields();
+        message::headers(body.get(..wanted).unwrap_or(body), &mut fields);
+        self.emit(side, &line, fields, out);
+        Step::Consume(end as u64 + 1 + payload)
+    }
+
+    fn resumes(&self, _side: Side, bytes: &[u8]) -> bool {
+        let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        bytes.contains(&b'\r') && Line::parse(line).is_some()
+    }
+
+    fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
+}
+
+impl Nats {
+    fn emit(&mut self, side: Side, line: &Line<'_>, fields: RequestFields, out: &mut Output<'_>) {
+        let message = match line.verb {
+            "PUB" | "HPUB" if !line.reply.is_empty() && self.awaited.len() < REMEMBERED => {
+                let key = message::hash(line.reply);
+                self.awaited.insert(key);
+                Message::new(Kind::Request, fields).keyed(key)
+            }
+            "MSG" | "HMSG" => {
+                let key = message::hash(line.subject);
+                if self.awaited.remove(&key) {
+                    let mut answer = RequestFields { status: Status::Ok, ..RequestFields::default() };
+                    answer.trace_id = fields.trace_id;
+                    Message::new(Kind::Response, answer).keyed(key)
+                } else {
+                    Message::new(Kind::OneWay, fields)
+                }
+            }
+            // Either side may ask whether the other lives: its own answers are keyed by who asked.
+            "PING" => Message::new(Kind::Request, fields).keyed(1 + side.index() as u64),
+            "PONG" => {
+                let answer = RequestFields { status: Status::Ok, ..RequestFields::default() };
+                Message::new(Kind::Response, answer).keyed(1 + side.other().index() as u64)
+            }
+            "CONNECT" => {
+                self.connecting = true;
+                self.verbose = memchr::memmem::find(line.subject, b"\"verbose\":true").is_some();
+                if !out.mask.shows() {
+                    out.mask.hid(1);
+                }
+                Message::new(if self.verbose { Kind::Request } else { Kind::OneWay }, fields).keyed(3)
+            }
+            "+OK" if self.connecting && self.verbose => {
+                self.connecting = false;
+                let answer = RequestFields { status: Status::Ok, ..RequestFields::default() };
+                Message::new(Kind::Response, answer).keyed(3)
+            }
+            "+OK" => return,
+            _ => Message::new(Kind::OneWay, fields),
+        };
+        out.emit(message);
+    }
+}
