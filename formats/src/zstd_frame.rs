@@ -82,6 +82,14 @@ pub(crate) fn content_size(b: &[u8]) -> Option<u64> {
 /// Finds the end of the frame at the start of `b` by its block headers. Frames that hold more than [`MAX_CONTENT`]
 /// or do not say how much, or bear no checksum, are not followed: no bundle has them.
 pub(crate) fn extent(b: &[u8]) -> Extent {
+    match foreign_extent(b) {
+        Extent::Frame { checksum: false, .. } => Extent::Invalid("the frame has no checksum"),
+        extent => extent,
+    }
+}
+
+/// As [`extent`], for frames with or without checksum.
+pub(crate) fn foreign_extent(b: &[u8]) -> Extent {
     let Some(magic) = u32_at(b, 0) else { return Extent::NeedMore(4) };
     if magic != MAGIC {
         if !is_magic(magic) {
@@ -99,9 +107,6 @@ pub(crate) fn extent(b: &[u8]) -> Extent {
     let Some(content) = header.content else { return Extent::Invalid("the frame does not state its content size") };
     if content > MAX_CONTENT {
         return Extent::Invalid("the frame claims more than 64 MiB of content");
-    }
-    if !header.checksum {
-        return Extent::Invalid("the frame has no checksum");
     }
     // A compressor never makes a block larger than its content, and padding is less than a page: this bounds the search.
     let bound = header.len + content as usize + 3 * (content as usize / 1024 + 16) + 4 + PAGE;
@@ -122,7 +127,7 @@ pub(crate) fn extent(b: &[u8]) -> Extent {
             return Extent::Invalid("the frame is longer than its content allows");
         }
         if raw & 1 != 0 {
-            let len = at + 4;
+            let len = at + if header.checksum { 4 } else { 0 };
             if b.len() < len {
                 return Extent::NeedMore(len);
             }

@@ -5,9 +5,10 @@ use super::frames;
 use super::pcap;
 use super::pcapng::leading_prologue;
 use super::window::Window;
+use super::zstd_stream::ZstdFrames;
 use crate::pcapng::{BYTE_ORDER_MAGIC, SECTION_HEADER};
 use crate::zstd_frame::MAGIC;
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 /// Kind of capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,6 @@ pub(super) enum Detected {
 const LOOK_AHEAD: usize = 8 << 20;
 /// Content that tells the format: a section header with long options still fits.
 const PEEK: usize = 64 << 10;
-/// Largest window of a foreign zstd stream: 2^27 bytes, the limit of the zstd program.
-const WINDOW_LOG_MAX: u32 = 27;
 
 pub(super) fn detect(input: Box<dyn Read + Send>, name: &str) -> Result<Detected, ReadError> {
     let mut window = Window::new(input);
@@ -80,7 +79,6 @@ pub(super) fn detect(input: Box<dyn Read + Send>, name: &str) -> Result<Detected
             None => ReadError::Empty { name: name.into() },
         });
     }
-    let io_error = |source| ReadError::Io { name: name.into(), offset: 0, source };
     if start.starts_with(&[0x1f, 0x8b]) {
         let decoder = flate2::read::MultiGzDecoder::new(window.into_reader());
         return content(Window::new(Box::new(decoder)), name, Compression::Gzip);
@@ -93,10 +91,7 @@ pub(super) fn detect(input: Box<dyn Read + Send>, name: &str) -> Result<Detected
         }
     }
     if zstd {
-        let mut decoder =
-            zstd::stream::read::Decoder::with_buffer(BufReader::new(window.into_reader())).map_err(io_error)?;
-        decoder.window_log_max(WINDOW_LOG_MAX).map_err(io_error)?;
-        return content(Window::new(Box::new(decoder)), name, Compression::Zstd);
+        return content(Window::new(Box::new(ZstdFrames::new(window))), name, Compression::Zstd);
     }
     content(window, name, Compression::None)
 }

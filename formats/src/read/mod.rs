@@ -16,6 +16,7 @@ mod pcapng;
 mod stream;
 mod verify;
 mod window;
+mod zstd_stream;
 
 pub use batch::{Batch, BlockRef, PacketRef};
 pub use damage::{Damage, Layer};

@@ -212,9 +212,21 @@ fn gzip_of_several_members_and_zstd_of_several_frames() {
     let zstd = |part: &[u8]| zstd::stream::encode_all(part, 1).unwrap();
     // A skippable frame in front and between.
     let skip = [0x184d_2a53u32.to_le_bytes().to_vec(), 3u32.to_le_bytes().to_vec(), vec![1, 2, 3]].concat();
-    let reader = open([skip.clone(), zstd(head), skip, zstd(tail)].concat());
+    let reader = open([skip.clone(), zstd(head), skip.clone(), zstd(tail)].concat());
     assert_eq!((reader.format().kind, reader.format().compression), (FormatKind::Pcap, Compression::Zstd));
     check_many(reader, 3000);
+    // Many frames that state their size, cut anywhere; in between one that does not; a damaged one ends it.
+    let sized = |part: &[u8]| zstd::bulk::compress(part, 1).unwrap();
+    let frames: Vec<Vec<u8>> =
+        bytes.chunks(10_007).enumerate().map(|(i, part)| if i == 20 { zstd(part) } else { sized(part) }).collect();
+    assert!(frames.len() > 100);
+    check_many(open([frames.concat(), skip].concat()), 3000);
+    let mut damaged = frames.clone();
+    damaged[10][4] ^= 8;
+    let mut reader = open(damaged.concat());
+    let packets = drain(&mut reader);
+    assert!(!packets.is_empty() && packets.len() < 3000, "{}", packets.len());
+    assert_eq!(reader.damages().len(), 2, "{:?}", reader.damages());
 }
 
 #[test]
