@@ -41,7 +41,8 @@ struct Seen {
 struct Index {
     /// Seen at processes. Datagram sockets that are not bound to an address are listed without it.
     processes: AHashMap<Key, Vec<Seen>>,
-    unix: AHashMap<u64, Seen>,
+    /// By socket: its lives, by start.
+    unix: AHashMap<u64, Vec<Seen>>,
 }
 
 /// Ties processes, events and counts to flows.
@@ -62,7 +63,7 @@ pub(super) fn attach(replayed: &mut Replayed, input: &LinkInput<'_>) {
 impl Index {
     fn new(replayed: &Replayed, input: &LinkInput<'_>) -> Self {
         let mut processes: AHashMap<Key, Vec<Seen>> = AHashMap::new();
-        let mut unix = AHashMap::new();
+        let mut unix: AHashMap<u64, Vec<Seen>> = AHashMap::new();
         for end in input.logs.iter().flat_map(|l| &l.ends) {
             let Some(flow) = replayed.flows.get(end.flow as usize) else { continue };
             let (local, remote, process) = match end.side {
@@ -78,7 +79,7 @@ impl Index {
                 process: process.clone(),
             };
             if flow.transport == Transport::Unix {
-                unix.insert(end.sock, seen);
+                unix.entry(end.sock).or_default().push(seen);
                 continue;
             }
             let bound = match local.0 {
@@ -89,6 +90,9 @@ impl Index {
             if list.len() < TRIES {
                 list.push(Seen { local: bound, ..seen });
             }
+        }
+        for lives in unix.values_mut() {
+            lives.sort_by_key(|s| s.start);
         }
         Self { processes, unix }
     }
@@ -135,8 +139,13 @@ fn attach_flows(replayed: &mut Replayed, index: &Index, input: &LinkInput<'_>) {
         if end.peer == 0 {
             continue;
         }
-        let Some(other) = index.unix.get(&end.peer).and_then(|s| s.process.clone()) else { continue };
         let Some(flow) = replayed.flows.get_mut(end.flow as usize) else { continue };
+        let Some(lives) = index.unix.get(&end.peer) else { continue };
+        // The kernel gives the memory of a closed socket, its identity, to the next one.
+        let started = lives.partition_point(|s| s.start <= flow.end);
+        let before = lives.get(started.saturating_sub(TRIES)..started).unwrap_or(&[]);
+        let other = before.iter().rev().find(|s| flow.start <= s.end).and_then(|s| s.process.clone());
+        let Some(other) = other else { continue };
         let slot = match end.side {
             Side::Client => &mut flow.server_process,
             Side::Server => &mut flow.client_process,

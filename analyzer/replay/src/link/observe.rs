@@ -18,6 +18,8 @@ pub(super) struct Ends {
     sides: Vec<Option<Side>>,
     /// UNIX sockets: both identities, the smaller first.
     pairs: AHashMap<u32, (u64, u64)>,
+    /// First and last time of every flow.
+    lives: Vec<(Nanos, Nanos)>,
     /// Kinds and namespaces of interfaces.
     interfaces: Vec<u32>,
 }
@@ -27,22 +29,17 @@ impl Ends {
         let mut sides = vec![None; replayed.flows.len()];
         let mut pairs = AHashMap::new();
         let unix = |flow: u32| replayed.flows.get(flow as usize).is_some_and(|f| f.transport == Transport::Unix);
-        let ends = || logs.iter().flat_map(|l| &l.ends);
-        let peers: AHashMap<u64, u64> =
-            ends().filter(|e| e.peer != 0 && unix(e.flow)).map(|e| (e.peer, e.sock)).collect();
-        for end in ends() {
+        for end in logs.iter().flat_map(|l| &l.ends) {
             if let Some(side) = sides.get_mut(end.flow as usize) {
                 *side = Some(end.side);
             }
-            if unix(end.flow) {
-                let peer = if end.peer == 0 { peers.get(&end.sock).copied().unwrap_or(0) } else { end.peer };
-                if peer != 0 {
-                    pairs.insert(end.flow, (end.sock.min(peer), end.sock.max(peer)));
-                }
+            if end.peer != 0 && unix(end.flow) {
+                pairs.insert(end.flow, (end.sock.min(end.peer), end.sock.max(end.peer)));
             }
         }
+        let lives = replayed.flows.iter().map(|f| (f.start, f.end)).collect();
         let interfaces = replayed.interfaces.iter().map(|i| i.netns).collect();
-        Self { sides, pairs, interfaces }
+        Self { sides, pairs, lives, interfaces }
     }
 
     /// Side of the process that a flow was seen at; `None` for flows seen on interfaces.
@@ -52,6 +49,12 @@ impl Ends {
 
     fn pair(&self, flow: u64) -> Option<(u64, u64)> {
         self.pairs.get(&u32::try_from(flow).ok()?).copied()
+    }
+
+    /// Whether two flows existed at the same time.
+    fn overlap(&self, a: u64, b: u64) -> bool {
+        let life = |flow: u64| usize::try_from(flow).ok().and_then(|i| self.lives.get(i));
+        life(a).zip(life(b)).is_some_and(|(a, b)| a.0 <= b.1 && b.0 <= a.1)
     }
 
     fn netns(&self, at: &ObservedAt, request: &Request) -> u32 {
@@ -112,7 +115,15 @@ fn key(request: &Request, ends: &Ends) -> Option<(u64, Nanos)> {
 }
 
 /// Whether two requests with equal keys can be the same: addresses agree as far as both know theirs.
-fn agree(a: &Request, b: &Request) -> bool {
+fn agree(a: &Request, b: &Request, ends: &Ends) -> bool {
+    // The kernel gives the memory of a closed UNIX socket, its identity, to the next one.
+    if a.transport == Transport::Unix && !ends.overlap(a.flow_id, b.flow_id) {
+        return false;
+    }
+    // One process writes a request, and one reads it.
+    if rank(a) == rank(b) && rank(a) != INTERFACE {
+        return false;
+    }
     let same = |x: Option<IpAddr>, y: Option<IpAddr>| match (x, y) {
         (Some(x), Some(y)) => x == y || x.is_unspecified() || y.is_unspecified(),
         _ => true,
@@ -124,11 +135,15 @@ fn agree(a: &Request, b: &Request) -> bool {
 }
 
 /// Places on the way, in order.
+const CLIENT: u8 = 0;
+const INTERFACE: u8 = 1;
+const SERVER: u8 = 2;
+
 fn rank(request: &Request) -> u8 {
     match (&request.observed_at, request.side) {
-        (ObservedAt::Process(_), Some(Side::Server)) => 2,
-        (ObservedAt::Process(_), _) => 0,
-        (ObservedAt::Interface(_), _) => 1,
+        (ObservedAt::Process(_), Some(Side::Server)) => SERVER,
+        (ObservedAt::Process(_), _) => CLIENT,
+        (ObservedAt::Interface(_), _) => INTERFACE,
     }
 }
 
@@ -152,7 +167,7 @@ pub(super) fn observe(requests: &[Request], ends: &Ends, candidates: &mut Vec<Ca
             let Some(request) = requests.get(i as usize) else { continue };
             let is_new = ts.saturating_sub(since) > within
                 || way.iter().any(|&w| {
-                    requests.get(w as usize).is_none_or(|w| w.flow_id == request.flow_id || !agree(w, request))
+                    requests.get(w as usize).is_none_or(|w| w.flow_id == request.flow_id || !agree(w, request, ends))
                 });
             if is_new {
                 tie(&mut way, requests, ends, &mut tap_sides, candidates);
@@ -168,8 +183,8 @@ pub(super) fn observe(requests: &[Request], ends: &Ends, candidates: &mut Vec<Ca
 /// The tap side of a request that was seen nowhere else.
 fn alone(request: &Request) -> TapSide {
     match rank(request) {
-        0 => TapSide::ClientProcess,
-        2 => TapSide::ServerProcess,
+        CLIENT => TapSide::ClientProcess,
+        SERVER => TapSide::ServerProcess,
         _ => TapSide::ClientInterface,
     }
 }
@@ -212,8 +227,8 @@ fn name_places(way: &[u32], requests: &[Request], ends: &Ends, tap_sides: &mut [
     let of = |i: u32| requests.get(i as usize);
     let netns_of =
         |rank_wanted: u8| way.iter().filter_map(|&i| of(i)).find(|r| rank(r) == rank_wanted).map(|r| r.netns);
-    let (client, server) = (netns_of(0), netns_of(2));
-    let interfaces: Vec<u32> = way.iter().copied().filter(|&i| of(i).is_some_and(|r| rank(r) == 1)).collect();
+    let (client, server) = (netns_of(CLIENT), netns_of(SERVER));
+    let interfaces: Vec<u32> = way.iter().copied().filter(|&i| of(i).is_some_and(|r| rank(r) == INTERFACE)).collect();
     let last = interfaces.len().saturating_sub(1);
     for (n, &i) in interfaces.iter().enumerate() {
         let Some(request) = of(i) else { continue };

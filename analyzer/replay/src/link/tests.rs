@@ -282,3 +282,31 @@ fn ids_are_stable_and_distinct() {
     assert!(a.spans.iter().all(|s| s.trace_id.len() == 32 && s.span_id.len() == 16));
     assert!(a.spans.is_sorted_by_key(|s| (&s.trace_id, s.start, &s.span_id)));
 }
+
+/// The kernel gives the memory of closed sockets to the next ones: equal identities and offsets, one after the other.
+#[test]
+fn reused_unix_sockets_are_kept_apart() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:80");
+    let (uc, us) = n.unix();
+    for i in 0..5 {
+        let (mut uc, mut us) = (uc.clone(), us.clone());
+        n.send(CURL, &mut c, NGINX, &mut s, &get(&format!("/{i}")));
+        n.connect(NGINX, &uc);
+        n.accept(APP, &us);
+        n.send(NGINX, &mut uc, APP, &mut us, &get(&format!("/{i}")));
+        n.send(APP, &mut us, NGINX, &mut uc, &ok("z"));
+        n.close(APP, &us);
+        n.close(NGINX, &uc);
+        n.send(NGINX, &mut s, CURL, &mut c, &ok("z"));
+    }
+    let out = replay(&n.sorted(), &names());
+    let expected: String = (0..5)
+        .map(|i| {
+            format!(
+                "c-p curl GET /{i} [root]\n  s-p nginx GET /{i} [tcp_seq]\n    c-p nginx GET /{i} [thread]\n      s-p app GET /{i} [unix_offset]\n"
+            )
+        })
+        .collect();
+    assert_eq!(trees(&out), expected);
+}

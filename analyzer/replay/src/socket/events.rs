@@ -28,6 +28,7 @@ const TCP_STATES: [&str; 14] = [
     "NEW_SYN_RECV",
     "BOUND_INACTIVE",
 ];
+const TCP_CLOSE: u8 = 7;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ICMP: u8 = 1;
@@ -103,7 +104,9 @@ impl SocketEvents {
     /// The events by time, with the names of reasons (from the manifest: numbers differ between kernels) and of kernel
     /// functions (from the symbols).
     #[must_use]
-    pub fn finish(self, manifest: Option<&Manifest>, host: &Host) -> Vec<SocketEvent> {
+    pub fn finish(mut self, manifest: Option<&Manifest>, host: &Host) -> Vec<SocketEvent> {
+        self.raw.sort_by_key(|r| (r.ts, r.state.sock, r.state.event));
+        complete(&mut self.raw);
         let kernel: AHashMap<u64, &str> =
             host.symbols().iter().filter(|s| s.space == "kernel").map(|s| (s.offset, s.name.as_str())).collect();
         let mut names: AHashMap<(bool, u32), Arc<str>> = AHashMap::new();
@@ -168,6 +171,36 @@ impl SocketEvents {
             order(a).cmp(&order(b))
         });
         events
+    }
+}
+
+/// A socket has no port of its own yet when it begins to connect, and none any more when it is closed: its other events
+/// tell which it was.
+fn complete(raw: &mut [Raw]) {
+    /// A socket's memory is given to another one after a while.
+    const WITHIN_NS: Nanos = 120_000_000_000;
+    let fill = |one: &mut Raw, known: &mut AHashMap<u64, (Nanos, Tuple)>| {
+        if one.state.sock == 0 {
+            return;
+        }
+        if one.tuple.local_port != 0 {
+            known.insert(one.state.sock, (one.ts, one.tuple));
+        } else if let Some((ts, tuple)) = known.get(&one.state.sock)
+            && (one.ts - ts).abs() <= WITHIN_NS
+            && (tuple.remote, tuple.remote_port) == (one.tuple.remote, one.tuple.remote_port)
+        {
+            one.tuple = *tuple;
+        }
+    };
+    let mut known = AHashMap::new();
+    // Beginnings are told by what follows, so backwards first: a closed socket's port must not be that of the next life.
+    let begins = |r: &Raw| r.state.event == state_event::STATE && r.state.old_state == TCP_CLOSE;
+    for one in raw.iter_mut().rev().filter(|r| r.tuple.local_port != 0 || begins(r)) {
+        fill(one, &mut known);
+    }
+    known.clear();
+    for one in raw.iter_mut() {
+        fill(one, &mut known);
     }
 }
 

@@ -214,7 +214,7 @@ impl Stream {
     pub(super) fn continues(&self, data: &SocketData) -> bool {
         let expected = self.next_seq[Direction::of(data) as usize];
         match (expected, seq(data)) {
-            (Some(expected), Some(seq)) => seq.wrapping_sub(expected) == 0 || is_before(seq, expected),
+            (Some(expected), Some(seq)) => seq == expected || is_before(seq, expected),
             _ => true,
         }
     }
@@ -242,6 +242,9 @@ impl Stream {
         let at = match (*next, seq(data)) {
             (Some(expected), Some(seq)) => {
                 let jump = seq.wrapping_sub(expected);
+                // Where the number was taken after the call, a FIN that came with the last data is counted in.
+                let fin = direction == Direction::In && jump == 1 && data.flags & data_flag::NO_ENTRY != 0;
+                let (seq, jump) = if fin { (expected, 0) } else { (seq, jump) };
                 // A number that lies behind was read while another thread was moving data: the stream goes on where it was.
                 if jump != 0 && jump <= MAX_GAP {
                     self.conversation.gap(from, u64::from(jump), moved.moment(), Completeness::GAP);
