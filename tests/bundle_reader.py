@@ -137,7 +137,8 @@ def main(path):
                     first, last = first + offset, last + offset
                 kinds.setdefault(own, Tally()).add(count, lost, first, last)
     table = seek_table(data)
-    whole = index is not None and table is not None
+    # The index names all frames but its own.
+    whole = index is not None and table is not None and frames == len(index["frames"]) + 1
     print(json.dumps({"frames": frames, "bytes": len(data), "whole": whole, "indexed_frames":
                       len(index["frames"]) if index else None}))
     if packets.count:
