@@ -1,6 +1,6 @@
 //! The file: frames compressed and appended, index and seek table at the end.
 //!
-//! Wireshark (4.0 to 4.4 at least) reads compressed files through a buffer of 131,075 bytes, and when a zstd frame
+//! Wireshark (4.0.17, and the sources of later versions) reads compressed files through a buffer of 131,075 bytes, and when a zstd frame
 //! ends it looks for the next frame's magic at the start of that buffer instead of at the next byte. So a file of
 //! several frames is readable for it only if every [`PAGE`] of the file in which a frame ends begins with a frame.
 //! That is how frames are laid out here: whole frames within a page, and a page that cannot take the next frame is
