@@ -4,8 +4,9 @@ use crate::{
     filter,
     inflight::Call,
     kernel::{self, Ptr, conf, load, peek_user},
+    layout::MAX_TAIL,
     payload::{self, Shape},
-    ring,
+    ring::{self, forget, masked},
     socket::{self, AF_UNIX, Ends, TCP},
 };
 use formats::event::{SocketData, data_flag, kind};
@@ -62,6 +63,7 @@ pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
     if want > limit {
         want = limit;
     }
+    let want = masked(forget(want), MAX_TAIL);
     let fixed = size_of::<SocketData>() as u64;
     let Some(slot) = ring::reserve(kind::SOCKET_DATA, fixed + want) else { return };
     let (data_len, why) =

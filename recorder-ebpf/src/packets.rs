@@ -5,7 +5,7 @@ use crate::{
     filter,
     kernel::{Ptr, conf, load, offset, peek},
     layout::{MAX_TAIL, filter_bit},
-    ring::{self, Slot, masked},
+    ring::{self, Slot, forget, masked},
 };
 use aya_ebpf::{
     helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_kernel},
@@ -141,14 +141,14 @@ fn fragments(slot: &Slot, info: u64, start: u64, want: u64) -> u64 {
         }
         let len = len_offset & 0xffff_ffff;
         let rest = want - position;
-        let take = if len < rest { len } else { rest };
+        let take = forget(if len < rest { len } else { rest });
         let from = k.wrapping_add(page.wrapping_mul(64)) + (len_offset >> 32);
         let to = slot.tail::<Packet>(masked(position, MAX_TAIL));
         // SAFETY: position and length are bounded; the helper survives any address.
         if unsafe { bpf_probe_read_kernel(to.cast(), masked(take, MAX_TAIL) as u32, from as *const _) } != 0 {
             break;
         }
-        position += take;
+        position = forget(position + take);
         i += 1;
     }
     position

@@ -3,7 +3,7 @@
 use crate::{
     kernel::peek_user,
     layout::MAX_TAIL,
-    ring::{Slot, masked},
+    ring::{Slot, forget, masked},
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use formats::event::{SocketData, data_flag};
@@ -44,11 +44,11 @@ pub fn copy<const MAX_PARTS: u64>(slot: &Slot, shape: Shape, buffer: u64, count:
                     return (position, data_flag::FAULT);
                 };
                 let rest = want - position;
-                let take = if len < rest { len } else { rest };
+                let take = forget(if len < rest { len } else { rest });
                 if take != 0 && !piece(slot, position, base, take) {
                     return (position, data_flag::FAULT);
                 }
-                position += take;
+                position = forget(position + take);
                 part += 1;
             }
             (position, if position < want { data_flag::IOV_LIMIT } else { 0 })

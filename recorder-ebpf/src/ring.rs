@@ -38,6 +38,16 @@ pub fn masked(value: u64, mask: u64) -> u64 {
     v
 }
 
+/// `value`, with all that the verifier knew about its range forgotten: paths that differ only in that need not be
+/// walked again. (It tracks no range through a change of byte order; two of them are none.)
+#[inline(always)]
+pub fn forget(value: u64) -> u64 {
+    let mut v = value;
+    // SAFETY: arithmetic on a register.
+    unsafe { asm!("{0} = be64 {0}", "{0} = be64 {0}", inout(reg) v, options(pure, nomem, nostack)) };
+    v
+}
+
 #[inline(always)]
 unsafe fn compare_exchange(at: *mut u64, old: u64, new: u64) -> u64 {
     let mut seen = old;

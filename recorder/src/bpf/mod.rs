@@ -173,6 +173,15 @@ impl Session {
         costs
     }
 
+    /// Instructions that the verifier walked through, per loaded program: what loading costs.
+    #[must_use]
+    pub fn verified(&self) -> Vec<(String, u32)> {
+        self.ebpf
+            .programs()
+            .filter_map(|(name, program)| Some((name.to_owned(), program.info().ok()?.verified_instruction_count()?)))
+            .collect()
+    }
+
     /// Kernel memory of the rings and of the tables of calls under way, bytes.
     #[must_use]
     pub fn map_bytes(&self) -> u64 {
