@@ -2,7 +2,8 @@
 
 use super::LinkInput;
 use crate::host::Host;
-use crate::model::{Endpoints, Flow, Nanos, ObservedAt, ProcessRef, Replayed, Side, Transport};
+use crate::model::{Completeness, Endpoints, Flow, Nanos, ObservedAt, ProcessRef, Replayed, Side, Transport};
+use crate::socket::{LateClose, closed};
 use ahash::AHashMap;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -48,6 +49,7 @@ struct Index {
 /// Ties processes, events and counts to flows.
 pub(super) fn attach(replayed: &mut Replayed, input: &LinkInput<'_>) {
     let index = Index::new(replayed, input);
+    close_late(replayed, input);
     attach_flows(replayed, &index, input);
     for request in &mut replayed.requests {
         if let ObservedAt::Interface(_) = request.observed_at
@@ -118,6 +120,33 @@ impl Index {
             .filter(|s| s.start - SLACK_NS <= time.1 && time.0 <= s.end.saturating_add(SLACK_NS))
             .min_by_key(|s| (s.netns != netns, (s.start - time.0).abs()))
             .and_then(|s| s.process.as_ref())
+    }
+}
+
+/// Flows whose close was recorded when the socket had lost its port: they did not go on after the recording.
+fn close_late(replayed: &mut Replayed, input: &LinkInput<'_>) {
+    let mut closes: Vec<LateClose> = input.logs.iter().flat_map(|l| &l.closes).copied().collect();
+    if closes.is_empty() {
+        return;
+    }
+    closes.sort_unstable();
+    // By socket and start: a close concerns the life before it, if no later one began in between.
+    let mut lives: Vec<(u64, Nanos, u32)> = input
+        .logs
+        .iter()
+        .flat_map(|l| &l.ends)
+        .filter_map(|e| Some((e.sock, replayed.flows.get(e.flow as usize)?.start, e.flow)))
+        .collect();
+    lives.sort_unstable();
+    for close in closes {
+        let after = lives.partition_point(|l| (l.0, l.1) <= (close.sock, close.ts));
+        let Some(&(sock, _, flow)) = after.checked_sub(1).and_then(|i| lives.get(i)) else { continue };
+        let Some(flow) = replayed.flows.get_mut(flow as usize) else { continue };
+        let holder = flow.observed_at == ObservedAt::Process(close.pid);
+        if sock == close.sock && holder && flow.completeness.has(Completeness::ENDED_AFTER) {
+            flow.end = flow.end.max(close.ts);
+            closed(flow);
+        }
     }
 }
 

@@ -310,3 +310,28 @@ fn reused_unix_sockets_are_kept_apart() {
         .collect();
     assert_eq!(trees(&out), expected);
 }
+
+/// Circles cannot be, and one wrong link must not glue everything together.
+#[test]
+fn decisions_make_trees_of_bounded_size() {
+    use super::candidate::{Candidate, Evidence, Method};
+    let candidate = |child, parent, confidence| Candidate {
+        child,
+        parent,
+        method: Method::Thread,
+        confidence,
+        evidence: Evidence::Id,
+    };
+    let parents = |links: &super::decide::Links| links.taken.iter().map(|l| l.map(|l| l.parent)).collect::<Vec<_>>();
+    let circle = vec![candidate(0, 1, 1.0), candidate(1, 2, 1.0), candidate(2, 0, 1.0), candidate(2, 2, 0.5)];
+    let links = super::decide::decide(3, circle);
+    assert_eq!(parents(&links), [Some(1), Some(2), None]);
+    assert_eq!(links.others.len(), 2);
+    let better = vec![candidate(0, 1, 0.6), candidate(0, 2, 0.97)];
+    let links = super::decide::decide(3, better);
+    assert_eq!(parents(&links), [Some(2), None, None]);
+    assert_eq!(links.others.iter().map(|o| o.parent).collect::<Vec<_>>(), [1]);
+    let star = (1..20_000).map(|i| candidate(i, 0, 0.6)).collect();
+    let taken = super::decide::decide(20_000, star).taken.iter().flatten().count();
+    assert_eq!(taken, 9_999);
+}

@@ -1,7 +1,8 @@
 //! One shard's socket records: sorts them into sockets, each socket's into the order of its bytes, and
 //! each socket's time into lives.
 
-use super::key::{AF_INET6, AF_UNIX, UDP, ip};
+use super::key::{AF_INET6, AF_UNIX, TCP, UDP, ip};
+use super::log::LateClose;
 use super::output::SocketOutput;
 use super::sides::Listening;
 use super::stream::{Call, Direction, Opening, Stream, errno};
@@ -250,13 +251,18 @@ impl Channel {
                     stream.opened(call);
                 }
             }
-            call::CLOSE => {
-                if let Some(stream) = &mut self.stream
-                    && stream.closed(call)
-                {
-                    self.closed_at = Some(call.exit);
+            call::CLOSE => match &mut self.stream {
+                Some(stream) => {
+                    if stream.closed(call) {
+                        self.closed_at = Some(call.exit);
+                    }
                 }
-            }
+                None if data.protocol == TCP && data.local_port == 0 && data.remote_port != 0 => {
+                    let close = LateClose { sock: data.sock, ts: call.exit, pid: data.hdr.pid };
+                    shared.out.log.closes.push(close);
+                }
+                _ => {}
+            },
             call::SHUTDOWN => {}
             _ => {
                 if self.stream.as_ref().is_none_or(|s| s.is_other(data)) {

@@ -47,6 +47,18 @@ pub struct SocketEnd {
     pub peer: u64,
 }
 
+/// A socket that was closed when the kernel had taken its port away already, so that the record of it went to another
+/// shard than its connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LateClose {
+    /// The socket.
+    pub sock: u64,
+    /// When.
+    pub ts: Nanos,
+    /// By which process.
+    pub pid: u32,
+}
+
 /// What one shard hands to [`crate::link`].
 #[derive(Clone, Debug, Default)]
 pub struct SocketLog {
@@ -54,6 +66,8 @@ pub struct SocketLog {
     pub io: Vec<Io>,
     /// One per flow.
     pub ends: Vec<SocketEnd>,
+    /// Closes that belong to flows of other shards.
+    pub closes: Vec<LateClose>,
     /// Process id, bytes it read from sockets, bytes it wrote to sockets; sorted.
     pub bytes: Vec<(u32, u64, u64)>,
 }

@@ -300,6 +300,17 @@ fn errno_name(error: i64) -> &'static str {
     }
 }
 
+/// Notes that a flow ended within the recording after all.
+pub(crate) fn closed(flow: &mut Flow) {
+    flow.completeness.0 &= !Completeness::ENDED_AFTER.0;
+    if flow.close_type == "forced_report" {
+        flow.close_type = "finish";
+    }
+    if flow.conn_state == "S1" {
+        flow.conn_state = "SF";
+    }
+}
+
 impl SocketOutput {
     /// Names the processes and sorts the log.
     pub(super) fn complete(&mut self, host: &Host) {
@@ -308,13 +319,7 @@ impl SocketOutput {
             let process = host.process_at(pid, flow.end);
             // A process that ends closes its sockets without calling close.
             if flow.completeness.has(Completeness::ENDED_AFTER) && host.ended(pid, flow.end).is_some() {
-                flow.completeness.0 &= !Completeness::ENDED_AFTER.0;
-                if flow.close_type == "forced_report" {
-                    flow.close_type = "finish";
-                }
-                if flow.conn_state == "S1" {
-                    flow.conn_state = "SF";
-                }
+                closed(flow);
             }
             let e = &flow.endpoints;
             // A socket bound to no address does not know its own.

@@ -148,6 +148,23 @@ fn a_socket_that_is_used_again_is_another_flow() {
     assert_eq!(paths, ["/one", "/two", "/three"]);
 }
 
+/// A socket that both sides have shut down has no port any more when it is closed.
+#[test]
+fn a_close_without_a_port_finds_its_flow() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    n.connect(CURL, &c);
+    n.accept(APP, &s);
+    n.send(CURL, &mut c, APP, &mut s, &get("/x"));
+    n.send(APP, &mut s, CURL, &mut c, &ok(""));
+    n.close(CURL, &c);
+    s.data.local_port = 0;
+    n.close(APP, &s);
+    let out = replay(&n.sorted(), &names());
+    let rows: Vec<_> = out.flows.iter().map(|f| (f.close_type, f.conn_state, f.completeness)).collect();
+    assert_eq!(rows, [("finish", "SF", Completeness::default()); 2]);
+}
+
 #[test]
 fn a_refused_connection_is_a_flow_without_bytes() {
     let mut n = Node::new();
