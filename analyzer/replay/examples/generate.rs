@@ -60,8 +60,16 @@ impl Connection {
     }
 
     fn request(&mut self) {
-        const PATHS: [&str; 8] =
-            ["/api/orders", "/api/orders/17", "/api/users/42/cart", "/static/app.js", "/", "/search?q=shoes", "/login", "/health"];
+        const PATHS: [&str; 8] = [
+            "/api/orders",
+            "/api/orders/17",
+            "/api/users/42/cart",
+            "/static/app.js",
+            "/",
+            "/search?q=shoes",
+            "/login",
+            "/health",
+        ];
         let path = PATHS[self.random.below(8) as usize];
         let method = if path == "/login" { "POST" } else { "GET" };
         let body = if method == "POST" { "user=alice&remember=1" } else { "" };
@@ -122,12 +130,23 @@ struct Capture<W> {
 }
 
 impl<W: Write> Capture<W> {
-    fn packet(&mut self, ts: u64, c: &mut Connection, from: usize, flags: u8, len: usize, seq: u32) -> std::io::Result<()> {
+    fn packet(
+        &mut self,
+        ts: u64,
+        c: &mut Connection,
+        from: usize,
+        flags: u8,
+        len: usize,
+        seq: u32,
+    ) -> std::io::Result<()> {
         let client = [10, 1 + (c.number >> 16) as u8 % 200, (c.number >> 8) as u8, c.number as u8];
         let server = [10, 250, 0, (c.number % 8) as u8 + 1];
         let client_port = 20_000 + (c.number.wrapping_mul(7919) % 40_000) as u16;
-        let options: &[u8] =
-            if flags & SYN != 0 { &[2, 4, 5, 0xb4, 4, 2, 1, 3, 3, 7, 1, 1] } else { &[1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0] };
+        let options: &[u8] = if flags & SYN != 0 {
+            &[2, 4, 5, 0xb4, 4, 2, 1, 3, 3, 7, 1, 1]
+        } else {
+            &[1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0]
+        };
         let (src, dst, sport, dport) =
             if from == 0 { (client, server, client_port, 80) } else { (server, client, 80, client_port) };
         let f = &mut self.frame;
@@ -250,8 +269,13 @@ fn main() -> std::io::Result<()> {
         eprintln!("usage: generate FILE [--connections N] [--requests N] [--seed N] [--snaplen N]");
         std::process::exit(1);
     };
-    let mut capture =
-        Capture { to: BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?), snaplen, packets: 0, bytes: 24, frame: Vec::new() };
+    let mut capture = Capture {
+        to: BufWriter::with_capacity(1 << 20, std::fs::File::create(&path)?),
+        snaplen,
+        packets: 0,
+        bytes: 24,
+        frame: Vec::new(),
+    };
     // pcap with nanoseconds, Ethernet.
     for field in [0xa1b2_3c4du32, 2 | 4 << 16, 0, 0, snaplen as u32, 1] {
         capture.to.write_all(&field.to_le_bytes())?;
@@ -287,6 +311,11 @@ fn main() -> std::io::Result<()> {
         }
     }
     capture.to.flush()?;
-    eprintln!("{path}: {} packets, {connections} connections, {} requests, {} bytes", capture.packets, connections * requests, capture.bytes);
+    eprintln!(
+        "{path}: {} packets, {connections} connections, {} requests, {} bytes",
+        capture.packets,
+        connections * requests,
+        capture.bytes
+    );
     Ok(())
 }

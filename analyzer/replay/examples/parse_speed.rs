@@ -52,11 +52,16 @@ fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
 
     let value = "v".repeat(200);
     let redis = vec![
-        client(format!("*3\r\n$3\r\nSET\r\n$12\r\nuser:1234567\r\n$200\r\n{value}\r\n*2\r\n$3\r\nGET\r\n$12\r\nuser:1234567\r\n")),
+        client(format!(
+            "*3\r\n$3\r\nSET\r\n$12\r\nuser:1234567\r\n$200\r\n{value}\r\n*2\r\n$3\r\nGET\r\n$12\r\nuser:1234567\r\n"
+        )),
         server(format!("+OK\r\n$200\r\n{value}\r\n")),
     ];
 
-    let row = tagged(b'D', &[&[0, 3][..], &[0, 0, 0, 40], &[b'r'; 40], &[0, 0, 0, 40], &[b'r'; 40], &[0, 0, 0, 40], &[b'r'; 40]].concat());
+    let row = tagged(
+        b'D',
+        &[&[0, 3][..], &[0, 0, 0, 40], &[b'r'; 40], &[0, 0, 0, 40], &[b'r'; 40], &[0, 0, 0, 40], &[b'r'; 40]].concat(),
+    );
     let mut rows = tagged(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
     for _ in 0..20 {
         rows.extend(&row);
@@ -83,8 +88,12 @@ fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
     }
     let dns = vec![client(question), server(&reply)];
 
-    let memcached = vec![client("get user:1234567\r\n"), server(format!("VALUE user:1234567 0 200\r\n{value}\r\nEND\r\n"))];
-    let preface = vec![client([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat()), server(frame(4, 0, 0, &[]))];
+    let memcached =
+        vec![client("get user:1234567\r\n"), server(format!("VALUE user:1234567 0 200\r\n{value}\r\nEND\r\n"))];
+    let preface = vec![
+        client([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat()),
+        server(frame(4, 0, 0, &[])),
+    ];
     // The stream id is always the same: it is closed each time.
     let request = b"\x82\x86\x04\x0c/api/v1/list\x01\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff";
     let http2 = vec![

@@ -14,7 +14,17 @@ fn ip(text: &str) -> u128 {
 
 fn http() -> Vec<u8> {
     let options = [1, 1, 8, 10, 0, 0, 1, 0, 0, 0, 2, 0];
-    Tcp { src: 4711, dst: 80, seq: 1000, ack: 2000, flags: 0x18, window: 512, options: &options, payload: b"GET / HTTP/1.1\r\n" }.bytes()
+    Tcp {
+        src: 4711,
+        dst: 80,
+        seq: 1000,
+        ack: 2000,
+        flags: 0x18,
+        window: 512,
+        options: &options,
+        payload: b"GET / HTTP/1.1\r\n",
+    }
+    .bytes()
 }
 
 #[test]
@@ -45,7 +55,8 @@ fn what_the_snaplen_cut_is_counted_by_the_headers() {
     let mut out = Output::default();
     let whole = frame.len() as u32;
     for cut in [70, 66, 60, 40] {
-        let f = Frame { bytes: &frame[..cut], wire_len: whole, ts: 0, interface: 0, link_type: 1, index: 0, packets: 1 };
+        let f =
+            Frame { bytes: &frame[..cut], wire_len: whole, ts: 0, interface: 0, link_type: 1, index: 0, packets: 1 };
         decode(&f, &mut out);
     }
     let seen: Vec<_> = out.packets.iter().map(|d| (d.payload_len, d.payload_captured, d.cut_header)).collect();
@@ -120,7 +131,10 @@ fn vxlan_gives_carrier_and_inner() {
     assert_eq!((outer.carrier, outer.dst_port, outer.tunnel), ("vxlan", 4789, 0));
     assert_eq!((inner.carrier, inner.dst_port, inner.src), ("", 80, ip("10.0.0.2")));
     let tunnel = out.tunnels[inner.tunnel as usize - 1];
-    assert_eq!((tunnel.names().as_str(), tunnel.id, tunnel.outer), ("vxlan", Some(42), Some((ip("10.0.0.1"), ip("10.0.0.2")))));
+    assert_eq!(
+        (tunnel.names().as_str(), tunnel.id, tunnel.outer),
+        ("vxlan", Some(42), Some((ip("10.0.0.1"), ip("10.0.0.2"))))
+    );
     assert_ne!(inner.tunnel_key, 0);
 }
 
@@ -131,7 +145,11 @@ fn tunnels_by_name_and_id() {
     let cases: [(&str, Option<u64>, Vec<u8>); 8] = [
         ("gre", Some(99), ipv4(47, false, &[&[0x20, 0, 8, 0, 0, 0, 0, 99], &packet[..]].concat())),
         ("gre", None, ipv4(47, false, &[&[0, 0, 0x65, 0x58], &frame[..]].concat())),
-        ("erspan", Some(5), ipv4(47, false, &[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 5, 0, 0, 0, 0], &frame[..]].concat())),
+        (
+            "erspan",
+            Some(5),
+            ipv4(47, false, &[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 5, 0, 0, 0, 0], &frame[..]].concat()),
+        ),
         ("erspan", None, ipv4(47, false, &[&[0, 0, 0x88, 0xbe], &frame[..]].concat())),
         ("ipip", None, ipv4(4, false, &packet)),
         ("6in4", None, ipv4(41, false, &ipv6(17, &udp(1000, 53, b"x")))),

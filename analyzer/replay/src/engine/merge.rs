@@ -208,10 +208,7 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
         }));
     }
     drop(profiles);
-    let mut flows: Vec<Flow> = places
-        .iter()
-        .filter_map(|&(part, place)| take(&mut flows, part, place))
-        .collect();
+    let mut flows: Vec<Flow> = places.iter().filter_map(|&(part, place)| take(&mut flows, part, place)).collect();
     for (id, f) in flows.iter_mut().enumerate() {
         f.flow_id = id as u64;
     }

@@ -148,7 +148,7 @@ const RULES: [(Side, F, u16, F, T); 65] = [
     (S, F::OpeningRst, ANY, F::OpeningRst, T::OpeningRst),
 ];
 
-/// (next state, time-out) by side, state and flag class.
+/// (next state, time-out) by side, state and flag class. What the server's rules do not have, the client's say.
 static TABLE: [[[Option<(F, T)>; CLASSES]; STATES]; 2] = {
     let mut table = [[[None; CLASSES]; STATES]; 2];
     let mut i = 0;
@@ -162,6 +162,17 @@ static TABLE: [[[Option<(F, T)>; CLASSES]; STATES]; 2] = {
             class += 1;
         }
         i += 1;
+    }
+    let mut state = 0;
+    while state < STATES {
+        let mut class = 0;
+        while class < CLASSES {
+            if table[S as usize][state][class].is_none() {
+                table[S as usize][state][class] = table[C as usize][state][class];
+            }
+            class += 1;
+        }
+        state += 1;
     }
     table
 };

@@ -1,1 +1,319 @@
-//! Tests.
+//! Flows of hand-made packets; the expected numbers are worked out by hand.
+
+use super::{Finished, FlowTable, Settings};
+use crate::decode::build::{Tcp, ethernet, ipv4, udp};
+use crate::decode::{Frame, Output, decode};
+use crate::model::{Completeness, Flow, Nanos};
+use crate::parse::ParseOptions;
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const PSH: u8 = 8;
+const ACK: u8 = 16;
+const MS: Nanos = 1_000_000;
+const SECOND: Nanos = 1_000 * MS;
+
+fn settings() -> Settings {
+    Settings {
+        deepflow: false,
+        parse: true,
+        parse_options: ParseOptions::default(),
+        max_flows: 1000,
+        ethernet: vec![true],
+    }
+}
+
+/// A connection from 10.0.0.1:4000 to 10.0.0.2:80 whose sequence numbers start at 100 and 500.
+struct Wire {
+    table: FlowTable,
+    settings: Settings,
+    now: Nanos,
+    window: u16,
+}
+
+impl Wire {
+    fn new(settings: Settings) -> Self {
+        Self { table: FlowTable::default(), settings, now: 0, window: 1000 }
+    }
+
+    fn frame(&mut self, ts: Nanos, bytes: &[u8]) {
+        let mut out = Output::default();
+        decode(
+            &Frame { bytes, wire_len: bytes.len() as u32, ts, interface: 0, link_type: 1, index: 0, packets: 1 },
+            &mut out,
+        );
+        for d in &out.packets {
+            self.table.packet(d, bytes, &out.tunnels, &self.settings);
+        }
+    }
+
+    fn tcp(&mut self, ms: Nanos, server: bool, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> &mut Self {
+        let (src, dst) = if server { (80, 4000) } else { (4000, 80) };
+        let tcp = Tcp { src, dst, seq, ack, flags, window: self.window, options: &[], payload };
+        let mut bytes = ethernet(0x0800, &ipv4(6, server, &tcp.bytes()));
+        if server {
+            bytes[..12].rotate_left(6);
+        }
+        self.now = ms * MS;
+        self.frame(ms * MS, &bytes);
+        self
+    }
+
+    fn client(&mut self, ms: Nanos, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> &mut Self {
+        self.tcp(ms, false, flags, 100 + seq, 500 + ack, payload)
+    }
+
+    fn server(&mut self, ms: Nanos, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> &mut Self {
+        self.tcp(ms, true, flags, 500 + seq, 100 + ack, payload)
+    }
+
+    fn handshake(&mut self) -> &mut Self {
+        self.tcp(0, false, SYN, 100, 0, b"").server(10, SYN | ACK, 0, 1, b"").client(14, ACK, 1, 1, b"")
+    }
+
+    fn finish(&mut self) -> Finished {
+        self.table.finish(self.now, &self.settings);
+        std::mem::take(&mut self.table.finished)
+    }
+
+    fn flow(&mut self) -> Flow {
+        let mut finished = self.finish();
+        assert_eq!(finished.flows.len(), 1);
+        finished.flows.remove(0)
+    }
+}
+
+#[test]
+fn a_whole_connection() {
+    let mut w = Wire::new(settings());
+    w.handshake()
+        .client(20, PSH | ACK, 1, 1, b"0123456789")
+        .server(23, ACK, 1, 11, b"")
+        .server(50, PSH | ACK, 1, 11, b"abcdefgh")
+        .client(51, ACK, 11, 9, b"")
+        .client(80, FIN | ACK, 11, 9, b"")
+        .server(90, FIN | ACK, 9, 12, b"")
+        .client(91, ACK, 12, 10, b"");
+    let finished = w.finish();
+    let f = &finished.flows[0];
+    assert_eq!((f.conn_state, f.history.as_str(), f.close_type), ("SF", "ShADadFf", "finish"));
+    assert_eq!((f.rtt_ns, f.rtt_client_ns, f.rtt_server_ns), (Some(14_000_000), Some(4_000_000), Some(10_000_000)));
+    assert_eq!((f.srt.count, f.srt.sum_ns), (1, 3_000_000));
+    assert_eq!((f.art.count, f.art.sum_ns), (1, 30_000_000));
+    assert_eq!((f.cit.count, f.cit.sum_ns), (1, 6_000_000));
+    assert_eq!((f.client.packets, f.client.payload_bytes, f.server.packets, f.server.payload_bytes), (6, 10, 4, 8));
+    assert_eq!((f.client.bytes, f.client.ip_bytes), (6 * 54 + 10, 6 * 40 + 10));
+    assert_eq!((f.syn_count, f.syn_ack_count, f.fin_count, f.rst_count), (1, 1, 2, 0));
+    assert_eq!(f.client.flags, SYN | ACK | PSH | FIN);
+    assert_eq!((f.client.ack_rtt.count, f.client.ack_rtt.max_ns), (3, 10_000_000), "SYN 10 ms, data 3 ms, FIN 10 ms");
+    assert_eq!((f.client.retransmits, f.server.retransmits, f.client.missed_bytes), (0, 0, 0));
+    assert_eq!((f.completeness, f.direction_score), (Completeness::default(), 100));
+    assert_eq!((f.client_mac, f.server_mac), (Some([2, 0, 0, 0, 0, 0xaa]), Some([2, 0, 0, 0, 0, 0xbb])));
+    // SHA-1 of seed, addresses, protocol and ports, computed by another implementation.
+    assert_eq!(f.community_id, "1:7ZhQSud9D8YGcE//fM9wM4/3mq8=");
+    assert_eq!(finished.profile.iter().map(|p| p.duration_ns).sum::<u64>(), 91_000_000);
+}
+
+#[test]
+fn kinds_of_retransmission() {
+    // After a time-out: nothing has acknowledged it.
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, PSH | ACK, 1, 1, b"0123456789").client(250, PSH | ACK, 1, 1, b"0123456789");
+    let f = w.flow();
+    assert_eq!((f.client.retransmits, f.client.retransmits_rto, f.client.retransmits_spurious), (1, 1, 0));
+
+    // After it had been acknowledged.
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, PSH | ACK, 1, 1, b"0123456789").server(30, ACK, 1, 11, b"").client(
+        250,
+        PSH | ACK,
+        1,
+        1,
+        b"0123456789",
+    );
+    let f = w.flow();
+    assert_eq!((f.client.retransmits, f.client.retransmits_spurious), (1, 1));
+
+    // After duplicate acknowledgements.
+    let mut w = Wire::new(settings());
+    w.handshake();
+    for n in 0..5 {
+        w.client(20 + n, ACK, 1 + 10 * n as u32, 1, b"0123456789");
+    }
+    w.server(30, ACK, 1, 11, b"");
+    for n in 0..3 {
+        w.server(31 + n, ACK, 1, 11, b"");
+    }
+    w.client(35, ACK, 11, 1, b"0123456789");
+    let f = w.flow();
+    assert_eq!((f.server.duplicate_acks, f.client.retransmits, f.client.retransmits_fast), (3, 1, 1));
+
+    // Overtaken by the next one.
+    let mut w = Wire::new(settings());
+    w.handshake()
+        .client(20, ACK, 11, 1, b"0123456789")
+        .client(20, ACK, 1, 1, b"0123456789")
+        .server(25, ACK, 1, 21, b"");
+    let f = w.flow();
+    assert_eq!((f.client.out_of_order, f.client.retransmits, f.client.missed_bytes), (1, 0, 0));
+
+    // SYN and SYN-ACK.
+    let mut w = Wire::new(settings());
+    w.tcp(0, false, SYN, 100, 0, b"").tcp(1000, false, SYN, 100, 0, b"");
+    w.server(1010, SYN | ACK, 0, 1, b"").server(1015, SYN | ACK, 0, 1, b"").client(1020, ACK, 1, 1, b"");
+    let f = w.flow();
+    assert_eq!((f.syn_count, f.syn_retransmits, f.syn_ack_retransmits), (2, 1, 1));
+    assert_eq!(f.rtt_server_ns, Some(1_010_000_000), "from the first SYN");
+}
+
+#[test]
+fn keep_alives_and_closed_windows() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, PSH | ACK, 1, 1, b"0123456789").server(21, ACK, 1, 11, b"");
+    w.client(5000, ACK, 10, 1, b"").server(5001, ACK, 1, 11, b"");
+    w.window = 0;
+    w.server(6000, ACK, 1, 11, b"");
+    w.window = 1000;
+    w.client(6500, ACK, 11, 1, b"x");
+    w.window = 0;
+    w.server(6501, ACK, 1, 11, b"");
+    let f = w.flow();
+    assert_eq!((f.client.keep_alives, f.client.retransmits), (1, 0));
+    assert_eq!((f.server.zero_window, f.client.zero_window_probes, f.server.duplicate_acks), (2, 1, 0));
+}
+
+#[test]
+fn ends_of_connections() {
+    type Packets = &'static [(bool, u8, u32, u32)];
+    let cases: [(Packets, &str, &str); 9] = [
+        (&[(false, SYN, 0, 0)], "S0", "server_syn_miss"),
+        (&[(false, SYN, 0, 0), (true, RST | ACK, 0, 1)], "REJ", "server_direct_rst"),
+        (&[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1)], "S1", "client_ack_miss"),
+        (&[(false, SYN, 0, 0), (true, ACK, 77, 77), (false, RST, 77, 0)], "RSTOS0", "client_port_reuse"),
+        (&[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (false, ACK, 1, 1), (true, RST, 1, 1)], "RSTR", "server_rst"),
+        (
+            &[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (false, ACK, 1, 1), (false, FIN | ACK, 1, 1)],
+            "S2",
+            "server_half_close",
+        ),
+        (
+            &[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (false, ACK, 1, 1), (true, FIN | ACK, 1, 1)],
+            "S3",
+            "client_half_close",
+        ),
+        (&[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (false, ACK, 1, 1)], "S1", "forced_report"),
+        (
+            &[
+                (false, SYN, 0, 0),
+                (true, SYN | ACK, 0, 1),
+                (false, ACK, 1, 1),
+                (false, PSH | ACK, 1, 1),
+                (false, RST, 2, 1),
+            ],
+            "RSTO",
+            "client_rst",
+        ),
+    ];
+    for (packets, conn_state, close_type) in cases {
+        let mut w = Wire::new(settings());
+        for (n, &(server, flags, seq, ack)) in packets.iter().enumerate() {
+            let payload: &[u8] = if flags & PSH != 0 { b"x" } else { b"" };
+            if server {
+                w.server(n as i64, flags, seq, ack, payload);
+            } else {
+                w.client(n as i64, flags, seq, ack, payload);
+            }
+        }
+        let f = w.flow();
+        assert_eq!((f.conn_state, f.close_type), (conn_state, close_type), "{packets:?}");
+    }
+}
+
+#[test]
+fn another_syn_is_another_flow() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, FIN | ACK, 1, 1, b"").server(21, FIN | ACK, 1, 2, b"").client(22, ACK, 2, 2, b"");
+    w.tcp(30, false, SYN, 9000, 0, b"").tcp(31, true, RST | ACK, 0, 9001, b"");
+    let flows = w.finish().flows;
+    let seen: Vec<_> = flows.iter().map(|f| (f.start / MS, f.conn_state)).collect();
+    assert_eq!(seen, [(0, "SF"), (30, "REJ")]);
+}
+
+#[test]
+fn silence_ends_a_flow() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, PSH | ACK, 1, 1, b"x").client(400_000, PSH | ACK, 2, 1, b"y");
+    let flows = w.finish().flows;
+    assert_eq!(flows.len(), 2);
+    assert_eq!((flows[0].close_type, flows[0].completeness), ("timeout", Completeness::default()));
+    assert!(flows[1].completeness.has(Completeness::STARTED_BEFORE));
+    assert!(flows[1].completeness.has(Completeness::ENDED_AFTER));
+}
+
+#[test]
+fn bytes_that_the_capture_lost_are_missed() {
+    let mut w = Wire::new(settings());
+    w.handshake()
+        .client(20, PSH | ACK, 1, 1, b"0123456789")
+        .server(21, ACK, 1, 11, b"")
+        .client(22, PSH | ACK, 31, 1, b"0123456789")
+        .server(25, PSH | ACK, 1, 41, b"ok");
+    let f = w.flow();
+    assert_eq!((f.client.missed_bytes, f.server.missed_bytes), (20, 0));
+    assert!(f.completeness.has(Completeness::GAP));
+    assert!(f.history.contains('G'), "{}", f.history);
+}
+
+#[test]
+fn too_many_flows_end_the_oldest_and_say_so() {
+    let mut w = Wire::new(Settings { max_flows: 3, ..settings() });
+    for n in 0..5u16 {
+        let bytes = ethernet(0x0800, &ipv4(17, false, &udp(1000 + n, 9999, b"x")));
+        w.frame(Nanos::from(n) * SECOND, &bytes);
+    }
+    w.now = 5 * SECOND;
+    let finished = w.finish();
+    assert_eq!(finished.evicted, (2, Some((0, SECOND))));
+    let early: Vec<_> = finished
+        .flows
+        .iter()
+        .filter(|f| f.completeness.has(Completeness::ENDED_AFTER))
+        .map(|f| f.endpoints.client_port)
+        .collect();
+    assert_eq!(&early[..2], [1000, 1001]);
+}
+
+#[test]
+fn datagrams_pair_as_question_and_answer() {
+    let mut w = Wire::new(settings());
+    w.frame(0, &ethernet(0x0800, &ipv4(17, false, &udp(40_001, 9999, b"ask"))));
+    w.frame(7 * MS, &ethernet(0x0800, &ipv4(17, true, &udp(9999, 40_001, b"tell"))));
+    w.frame(8 * MS, &ethernet(0x0800, &ipv4(17, true, &udp(9999, 40_001, b"more"))));
+    let f = w.flow();
+    assert_eq!((f.conn_state, f.history.as_str(), f.art.count, f.art.sum_ns), ("SF", "Dd", 1, 7_000_000));
+    // ICMP echo: request and reply are one flow, its ports are the types.
+    let mut w = Wire::new(settings());
+    w.frame(0, &ethernet(0x0800, &ipv4(1, false, &[8, 0, 0, 0, 0, 1, 0, 1])));
+    w.frame(3 * MS, &ethernet(0x0800, &ipv4(1, true, &[0, 0, 0, 0, 0, 1, 0, 1])));
+    let f = w.flow();
+    assert_eq!((f.endpoints.client_port, f.endpoints.server_port, f.srt.count, f.srt.sum_ns), (8, 0, 1, 3_000_000));
+}
+
+#[test]
+fn deepflow_rules_need_an_exact_acknowledgement() {
+    let mut w = Wire::new(Settings { deepflow: true, ..settings() });
+    w.handshake()
+        .client(20, PSH | ACK, 1, 1, b"0123456789")
+        .server(23, ACK, 1, 11, b"")
+        .server(50, PSH | ACK, 1, 11, b"abcdefgh")
+        .client(80, ACK, 11, 9, b"0123456789")
+        .client(81, PSH | ACK, 21, 9, b"0123456789")
+        .server(82, ACK, 1, 21, b"")
+        .server(90, PSH | ACK, 9, 31, b"abcdefgh");
+    let f = w.flow();
+    // The second exchange: the first of its two segments has no PSH, and the acknowledgement is not of the last byte.
+    assert_eq!((f.srt.count, f.srt.sum_ns), (1, 3_000_000));
+    assert_eq!(f.rtt_ns, Some(14_000_000));
+    assert_eq!(f.art.sum_ns, 30_000_000 + if f.art.count == 2 { 8_000_000 } else { 0 });
+}

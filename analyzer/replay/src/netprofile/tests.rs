@@ -20,20 +20,23 @@ fn two_exchanges() {
     assert_eq!(p.server_data(220, 7), Some(Sample::ApplicationResponse(20)));
     p.ending(240);
     let rows = p.finish(250, 3, |seq| (seq == 121).then_some(9));
-    assert_eq!(names(&rows), [
-        ("connect", 0, 0, 30, 0),
-        ("client_wait", 0, 30, 20, 0),
-        ("request_transfer", 0, 50, 5, 120),
-        ("server_ack", 0, 55, 5, 0),
-        ("server_response", 0, 60, 30, 0),
-        ("response_transfer", 0, 90, 5, 1500),
-        ("client_wait", 1, 95, 105, 0),
-        ("request_transfer", 1, 200, 0, 10),
-        ("server_response", 1, 200, 20, 0),
-        ("response_transfer", 1, 220, 0, 7),
-        ("client_wait", 1, 220, 20, 0),
-        ("close", 1, 240, 10, 0),
-    ]);
+    assert_eq!(
+        names(&rows),
+        [
+            ("connect", 0, 0, 30, 0),
+            ("client_wait", 0, 30, 20, 0),
+            ("request_transfer", 0, 50, 5, 120),
+            ("server_ack", 0, 55, 5, 0),
+            ("server_response", 0, 60, 30, 0),
+            ("response_transfer", 0, 90, 5, 1500),
+            ("client_wait", 1, 95, 105, 0),
+            ("request_transfer", 1, 200, 0, 10),
+            ("server_response", 1, 200, 20, 0),
+            ("response_transfer", 1, 220, 0, 7),
+            ("client_wait", 1, 220, 20, 0),
+            ("close", 1, 240, 10, 0),
+        ]
+    );
     assert_eq!(rows.iter().map(|r| r.duration_ns).sum::<u64>(), 250);
     assert_eq!(rows.iter().map(|r| r.retransmissions).sum::<u32>(), 1);
     let of_request: Vec<_> = rows.iter().filter(|r| r.request_id == Some(9)).map(|r| r.segment).collect();
@@ -55,16 +58,19 @@ fn tls_1_3_is_a_segment_of_its_own() {
     assert_eq!(p.server_data(95, 10), Some(Sample::ApplicationResponse(15)));
     let rows = p.finish(100, 0, |_| None);
     let got: Vec<_> = rows.iter().map(|r| (r.segment, r.start, r.duration_ns)).collect();
-    assert_eq!(got, [
-        ("connect", 0, 10),
-        ("client_wait", 10, 10),
-        ("tls", 20, 40),
-        ("client_wait", 60, 20),
-        ("request_transfer", 80, 0),
-        ("server_response", 80, 15),
-        ("response_transfer", 95, 0),
-        ("client_wait", 95, 5),
-    ]);
+    assert_eq!(
+        got,
+        [
+            ("connect", 0, 10),
+            ("client_wait", 10, 10),
+            ("tls", 20, 40),
+            ("client_wait", 60, 20),
+            ("request_transfer", 80, 0),
+            ("server_response", 80, 15),
+            ("response_transfer", 95, 0),
+            ("client_wait", 95, 5),
+        ]
+    );
 }
 
 #[test]
@@ -74,12 +80,15 @@ fn a_request_without_an_answer() {
     p.client_data(10, 1, 5, b"x");
     p.server_ack(12);
     let rows = p.finish(100, 0, |_| None);
-    assert_eq!(names(&rows), [
-        ("client_wait", 0, 0, 10, 0),
-        ("request_transfer", 0, 10, 0, 5),
-        ("server_ack", 0, 10, 2, 0),
-        ("server_response", 0, 12, 88, 0),
-    ]);
+    assert_eq!(
+        names(&rows),
+        [
+            ("client_wait", 0, 0, 10, 0),
+            ("request_transfer", 0, 10, 0, 5),
+            ("server_ack", 0, 10, 2, 0),
+            ("server_response", 0, 12, 88, 0),
+        ]
+    );
 }
 
 proptest! {

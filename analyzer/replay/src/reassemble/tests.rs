@@ -2,7 +2,13 @@ use super::*;
 use proptest::prelude::*;
 
 /// Runs segments (offset, length) of `stream` that starts at `isn`; returns what came out, gaps as `None` bytes.
-fn run(isn: u32, stream: &[u8], segments: &[(usize, usize)], acks: &[(usize, usize)], limits: Limits) -> (Vec<Option<u8>>, u64) {
+fn run(
+    isn: u32,
+    stream: &[u8],
+    segments: &[(usize, usize)],
+    acks: &[(usize, usize)],
+    limits: Limits,
+) -> (Vec<Option<u8>>, u64) {
     let mut s = Stream::default();
     let mut out: Vec<Option<u8>> = Vec::new();
     let mut next = isn;

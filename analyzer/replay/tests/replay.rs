@@ -1,0 +1,196 @@
+//! Whole captures through the engine: the same rows on any number of threads, several inputs as one, damaged files.
+
+use replay::engine::{Options, ReplayError, TcpMetrics, replay};
+use replay::model::Replayed;
+use std::path::{Path, PathBuf};
+
+const START: u64 = 1_700_000_000;
+
+/// One HTTP exchange of connection `n`, as (microseconds, frame).
+fn connection(n: u32) -> Vec<(u64, Vec<u8>)> {
+    let request = format!("GET /item/{n} HTTP/1.1\r\nHost: shop\r\n\r\n");
+    let status = if n % 10 == 3 { "404 Not Found" } else { "200 OK" };
+    let response = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello");
+    let (q, r) = (request.len() as u32, response.len() as u32);
+    let at = u64::from(n) * 700;
+    [
+        (0, false, 0x02, 0, 0, ""),
+        (100, true, 0x12, 0, 1, ""),
+        (150, false, 0x10, 1, 1, ""),
+        (200, false, 0x18, 1, 1, &request),
+        (900, true, 0x18, 1, 1 + q, &response),
+        (950, false, 0x10, 1 + q, 1 + r, ""),
+        (1200, false, 0x11, 1 + q, 1 + r, ""),
+        (1300, true, 0x11, 1 + r, 2 + q, ""),
+        (1350, false, 0x10, 2 + q, 2 + r, ""),
+    ]
+    .into_iter()
+    .map(|(us, back, flags, seq, ack, payload)| (at + us, frame(n, back, flags, seq, ack, payload.as_bytes())))
+    .collect()
+}
+
+fn frame(n: u32, back: bool, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
+    let client = [10, 1, (n >> 8) as u8, n as u8];
+    let server = [10, 2, 0, 1];
+    let (src, dst, sport, dport) = if back { (server, client, 80, 40_000) } else { (client, server, 40_000u16, 80u16) };
+    let mut f = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    f.extend((40 + payload.len() as u16).to_be_bytes());
+    f.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
+    f.extend(src);
+    f.extend(dst);
+    f.extend(sport.to_be_bytes());
+    f.extend(dport.to_be_bytes());
+    f.extend(seq.to_be_bytes());
+    f.extend(ack.to_be_bytes());
+    f.extend([0x50, flags, 1, 0, 0, 0, 0, 0]);
+    f.extend(payload);
+    f
+}
+
+fn packets(connections: std::ops::Range<u32>) -> Vec<(u64, Vec<u8>)> {
+    let mut all: Vec<_> = connections.flat_map(connection).collect();
+    all.sort_by_key(|(us, _)| *us);
+    all
+}
+
+fn pcap(packets: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in [0xa1b2_c3d4u32, 2 | 4 << 16, 0, 0, 65_535, 1] {
+        out.extend(field.to_le_bytes());
+    }
+    for (us, frame) in packets {
+        let seconds = START + us / 1_000_000;
+        for field in [seconds as u32, (us % 1_000_000) as u32, frame.len() as u32, frame.len() as u32] {
+            out.extend(field.to_le_bytes());
+        }
+        out.extend(frame);
+    }
+    out
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn run(inputs: &[PathBuf], threads: usize) -> Replayed {
+    replay(inputs, &Options { threads, ..Options::default() }).unwrap()
+}
+
+/// Everything that came out, as text.
+fn text(r: &Replayed) -> String {
+    format!("{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}", r.flows, r.requests, r.profile, r.spans, r.traces, r.interfaces)
+}
+
+#[test]
+fn rows_do_not_depend_on_the_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = [write(dir.path(), "a.pcap", &pcap(&packets(0..2000)))];
+    let one = run(&input, 1);
+    assert_eq!((one.packets, one.flows.len(), one.requests.len()), (18_000, 2000, 2000));
+    assert!(one.flows.iter().all(|f| f.conn_state == "SF" && f.requests == 1 && f.l7_protocol == "http"));
+    let not_found = one.requests.iter().filter(|r| r.fields.code == Some(404)).count();
+    assert_eq!(not_found, 200);
+    for (n, r) in one.requests.iter().enumerate() {
+        assert_eq!(r.request_id, n as u64);
+        assert_eq!(*r.fields.request_resource, format!("/item/{n}"));
+        assert_eq!(r.duration_ns(), Some(700_000));
+        assert_eq!(one.flows[r.flow_id as usize].start, r.request_ts.unwrap() - 200_000);
+    }
+    for (n, f) in one.flows.iter().enumerate() {
+        assert_eq!(f.flow_id, n as u64);
+        let segments: u64 = one.profile.iter().filter(|p| p.flow_id == f.flow_id).map(|p| p.duration_ns).sum();
+        assert_eq!(segments, (f.end - f.start) as u64);
+        if n > 20 {
+            break;
+        }
+    }
+    let linked = one.profile.iter().filter(|p| p.segment == "server_response");
+    assert!(
+        linked.clone().count() == 2000 && linked.clone().all(|p| p.request_id.is_some() && p.duration_ns == 700_000)
+    );
+    for threads in [2, 3, 8] {
+        assert!(text(&run(&input, threads)) == text(&one), "{threads} threads");
+    }
+}
+
+#[test]
+fn parts_of_a_capture_are_one_whatever_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = packets(0..300);
+    let whole = run(&[write(dir.path(), "all.pcap", &pcap(&all))], 2);
+    let (a, rest) = all.split_at(700);
+    let (b, c) = rest.split_at(1200);
+    let parts = [("3.pcap", c), ("1.pcap", a), ("2.pcap", b)].map(|(name, p)| write(dir.path(), name, &pcap(p)));
+    assert!(text(&run(&parts, 2)) == text(&whole));
+}
+
+#[test]
+fn captures_of_the_same_time_are_two_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = pcap(&packets(0..20));
+    let r = run(&[write(dir.path(), "here.pcap", &all), write(dir.path(), "there.pcap", &all)], 2);
+    assert_eq!((r.interfaces.len(), r.flows.len(), r.requests.len()), (2, 40, 40));
+}
+
+#[test]
+fn a_cut_capture_keeps_what_is_before_the_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = pcap(&packets(0..50));
+    let r = run(&[write(dir.path(), "cut.pcap", &bytes[..bytes.len() - 30])], 2);
+    assert_eq!(r.packets, 449);
+    assert!(r.health.iter().any(|h| h.kind == "frame" && !h.cause.is_empty()), "{:?}", r.health);
+}
+
+#[test]
+fn flipped_and_cut_bytes_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = pcap(&packets(0..30));
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for n in 0..60 {
+        let mut bytes = sound.clone();
+        for _ in 0..20 {
+            let at = 24 + random(bytes.len() - 24);
+            bytes[at] = random(256) as u8;
+        }
+        bytes.truncate(24 + random(sound.len() - 24));
+        let input = [write(dir.path(), &format!("{n}.pcap"), &bytes)];
+        let one = run(&input, 1);
+        assert!(text(&run(&input, 3)) == text(&one));
+        for f in &one.flows {
+            let segments: u64 = one.profile.iter().filter(|p| p.flow_id == f.flow_id).map(|p| p.duration_ns).sum();
+            if f.transport == replay::model::Transport::Tcp && segments > 0 {
+                assert_eq!(segments, (f.end - f.start) as u64);
+            }
+        }
+    }
+}
+
+#[test]
+fn other_metrics_give_the_same_flows() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = [write(dir.path(), "a.pcap", &pcap(&packets(0..40)))];
+    let best = run(&input, 2);
+    let deepflow =
+        replay(&input, &Options { tcp_metrics: TcpMetrics::DeepFlow, threads: 2, ..Options::default() }).unwrap();
+    assert_eq!(best.flows.len(), deepflow.flows.len());
+    for (a, b) in best.flows.iter().zip(&deepflow.flows) {
+        assert_eq!((a.start, a.conn_state, a.rtt_ns), (b.start, b.conn_state, b.rtt_ns));
+        assert_eq!((a.art.count, a.art.sum_ns), (b.art.count, b.art.sum_ns));
+    }
+}
+
+#[test]
+fn what_is_no_capture_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(replay(&[], &Options::default()), Err(ReplayError::NoInput)));
+    let path = write(dir.path(), "x.pcap", b"not a capture at all");
+    let error = replay(&[path], &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("x.pcap"), "{error}");
+    assert!(replay(&[dir.path().join("absent")], &Options::default()).is_err());
+}
