@@ -9,8 +9,8 @@ use std::ffi::CString;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Less room than this for the default `--max-size` is worth a word, bytes.
-const ROOM: u64 = 2_000_000_000;
+/// With less room than this a recording of everything ends early, bytes.
+const ROOM: u64 = 200_000_000;
 
 /// Prints the table. Exit code 0 if everything can be recorded, 2 if something, 1 if nothing.
 pub fn check() -> Result<ExitCode> {

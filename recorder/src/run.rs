@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// Pauses between two passes over the rings, ns: short while they fill fast, long on an idle node.
@@ -404,11 +404,8 @@ fn absorb(frames: &mut Frames, found: Found, now: u64) {
 fn collect(frames: &mut Frames, writer: &Writer, found: [Receiver<Found>; 2]) {
     let patience = Instant::now() + FACTS_GRACE;
     for receiver in found {
-        loop {
-            match receiver.recv_timeout(patience.saturating_duration_since(Instant::now())) {
-                Ok(found) => absorb(frames, found, clocks::monotonic()),
-                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
-            }
+        while let Ok(found) = receiver.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+            absorb(frames, found, clocks::monotonic());
             if frames.len() >= FRAME_LEN {
                 writer.push(frames.take(clocks::monotonic()));
             }

@@ -2,5 +2,5 @@
 
 mod cli;
 mod live {
-    pub mod record;
+    mod record;
 }
