@@ -26,7 +26,7 @@ pub(super) fn draw(process: &str, stacks: &[&Stack]) -> Result<String> {
     let mut folded: BTreeMap<String, u64> = BTreeMap::new();
     for stack in stacks {
         // A line of its own per stack: characters that end a line or a number must not come from a name.
-        let frames: Vec<_> = stack.frames.split(';').map(crate::report::clean).collect();
+        let frames: Vec<_> = crate::report::flame::shown(&stack.frames).map(crate::report::clean).collect();
         *folded.entry(frames.join(";")).or_default() += stack.samples;
     }
     let lines: Vec<String> = folded.iter().map(|(frames, n)| format!("{frames} {n}")).collect();

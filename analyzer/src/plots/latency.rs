@@ -81,7 +81,9 @@ pub(super) fn draw(service: &Service<'_>, percentiles: [u64; 3], endpoints: &[Sp
             body.draw(&Rectangle::new(bar, BLUE.filled())).map_err(failed)?;
         }
         let mut last = i32::MIN / 2;
-        for (name, ns, color) in [("p50", percentiles[0], P50), ("p95", percentiles[1], P95), ("p99", percentiles[2], P99)] {
+        for (name, ns, color) in
+            [("p50", percentiles[0], P50), ("p95", percentiles[1], P95), ("p99", percentiles[2], P99)]
+        {
             let at = x((ns.max(1) as f64).log10() * BINS_PER_DECADE);
             body.draw(&PathElement::new([(at, top - 8), (at, bottom)], color.stroke_width(2))).map_err(failed)?;
             // Names of near percentiles stand side by side.

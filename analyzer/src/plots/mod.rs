@@ -46,7 +46,8 @@ impl Folder<'_> {
 
 /// A name of a service or process as part of a file's name on any system.
 fn file_name(name: &str) -> String {
-    let kept = name.chars().take(48).map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' });
+    let kept =
+        name.chars().take(48).map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' });
     let out: String = kept.collect();
     match out.trim_matches('-') {
         "" => "unnamed".to_owned(),

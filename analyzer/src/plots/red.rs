@@ -16,7 +16,8 @@ pub(super) fn draw(service: &Service<'_>, buckets: Buckets) -> Result<String> {
     plot((960, 620), &title, |body| {
         let at = |i: usize| (buckets.first_ns as f64 + (i as f64 + 0.5) * buckets.length_ns as f64) / 1e9;
         let seconds = buckets.length_ns as f64 / 1e9;
-        let per_second = |values: &[u64]| values.iter().enumerate().map(|(i, v)| (at(i), *v as f64 / seconds)).collect();
+        let per_second =
+            |values: &[u64]| values.iter().enumerate().map(|(i, v)| (at(i), *v as f64 / seconds)).collect();
         let delay = |values: &[i64]| -> Vec<(f64, f64)> {
             let known = values.iter().enumerate().filter(|(_, v)| **v >= 0);
             known.map(|(i, v)| (at(i), (*v).max(1) as f64)).collect()

@@ -88,7 +88,8 @@ impl Svg {
     /// The drawing as text.
     pub(super) fn finish(self) -> String {
         let (width, height) = (number(self.size.0), number(self.size.1));
-        let view = format!("class=\"{}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\"", self.class);
+        let view =
+            format!("class=\"{}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\"", self.class);
         if self.is_standalone {
             format!(
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" {view}>\n<style>{STYLE}</style>\n\

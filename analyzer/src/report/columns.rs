@@ -208,12 +208,7 @@ impl<'a, R> Builder<'a, R> {
     }
 
     /// A column of small lines.
-    pub(super) fn series(
-        self,
-        key: &'static str,
-        label: &'static str,
-        of: impl Fn(&R) -> Option<Vec<u32>>,
-    ) -> Self {
+    pub(super) fn series(self, key: &'static str, label: &'static str, of: impl Fn(&R) -> Option<Vec<u32>>) -> Self {
         let values = self.rows.iter().map(of).collect();
         self.column(key, label, Kind::Series, Values::Series(values))
     }

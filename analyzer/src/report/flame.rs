@@ -43,7 +43,7 @@ impl<'a> Tree<'a> {
     fn add(&mut self, frames: &'a str, samples: u64) {
         let mut at = 0;
         self.count(at, samples);
-        for frame in frames.split(';').take(DEEPEST) {
+        for frame in shown(frames).take(DEEPEST) {
             let next = self.nodes.len();
             let Some(node) = self.nodes.get_mut(at) else { return };
             at = *node.children.entry(frame).or_insert(next);
@@ -69,6 +69,17 @@ impl<'a> Tree<'a> {
         let (_, least, _) = totals.select_nth_unstable_by(MOST_NODES, |a, b| b.cmp(a));
         *least + 1
     }
+}
+
+/// The frames of a stack; those without a name that follow each other as one, for they say nothing one by one.
+pub(crate) fn shown(frames: &str) -> impl Iterator<Item = &str> {
+    const UNKNOWN: &str = "[unknown]";
+    let mut before = "";
+    frames.split(';').filter(move |frame| {
+        let is_again = *frame == UNKNOWN && before == UNKNOWN;
+        before = frame;
+        !is_again
+    })
 }
 
 /// The call trees, most samples first.

@@ -99,9 +99,7 @@ pub(super) fn table(analysis: &Analysis, ranked: &[&Flow], strings: &mut Strings
         .file("tables/flows.parquet", "those with trouble first, then the largest")
         .count("flow_id", "Flow", Kind::Flow, |f| Some(f.flow_id))
         .whole("start", "Start", Kind::Time, |f| Some(f.start.saturating_sub(r.start)))
-        .count("duration_ns", "Duration", Kind::Duration, |f| {
-            u64::try_from(f.end.saturating_sub(f.start)).ok()
-        })
+        .count("duration_ns", "Duration", Kind::Duration, |f| u64::try_from(f.end.saturating_sub(f.start)).ok())
         .text("client_ip", "Client", Kind::Code, |f| {
             let e = &f.endpoints;
             end_name(name_of(f.client_process.as_ref()), e.client_ip, e.client_port)

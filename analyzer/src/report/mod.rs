@@ -4,7 +4,7 @@
 //! `assets/` never make markup of it, and the page's policy lets it load nothing.
 
 mod columns;
-mod flame;
+pub(crate) mod flame;
 pub(crate) mod flows;
 mod page;
 pub(crate) use columns::clean;

@@ -3,11 +3,8 @@
 use std::fmt::Write;
 
 const PAGE: &str = include_str!("assets/page.html");
-const STYLE: &str = concat!(
-    include_str!("assets/theme.css"),
-    include_str!("assets/layout.css"),
-    include_str!("assets/drawings.css"),
-);
+const STYLE: &str =
+    concat!(include_str!("assets/theme.css"), include_str!("assets/layout.css"), include_str!("assets/drawings.css"),);
 /// One script: its files share one scope, in this order.
 const SCRIPTS: [&str; 9] = [
     include_str!("assets/element.js"),
@@ -44,10 +41,7 @@ pub(super) fn assemble(title: &str, map: &str, data: &str) -> String {
 }
 
 /// The next place to fill in: what is before it, its value, what is after it.
-fn next_place<'a>(
-    page: &'a str,
-    parts: &'a [(&'static str, String)],
-) -> Option<(&'a str, &'a str, &'a str)> {
+fn next_place<'a>(page: &'a str, parts: &'a [(&'static str, String)]) -> Option<(&'a str, &'a str, &'a str)> {
     let (at, name, value) =
         parts.iter().filter_map(|(name, value)| page.find(name).map(|at| (at, *name, value))).min_by_key(|p| p.0)?;
     let (before, after) = page.split_at_checked(at)?;

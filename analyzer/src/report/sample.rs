@@ -22,10 +22,7 @@ struct Chance(u64);
 
 impl Chance {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n.max(1)
     }
 
@@ -72,8 +69,7 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
     let start = START + (chance.below(SECOND as u64)) as i64;
     let trouble = number % 7 == 3;
     let mut ids = [0; 3];
-    let places =
-        [ObservedAt::Process(client.pid), ObservedAt::Interface(0), ObservedAt::Process(server.pid)];
+    let places = [ObservedAt::Process(client.pid), ObservedAt::Interface(0), ObservedAt::Process(server.pid)];
     for (id, observed_at) in ids.iter_mut().zip(places) {
         *id = out.len() as u64;
         let packets = matches!(observed_at, ObservedAt::Interface(_));
@@ -118,9 +114,30 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
             rtt_client_ns: packets.then(|| 12_000 + chance.below(20_000)),
             rtt_server_ns: packets.then(|| 20_000 + chance.below(40_000)),
             tls_rtt_ns: None,
-            srt: DelayStats { count: 9, sum_ns: 450_000, max_ns: 120_000, p50_ns: 45_000, p95_ns: 110_000, p99_ns: 120_000 },
-            art: DelayStats { count: 9, sum_ns: 90_000_000, max_ns: 42_000_000, p50_ns: 7_100_000, p95_ns: 31_000_000, p99_ns: 42_000_000 },
-            cit: DelayStats { count: 8, sum_ns: 900_000_000, max_ns: 420_000_000, p50_ns: 71_000_000, p95_ns: 310_000_000, p99_ns: 420_000_000 },
+            srt: DelayStats {
+                count: 9,
+                sum_ns: 450_000,
+                max_ns: 120_000,
+                p50_ns: 45_000,
+                p95_ns: 110_000,
+                p99_ns: 120_000,
+            },
+            art: DelayStats {
+                count: 9,
+                sum_ns: 90_000_000,
+                max_ns: 42_000_000,
+                p50_ns: 7_100_000,
+                p95_ns: 31_000_000,
+                p99_ns: 42_000_000,
+            },
+            cit: DelayStats {
+                count: 8,
+                sum_ns: 900_000_000,
+                max_ns: 420_000_000,
+                p50_ns: 71_000_000,
+                p95_ns: 310_000_000,
+                p99_ns: 420_000_000,
+            },
             close_type: if number % 11 == 5 { "server_rst" } else { "finish" },
             conn_state: if number % 11 == 5 { "RSTR" } else { "SF" },
             history: "ShADadFf".into(),
@@ -258,7 +275,12 @@ pub fn recording(requests: u32, flows: u32) -> Replayed {
         summary: Some(Summary {
             reason: "duration".into(),
             end_realtime_ns: (START + LENGTH) as u64,
-            captured: [("socket_data".to_owned(), 91_234), ("packet".to_owned(), 60_120), ("stack_sample".to_owned(), 11_880)].into(),
+            captured: [
+                ("socket_data".to_owned(), 91_234),
+                ("packet".to_owned(), 60_120),
+                ("stack_sample".to_owned(), 11_880),
+            ]
+            .into(),
             lost: [("socket_data".to_owned(), 1_234)].into(),
             content_bytes: 41_000_000,
             ..Default::default()
@@ -311,7 +333,9 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
     };
     // A wave of load, and a minute whose middle is slow.
     let share = f64::from(n) / f64::from(of.max(1));
-    let at = START + ((share + 0.08 * (share * 19.0).sin() * share * (1.0 - share)) * LENGTH as f64 * 0.97) as i64 + 200 * MS;
+    let at = START
+        + ((share + 0.08 * (share * 19.0).sin() * share * (1.0 - share)) * LENGTH as f64 * 0.97) as i64
+        + 200 * MS;
     let slow = if (0.55..0.65).contains(&share) { 4 } else { 1 };
     let kind = chance.below(100);
     let fields = http(kind, n);
@@ -378,7 +402,13 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
                 start: at + after + inset,
                 end,
                 self_ns: (length / 7) as u64,
-                link_method: if root { "root" } else if place == 0 { "thread" } else { "tcp_seq" },
+                link_method: if root {
+                    "root"
+                } else if place == 0 {
+                    "thread"
+                } else {
+                    "tcp_seq"
+                },
                 link_confidence: if place == 0 && tier > 1 { 0.9 } else { 1.0 },
                 link_evidence: "{}".into(),
                 completeness: Completeness::default(),
@@ -427,7 +457,8 @@ fn stacks(chance: &mut Chance) -> Vec<Stack> {
         "_start;main;PostmasterMain;BackendMain;PostgresMain;ReadCommand;secure_read;__libc_recv;entry_SYSCALL_64_[k];do_syscall_64_[k]",
     ];
     let mut out = Vec::new();
-    let all: [(&str, u32, &[&str]); 3] = [("gunicorn", 1010, &python), ("nginx", 1001, &nginx), ("postgres", 1030, &postgres)];
+    let all: [(&str, u32, &[&str]); 3] =
+        [("gunicorn", 1010, &python), ("nginx", 1001, &nginx), ("postgres", 1030, &postgres)];
     for (name, pid, frames) in all {
         for f in frames {
             let samples = 40 + chance.below(1_500);
@@ -567,7 +598,11 @@ fn cost() -> RecorderCost {
         programs: ["enter_write", "exit_write", "sample"]
             .iter()
             .enumerate()
-            .map(|(i, name)| ProgramCost { name: (*name).into(), runs: 91_000 * (i as u64 + 1), run_ns: 33_000_000 * (i as u64 + 1) })
+            .map(|(i, name)| ProgramCost {
+                name: (*name).into(),
+                runs: 91_000 * (i as u64 + 1),
+                run_ns: 33_000_000 * (i as u64 + 1),
+            })
             .collect(),
         ..Default::default()
     }

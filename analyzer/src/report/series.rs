@@ -94,11 +94,9 @@ pub(crate) fn services(analysis: &Analysis, buckets: Buckets) -> Vec<Service<'_>
         set(&mut s.server_errors, c.server_errors);
         set(&mut s.timeouts, c.timeouts);
         if c.delay.count > 0 {
-            for (values, v) in [
-                (&mut s.p50_ns, c.delay.p50_ns),
-                (&mut s.p95_ns, c.delay.p95_ns),
-                (&mut s.p99_ns, c.delay.p99_ns),
-            ] {
+            for (values, v) in
+                [(&mut s.p50_ns, c.delay.p50_ns), (&mut s.p95_ns, c.delay.p95_ns), (&mut s.p99_ns, c.delay.p99_ns)]
+            {
                 if let Some(x) = values.get_mut(at) {
                     *x = i64::try_from(v).unwrap_or(i64::MAX);
                 }

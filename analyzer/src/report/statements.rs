@@ -4,6 +4,7 @@ use crate::analysis::Analysis;
 use crate::human;
 use replay::model::{Completeness, Health};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// How much a statement weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,7 +41,7 @@ pub(super) fn fact(label: &str, value: impl Into<String>, hint: impl Into<String
     Fact { label: label.to_owned(), value: value.into(), hint: hint.into() }
 }
 
-/// Health rows that are told one by one; of the rest there is a count.
+/// Causes of loss that are told one by one; of the rest there is a count.
 const MOST_TOLD: usize = 8;
 
 /// How complete the recording is, worst first.
@@ -67,15 +68,16 @@ pub(super) fn completeness(analysis: &Analysis) -> Vec<Statement> {
             say(Weight::Partial, format!("{words} could not be attached; Health lists them with the reasons."));
         }
     }
-    let mut worst: Vec<&Health> = r.health.iter().collect();
-    worst.sort_by_key(|h| (h.kind != "frame", std::cmp::Reverse(h.lost)));
-    for h in worst.iter().take(MOST_TOLD) {
-        let weight = if h.kind == "frame" { Weight::Damaged } else { Weight::Partial };
-        say(weight, loss(analysis, h));
+    let mut by_cause: BTreeMap<(bool, &str), Vec<&Health>> = BTreeMap::new();
+    for h in &r.health {
+        by_cause.entry((h.kind != "frame", &h.cause)).or_default().push(h);
     }
-    if worst.len() > MOST_TOLD {
-        let more = plural((worst.len() - MOST_TOLD) as u64, "source");
-        say(Weight::Partial, format!("{more} of loss more: see Health."));
+    let more = by_cause.len().saturating_sub(MOST_TOLD);
+    for ((is_loss, cause), rows) in by_cause.into_iter().take(MOST_TOLD) {
+        say(if is_loss { Weight::Partial } else { Weight::Damaged }, loss(r.start, cause, &rows));
+    }
+    if more > 0 {
+        say(Weight::Partial, format!("{} of loss more: see Health.", plural(more as u64, "cause")));
     }
     let undecoded: u64 = r.interfaces.iter().flat_map(|i| i.undecoded.values()).sum();
     if undecoded > 0 {
@@ -100,28 +102,48 @@ pub(super) fn completeness(analysis: &Analysis) -> Vec<Statement> {
     out
 }
 
-fn loss(analysis: &Analysis, h: &Health) -> String {
-    let start = analysis.replayed.start;
+/// What was lost for one cause, when, and on which CPUs.
+fn loss(start: i64, cause: &str, rows: &[&Health]) -> String {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut cpus: Vec<u32> = Vec::new();
+    for h in rows {
+        let n = kinds.entry(&h.kind).or_default();
+        *n = n.saturating_add(h.lost);
+        cpus.extend(h.cpu);
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    let mut kinds: Vec<(&str, u64)> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(kind, n)| (std::cmp::Reverse(*n), *kind));
+    let what: Vec<String> = kinds
+        .iter()
+        .map(|(kind, n)| match *kind {
+            "frame" => plural(*n, "damaged frame"),
+            "packet" | "flow" => plural(*n, kind),
+            kind => plural(*n, &format!("{} event", kind.replace('_', " "))),
+        })
+        .collect();
     let offset = |at: i64| format!("+{:.3} s", at.saturating_sub(start) as f64 / 1e9);
-    let what = match h.kind.as_str() {
-        "frame" => plural(h.lost, "damaged frame"),
-        kind => plural(h.lost, &format!("{} event", kind.replace('_', " "))),
-    };
-    let cpu = h.cpu.map_or(String::new(), |c| format!(" on CPU {c}"));
-    let when = match (h.first, h.last) {
+    let when = match (rows.iter().filter_map(|h| h.first).min(), rows.iter().filter_map(|h| h.last).max()) {
         (Some(a), Some(b)) => format!(" between {} and {}", offset(a), offset(b)),
         (Some(a), None) => format!(" after {}", offset(a)),
         (None, Some(b)) => format!(" before {}", offset(b)),
         (None, None) => String::new(),
     };
-    let verb = if h.lost == 1 { "was" } else { "were" };
-    format!("{what} {verb} lost{cpu}{when}: {}.", cause(&h.cause))
+    let cpus: Vec<String> = cpus.iter().map(ToString::to_string).collect();
+    let on = match cpus.len() {
+        0 => String::new(),
+        1 => format!(" on CPU {}", cpus.join("")),
+        _ => format!(" on CPUs {}", cpus.join(", ")),
+    };
+    let verb = if kinds.len() == 1 && kinds.first().is_some_and(|k| k.1 == 1) { "was" } else { "were" };
+    format!("{} {verb} lost{on}{when}: {}.", what.join(", "), words(cause))
 }
 
 /// The recorder's short causes in words; others are words already.
-fn cause(cause: &str) -> &str {
+fn words(cause: &str) -> &str {
     match cause {
-        "ring_full" => "they came faster than the recorder could take them (ring_full; a larger --ring helps)",
+        "ring_full" => "they came faster than the recorder could take them (ring_full)",
         "budget" => "the recorder held itself to its budget (budget)",
         "disk_full" => "the disk was full (disk_full)",
         "" => "cause unknown",
@@ -182,7 +204,8 @@ pub(super) fn recording(analysis: &Analysis) -> Vec<Fact> {
         out.push(fact("Input", "packet capture", "no manifest: the file is a plain pcap or pcapng"));
         return out;
     };
-    let machine = [m.machine.as_str(), m.os.as_str()].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ");
+    let machine =
+        [m.machine.as_str(), m.os.as_str()].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ");
     out.push(fact("Kernel", m.kernel_release.clone(), format!("{} {machine}", m.kernel_version)));
     out.push(fact("Node", format!("{}, {}", plural(u64::from(m.cpus), "CPU"), human::bytes(m.memory_bytes)), machine));
     let s = &m.settings;
@@ -200,7 +223,11 @@ pub(super) fn recording(analysis: &Analysis) -> Vec<Fact> {
     out.push(fact("Recorded", what.join(", "), m.command_line.join(" ")));
     let filters = filters(s);
     if !filters.is_empty() {
-        out.push(fact("Only", filters.join(", "), "filters given to the recorder; what they exclude is not in the file"));
+        out.push(fact(
+            "Only",
+            filters.join(", "),
+            "filters given to the recorder; what they exclude is not in the file",
+        ));
     }
     out.push(fact("Recorder", m.recorder.clone(), if end.is_empty() { String::new() } else { end.to_owned() }));
     out
@@ -243,12 +270,16 @@ pub(super) fn figures(analysis: &Analysis) -> Vec<Fact> {
     let samples: u64 = r.stacks.iter().map(|s| s.samples).sum();
     let events: u64 = r.events.values().sum();
     vec![
-        fact("Requests", human::count(requests), format!("{:.1} per second; each counted once, by its best observation", rate)),
-        fact("Failed", human::percent(share), format!("{}: client errors, server errors and time-outs", plural(errors, "request"))),
-        fact("Services", human::count(red.services.len() as u64), "answering ends of conversations, by protocol"),
+        fact(
+            "Requests",
+            human::count(requests),
+            format!("{:.1} per second; each counted once, by its best observation", rate),
+        ),
+        fact("Failed", human::percent(share), format!("{}, time-outs included", plural(errors, "request"))),
+        fact("Services", human::count(red.services.len() as u64), "that answered, by protocol"),
         fact("Traces", human::count(r.traces.len() as u64), plural(r.spans.len() as u64, "span")),
         fact("Flows", human::count(r.flows.len() as u64), "per observation point"),
-        fact("Retransmissions", human::count(retransmissions), "segments sent again, SYN and SYN-ACK included"),
+        fact("Retransmissions", human::count(retransmissions), "TCP segments sent again"),
         fact("Packets", human::count(r.packets), "as the capture holds them"),
         fact("CPU samples", human::count(samples), plural(events, "event record")),
     ]
@@ -256,7 +287,7 @@ pub(super) fn figures(analysis: &Analysis) -> Vec<Fact> {
 
 /// Retransmissions of all conversations, each by the observation point that saw most of them.
 fn retransmissions(analysis: &Analysis) -> u64 {
-    let mut most = std::collections::BTreeMap::new();
+    let mut most = BTreeMap::new();
     for e in analysis.edges() {
         let n = most.entry((&e.client, &e.server, e.transport, e.l7_protocol)).or_insert(0);
         *n = e.retransmissions.max(*n);
@@ -272,7 +303,8 @@ pub(super) fn cost(analysis: &Analysis) -> Vec<Fact> {
         let length = analysis.length_ns().max(1) as f64;
         let in_kernel: u64 = c.programs.iter().map(|p| p.run_ns).sum();
         let cpus = r.manifest.as_ref().map_or(1, |m| m.cpus.max(1));
-        let of_node = |ns: u64| format!("{} of the node's CPU time", human::percent(ns as f64 / length / f64::from(cpus)));
+        let of_node =
+            |ns: u64| format!("{} of the node's CPU time", human::percent(ns as f64 / length / f64::from(cpus)));
         out.push(fact("Recorder's CPU time", human::duration(c.cpu_ns), of_node(c.cpu_ns)));
         out.push(fact("In eBPF programs", human::duration(in_kernel), of_node(in_kernel)));
         out.push(fact("Peak memory", human::bytes(c.max_rss_bytes), "of the recorder's process"));

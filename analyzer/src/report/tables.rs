@@ -29,11 +29,7 @@ fn red<'a>(
     let table = Builder::new(strings, rows.get(..MOST_ROWS).unwrap_or(rows), rows.len())
         .file("tables/red.parquet", "those with most requests")
         .text("service", "Service", Kind::Text, |r| &*r.service);
-    let table = if with_endpoint {
-        table.text("endpoint", "Endpoint", Kind::Code, |r| &*r.endpoint)
-    } else {
-        table
-    };
+    let table = if with_endpoint { table.text("endpoint", "Endpoint", Kind::Code, |r| &*r.endpoint) } else { table };
     let delay = |r: &Row, ns: u64| (r.counts.delay.count > 0).then_some(ns);
     table
         .text("l7_protocol", "Protocol", Kind::Text, |r| r.l7_protocol)

@@ -1,6 +1,6 @@
 //! The traces that the page holds with all of their spans.
 
-use super::columns::{Strings, Table, Builder, Kind, MOST_ROWS};
+use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use crate::analysis::{Analysis, name_of};
 use replay::model::{Span, Trace};
 use serde::Serialize;
@@ -62,7 +62,9 @@ pub(crate) fn ranges(spans: &[Span]) -> HashMap<&str, Range<usize>> {
 /// Traces, those with errors first, then the slowest; but at most half of them for their errors, so that both are seen.
 pub(crate) fn interesting(traces: &[Trace], most: usize) -> Vec<&Trace> {
     let mut slow: Vec<&Trace> = traces.iter().collect();
-    slow.sort_by(|a, b| b.duration_ns.cmp(&a.duration_ns).then(a.start.cmp(&b.start)).then(a.trace_id.cmp(&b.trace_id)));
+    slow.sort_by(|a, b| {
+        b.duration_ns.cmp(&a.duration_ns).then(a.start.cmp(&b.start)).then(a.trace_id.cmp(&b.trace_id))
+    });
     let (failed, fine): (Vec<&Trace>, Vec<&Trace>) = slow.into_iter().partition(|t| t.errors > 0);
     // One of each in turn.
     let mut out = Vec::with_capacity(most.min(traces.len()));

@@ -14,6 +14,8 @@ const NODE_PITCH: f64 = 92.0;
 /// The same for a bend.
 const BEND_PITCH: f64 = 40.0;
 const MARGIN: f64 = 28.0;
+/// Height of each further loop from a node to itself, with its label.
+pub(super) const LOOP_PITCH: f64 = 42.0;
 const SWEEPS: usize = 6;
 
 /// A point of the drawing.
@@ -43,11 +45,8 @@ enum Place {
 pub(super) fn layout(n: usize, edges: &[(usize, usize)]) -> Layout {
     let backward = backward_edges(n, edges);
     // Every edge from left to right; edges to oneself have no part in layering.
-    let forward: Vec<(usize, usize)> = edges
-        .iter()
-        .zip(&backward)
-        .map(|(&(a, b), &back)| if back { (b, a) } else { (a, b) })
-        .collect();
+    let forward: Vec<(usize, usize)> =
+        edges.iter().zip(&backward).map(|(&(a, b), &back)| if back { (b, a) } else { (a, b) }).collect();
     let layer_of = layers(n, &forward);
     let depth = layer_of.iter().max().map_or(0, |d| d + 1);
 
@@ -81,7 +80,11 @@ pub(super) fn layout(n: usize, edges: &[(usize, usize)]) -> Layout {
         layers[*layer].push(i);
     }
     order(&mut layers, &neighbours, places.len());
-    let y = heights(&layers, &places, &neighbours);
+    // Loops stand above their nodes: room for as many as any node has.
+    let mut loops = vec![0usize; n];
+    edges.iter().filter(|(a, b)| a == b).for_each(|(a, _)| loops[*a] += 1);
+    let above = loops.iter().max().map_or(0.0, |l| *l as f64 * LOOP_PITCH);
+    let y = heights(&layers, &places, &neighbours, above);
 
     let x = |layer: usize| MARGIN + layer as f64 * (NODE_WIDTH + LAYER_GAP);
     let nodes: Vec<Point> = (0..n).map(|i| (x(layer_of[i]), y[i] - NODE_HEIGHT / 2.0)).collect();
@@ -209,10 +212,15 @@ fn order(layers: &mut [Vec<usize>], neighbours: &[(Vec<usize>, Vec<usize>)], cou
 }
 
 /// Vertical middle of each place: near its neighbours, with room to the next.
-fn heights(layers: &[Vec<usize>], places: &[(Place, usize)], neighbours: &[(Vec<usize>, Vec<usize>)]) -> Vec<f64> {
+fn heights(
+    layers: &[Vec<usize>],
+    places: &[(Place, usize)],
+    neighbours: &[(Vec<usize>, Vec<usize>)],
+    above: f64,
+) -> Vec<f64> {
     let pitch = |a: usize, b: usize| match (places[a].0, places[b].0) {
         (Place::Bend, Place::Bend) => BEND_PITCH,
-        (Place::Node(_), Place::Node(_)) => NODE_PITCH,
+        (Place::Node(_), Place::Node(_)) => NODE_PITCH + above,
         _ => (BEND_PITCH + NODE_PITCH) / 2.0,
     };
     let mut y = vec![0.0f64; places.len()];
@@ -249,7 +257,7 @@ fn heights(layers: &[Vec<usize>], places: &[(Place, usize)], neighbours: &[(Vec<
         }
     }
     let highest = y.iter().copied().fold(f64::INFINITY, f64::min);
-    let shift = MARGIN + NODE_HEIGHT / 2.0 - if highest.is_finite() { highest } else { 0.0 };
+    let shift = MARGIN + above + NODE_HEIGHT / 2.0 - if highest.is_finite() { highest } else { 0.0 };
     y.iter_mut().for_each(|v| *v += shift);
     y
 }

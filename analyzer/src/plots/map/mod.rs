@@ -7,7 +7,7 @@ mod tests;
 use super::svg::{Svg, number};
 use crate::analysis::Analysis;
 use crate::human;
-use layout::{Layout, NODE_HEIGHT, NODE_WIDTH, Point, layout};
+use layout::{LOOP_PITCH, Layout, NODE_HEIGHT, NODE_WIDTH, Point, layout};
 use replay::map::Edge;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,7 +28,13 @@ pub fn best_edges(analysis: &Analysis) -> Vec<&Edge> {
         let key = (&edge.client, &edge.server, edge.transport, edge.l7_protocol);
         // Better: a better view and, of several interfaces, the one that saw most.
         let rank = |e: &Edge| (std::cmp::Reverse(e.view), e.counts.requests, e.connections);
-        best.entry(key).and_modify(|b| if rank(edge) > rank(b) { *b = edge }).or_insert(edge);
+        best.entry(key)
+            .and_modify(|b| {
+                if rank(edge) > rank(b) {
+                    *b = edge
+                }
+            })
+            .or_insert(edge);
     }
     best.into_values().collect()
 }
@@ -56,7 +62,8 @@ impl Drawn {
         if self.requests == 0 {
             let connections = if self.connections == 1 { "connection" } else { "connections" };
             let above = format!("{} {connections} \u{b7} {}", human::count(self.connections), human::bytes(self.bytes));
-            let below = if self.failures > 0 { format!("{} failed", human::count(self.failures)) } else { String::new() };
+            let below =
+                if self.failures > 0 { format!("{} failed", human::count(self.failures)) } else { String::new() };
             return (above, below);
         }
         let seconds = (length_ns as f64 / 1e9).max(1e-9);
@@ -104,8 +111,7 @@ fn drawn(analysis: &Analysis) -> (Vec<Drawn>, usize) {
     let best = best_edges(analysis);
     let servers: std::collections::BTreeSet<&str> = best.iter().map(|e| &*e.server).collect();
     let is_unnamed = |name: &str| name.parse::<IpAddr>().is_ok() && !servers.contains(name);
-    let unnamed: std::collections::BTreeSet<&str> =
-        best.iter().map(|e| &*e.client).filter(|c| is_unnamed(c)).collect();
+    let unnamed: std::collections::BTreeSet<&str> = best.iter().map(|e| &*e.client).filter(|c| is_unnamed(c)).collect();
     let crowd: Option<Arc<str>> =
         (unnamed.len() > MOST_UNNAMED).then(|| format!("{} clients", human::count(unnamed.len() as u64)).into());
     let mut merged: BTreeMap<(Arc<str>, Arc<str>, String), Drawn> = BTreeMap::new();
@@ -187,13 +193,7 @@ fn draw(analysis: &Analysis, svg: &mut Svg) {
     }
 }
 
-fn draw_node<'a>(
-    analysis: &Analysis,
-    svg: &mut Svg,
-    name: &str,
-    at: Point,
-    entering: impl Iterator<Item = &'a Drawn>,
-) {
+fn draw_node<'a>(analysis: &Analysis, svg: &mut Svg, name: &str, at: Point, entering: impl Iterator<Item = &'a Drawn>) {
     let (mut requests, mut errors) = (0, 0);
     let mut protocols: Vec<&str> = Vec::new();
     for edge in entering {
@@ -252,7 +252,9 @@ fn draw_edges(analysis: &Analysis, svg: &mut Svg, edges: &[Drawn], pairs: &[(usi
             _ => "edge",
         };
         let (path, curve) = if from == to {
-            own_loop(places.nodes[from])
+            // Loops of one node lie within each other.
+            let inner = pairs.iter().take(i).filter(|p| **p == (from, from)).count();
+            own_loop(places.nodes[from], inner)
         } else {
             // Bend where the edges part, so that the rest is level and bears the label.
             let part_late = pairs.iter().filter(|p| p.1 == to).count() > pairs.iter().filter(|p| p.0 == from).count();
@@ -350,9 +352,11 @@ fn bezier(a: Point, b: Point, c: Point, d: Point, t: f64) -> Point {
 }
 
 /// An edge from a node to itself: a loop above it.
-fn own_loop(node: Point) -> (String, Vec<Point>) {
-    let (a, d) = ((node.0 + NODE_WIDTH * 0.65, node.1), (node.0 + NODE_WIDTH * 0.35, node.1));
-    let (b, c) = ((a.0 + 24.0, a.1 - 36.0), (d.0 - 24.0, d.1 - 36.0));
+fn own_loop(node: Point, inner: usize) -> (String, Vec<Point>) {
+    let (aside, up) = (0.12 + 0.08 * inner.min(4) as f64, 40.0 + LOOP_PITCH * inner as f64);
+    let a = (node.0 + NODE_WIDTH * (0.5 + aside), node.1);
+    let d = (node.0 + NODE_WIDTH * (0.5 - aside), node.1);
+    let (b, c) = ((a.0 + 20.0, a.1 - up), (d.0 - 20.0, d.1 - up));
     let p = [b, c, d].map(|p| format!("{} {}", number(p.0), number(p.1))).join(" ");
     let curve = (0..=24).map(|i| bezier(a, b, c, d, f64::from(i) / 24.0)).collect();
     (format!("M{} {}C{p}", number(a.0), number(a.1)), curve)

@@ -17,7 +17,7 @@ class Flame {
     this.hot = make('div');
     place.append(make('div', { class: 'panel detail' },
       make('div', { class: 'tools' }, pick, find, this.reset, this.matched, legend([['user', 'var(--user-1)'], ['kernel', 'var(--kernel-1)']]), this.about),
-      this.graph, this.status), this.hot);
+      make('div', { class: 'flame-box' }, this.graph), this.status), this.hot);
     this.load(0);
   }
 

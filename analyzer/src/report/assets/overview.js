@@ -3,6 +3,8 @@ const seconds = data.buckets.length_ns / 1e9;
 const total = (s) => s.client_errors.map((v, i) => v + s.server_errors[i] + s.timeouts[i]);
 const label = (s) => (serviceNames.length < data.services.length ? `${s.name} (${s.protocol})` : s.name);
 
+const noRequests = 'No requests were recognised: no conversation in this recording spoke a protocol that is understood, with its beginning in what was kept of its payload.';
+
 function drawFacts(place, facts) {
   place.append(...facts.map((f) => make('div', { title: f.hint || null }, make('dt', {}, f.label), make('dd', {}, f.value))));
 }
@@ -36,13 +38,17 @@ function drawOverview() {
       panel('Requests per second', colors, lineChart(per((s) => s.requests), { format: format.rate, label: 'Requests per second by service' })),
       panel('Errors per second', null, lineChart(per(total), { format: format.rate, label: 'Errors per second by service' })));
   }
+  if (!data.tables.services.total) {
+    byId('services').append(make('p', { class: 'notice' }, noRequests));
+    return;
+  }
   const grid = new Grid(byId('services'), data.tables.services, {
     title: 'Services', sort: ['requests', 'descending'],
     opens: (row) => row < data.services.length,
     open: (row) => { location.hash = `service=${encodeURIComponent(data.services[row].name)}`; showService(row); },
   });
   Grid.services = grid;
-  if (data.services.length) showService(0);
+  showService(0);
 }
 
 // Rate, errors and delays of one service; rows of the table and services come in the same order.
@@ -67,6 +73,8 @@ function showService(row) {
 // Pointing at a node of the map leaves its edges; choosing it shows the service.
 function drawMap() {
   const map = document.querySelector('svg.map');
+  // Small maps stay as they are, wide ones shrink to the page while they can be read.
+  map.style.minWidth = `${Math.min(map.viewBox.baseVal.width, 720)}px`;
   for (const node of map.querySelectorAll('.node')) {
     const name = node.dataset.service;
     const row = data.services.findIndex((s) => s.name === name);

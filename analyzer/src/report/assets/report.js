@@ -29,12 +29,16 @@ function drawSections() {
   drawOverview();
   drawMap();
   Grid.map = new Grid(byId('edges'), tables.map, { title: 'Edges', sort: ['requests', 'descending'] });
-  Grid.requests = new Grid(lastDiv('requests'), tables.requests, {
-    sort: ['duration_ns', 'descending'],
-    opens: (row) => waterfalls.has(text(Grid.requests?.column('trace_id').values[row] ?? tables.requests.columns.find((c) => c.key === 'trace_id').values[row])),
-    open: (row) => { location.hash = `trace=${text(Grid.requests.column('trace_id').values[row])}`; },
-  });
-  Grid.endpoints = new Grid(lastDiv('endpoints'), tables.endpoints, { sort: ['requests', 'descending'] });
+  const requestTraces = tables.requests.columns.find((c) => c.key === 'trace_id').values;
+  if (tables.requests.total) {
+    Grid.requests = new Grid(lastDiv('requests'), tables.requests, {
+      sort: ['duration_ns', 'descending'], opens: (row) => waterfalls.has(text(requestTraces[row])), open: (row) => { location.hash = `trace=${text(requestTraces[row])}`; },
+    });
+    Grid.endpoints = new Grid(lastDiv('endpoints'), tables.endpoints, { sort: ['requests', 'descending'] });
+  } else {
+    none(lastDiv('requests'), noRequests);
+    none(lastDiv('endpoints'), 'None without requests.');
+  }
   const traceIds = tables.traces.columns.find((c) => c.key === 'trace_id').values;
   Grid.traces = new Grid(lastDiv('traces'), tables.traces, {
     sort: ['duration_ns', 'descending'], opens: (row) => waterfalls.has(text(traceIds[row])), open: (row) => { location.hash = `trace=${text(traceIds[row])}`; },
@@ -77,9 +81,9 @@ function drawNavigation() {
   byId('nav').replaceChildren(...sections.map((s) => {
     const grids = (counted[s.id]?.() || []).filter(Boolean);
     const isSearch = grids.some((g) => g.query?.length);
-    const n = isSearch ? grids.reduce((a, g) => a + g.rows.length, 0) : s.id === 'health' || s.id === 'tcp' ? grids[0]?.table.total : grids[0]?.table.total;
+    const n = isSearch ? grids.reduce((a, g) => a + g.rows.length, 0) : grids[0]?.table.total;
     const isBad = !isSearch && ((s.id === 'health' && n > 0) || (s.id === 'tcp' && n > 0));
-    return make('a', { href: `#${s.id}`, class: [isBad && 'bad', !n && s.id !== 'privacy' && 'empty'].filter(Boolean).join(' ') || null, 'data-section': s.id },
+    return make('a', { href: `#${s.id}`, class: [isBad && 'bad', !n && s.id !== 'privacy' && s.id !== 'overview' && 'empty'].filter(Boolean).join(' ') || null, 'data-section': s.id },
       short[s.id] || s.querySelector('h2').textContent, s.id === 'overview' || n === undefined ? '' : make('span', {}, format.count(n)));
   }));
   markHere();
