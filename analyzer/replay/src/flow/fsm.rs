@@ -148,8 +148,11 @@ const RULES: [(Side, F, u16, F, T); 65] = [
     (S, F::OpeningRst, ANY, F::OpeningRst, T::OpeningRst),
 ];
 
+/// One side's rules.
+type Rules = [[Option<(F, T)>; CLASSES]; STATES];
+
 /// (next state, time-out) by side, state and flag class. What the server's rules do not have, the client's say.
-static TABLE: [[[Option<(F, T)>; CLASSES]; STATES]; 2] = {
+static TABLE: [Rules; 2] = {
     let mut table = [[[None; CLASSES]; STATES]; 2];
     let mut i = 0;
     while i < RULES.len() {

@@ -108,10 +108,10 @@ impl Stream {
 
     /// A segment of `len` bytes from `seq` on, of which `data` was captured.
     #[inline]
-    pub fn segment<'a>(
+    pub fn segment(
         &mut self,
         seq: u32,
-        data: &'a [u8],
+        data: &[u8],
         len: u32,
         ts: Nanos,
         limits: &Limits,
