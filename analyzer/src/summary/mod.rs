@@ -12,6 +12,7 @@ use crate::analysis::{Analysis, DAMAGE};
 use crate::human;
 use replay::model::Replayed;
 use replay::red::Row;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Lines of a list before the rest is only counted.
@@ -73,19 +74,20 @@ fn completeness(r: &Replayed, out: &mut String) {
     if r.health.is_empty() {
         line!(out, "  complete: nothing lost, nothing damaged");
     }
-    // Per cause, the losses of all CPUs together.
-    let mut causes: Vec<(&str, &str, u64)> = Vec::new();
-    for h in &r.health {
-        match causes.iter_mut().find(|(kind, cause, _)| *kind == h.kind && *cause == h.cause) {
-            Some((_, _, lost)) => *lost += h.lost,
-            None => causes.push((&h.kind, &h.cause, h.lost)),
-        }
+    for damage in r.health.iter().filter(|h| h.kind == DAMAGE).take(LISTED) {
+        line!(out, "  DAMAGED: {}", damage.cause);
     }
-    for (kind, cause, lost) in causes.iter().take(LISTED) {
-        match *kind {
-            DAMAGE => line!(out, "  DAMAGED: {cause}"),
-            _ => line!(out, "  INCOMPLETE: {} {kind} lost: {cause}", human::count(*lost)),
-        }
+    rest(r.health.iter().filter(|h| h.kind == DAMAGE).count(), "more damages: analyze health", out);
+    // Per cause, the losses of each kind on all CPUs together; most first.
+    let mut causes: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for h in r.health.iter().filter(|h| h.kind != DAMAGE) {
+        *causes.entry(&h.cause).or_default().entry(&h.kind).or_default() += h.lost;
+    }
+    for (cause, kinds) in causes.iter().take(LISTED) {
+        let mut kinds: Vec<_> = kinds.iter().collect();
+        kinds.sort_by_key(|(_, lost)| std::cmp::Reverse(**lost));
+        let kinds: Vec<String> = kinds.iter().map(|(kind, lost)| format!("{} {kind}", human::count(**lost))).collect();
+        line!(out, "  INCOMPLETE: {} lost: {cause}", kinds.join(", "));
     }
     rest(causes.len(), "more causes: analyze health", out);
     let Some(m) = &r.manifest else { return };
@@ -113,7 +115,7 @@ fn requests(a: &Analysis, out: &mut String) {
     }
     line!(
         out,
-        "\n{:<32} {:<10} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8}  seen by",
+        "\n{:<38} {:<10} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8}  seen by",
         "SERVICE",
         "protocol",
         "requests",
@@ -155,8 +157,8 @@ fn row_line(row: &Row, name: &str, out: &mut String) {
     let delay = |ns: u64| if c.delay.count == 0 { "-".to_owned() } else { human::duration(ns) };
     line!(
         out,
-        "{:<32} {:<10} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8}  {}",
-        cut(name, 32),
+        "{:<38} {:<10} {:>9} {:>9} {:>7} {:>8} {:>8} {:>8}  {}",
+        cut(name, 38),
         row.l7_protocol,
         human::count(c.requests),
         human::rate(row.rate()),
@@ -229,7 +231,7 @@ fn cpu(r: &Replayed, out: &mut String) {
             .functions
             .iter()
             .take(3)
-            .map(|(name, n)| format!("{} {}", human::percent(*n as f64 / h.samples as f64), cut(or(name, "?"), 40)))
+            .map(|(name, n)| format!("{} {}", human::percent(*n as f64 / h.samples as f64), cut(or(name, "?"), 26)))
             .collect();
         line!(
             out,
