@@ -20,15 +20,15 @@ const MAX_DEPTH: u32 = 16;
 
 /// A place within a structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// From the start of the structure, in bits.
-    pub bits: u64,
+    pub(crate) bits: u64,
     /// Type of the member.
     type_id: u32,
 }
 
 /// Type information, indexed.
-pub struct Btf {
+pub(crate) struct Btf {
     bytes: Vec<u8>,
     strings: (usize, usize),
     /// Offset in `bytes` of every type, by id; id 0 is void.
@@ -39,7 +39,7 @@ pub struct Btf {
 
 impl Btf {
     /// That of the running kernel.
-    pub fn of_kernel() -> Result<Self> {
+    pub(crate) fn of_kernel() -> Result<Self> {
         let path = "/sys/kernel/btf/vmlinux";
         let bytes = std::fs::read(path)
             .with_context(|| format!("cannot read {path}: the kernel must be built with CONFIG_DEBUG_INFO_BTF"))?;
@@ -47,7 +47,7 @@ impl Btf {
     }
 
     /// Indexes the types.
-    pub fn parse(bytes: Vec<u8>) -> Result<Self> {
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self> {
         let word = |at: usize| -> Result<u32> {
             let b = bytes.get(at..at + 4).context("type information is cut off")?;
             Ok(u32::from_le_bytes(b.try_into()?))
@@ -142,7 +142,7 @@ impl Btf {
 
     /// Finds `struct:member.member`; anonymous structs and unions in between need not be named.
     #[must_use]
-    pub fn place(&self, path: &str) -> Option<Place> {
+    pub(crate) fn place(&self, path: &str) -> Option<Place> {
         let (structure, members) = path.split_once(':')?;
         let mut id = *self.names.get(&(KIND_STRUCT, structure.to_owned()))?;
         let mut bits = 0;
@@ -155,7 +155,7 @@ impl Btf {
     }
 
     /// Byte offset of a member.
-    pub fn offset(&self, path: &str) -> Result<u64> {
+    pub(crate) fn offset(&self, path: &str) -> Result<u64> {
         let place = self.place(path).with_context(|| format!("the kernel's type information has no {path}"))?;
         ensure!(place.bits % 8 == 0, "{path} is a bit field");
         Ok(place.bits / 8)
@@ -163,7 +163,7 @@ impl Btf {
 
     /// Whether the kernel has a function of this name.
     #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
+    pub(crate) fn has_function(&self, name: &str) -> bool {
         (1..self.types.len() as u32).any(|id| {
             let at = self.types.get(id as usize).copied().unwrap_or(0);
             self.type_at(id).is_some_and(|t| t.0 == KIND_FUNC)
@@ -173,7 +173,7 @@ impl Btf {
 
     /// Number of arguments of a tracepoint (without the first, hidden one); `None` if there is no such tracepoint.
     #[must_use]
-    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+    pub(crate) fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let id = *self.names.get(&(KIND_TYPEDEF, format!("btf_trace_{name}")))?;
         let (kind, _, _, target, _) = self.type_at(self.bare(id)?)?;
         if kind != KIND_PTR {
@@ -185,7 +185,7 @@ impl Btf {
 
     /// Values and names of an enum; empty if there is none.
     #[must_use]
-    pub fn values(&self, name: &str) -> BTreeMap<u32, String> {
+    pub(crate) fn values(&self, name: &str) -> BTreeMap<u32, String> {
         let mut values = BTreeMap::new();
         let Some(&id) = self.names.get(&(KIND_ENUM, name.to_owned())) else { return values };
         let Some((_, count, _, _, tail)) = self.type_at(id) else { return values };

@@ -4,7 +4,7 @@ use super::HookConfig;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// `syscalls/NAME`.
     Syscall(&'static str),
     /// A tracepoint with typed arguments.
@@ -15,7 +15,7 @@ pub enum Target {
 
 /// Families that can be switched on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     /// System calls on sockets.
     Syscalls,
     /// Packets.
@@ -30,7 +30,7 @@ pub enum Family {
 
 /// Which of the two ways of recording data through sockets a hook belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// Both.
     Either,
     /// Where `sock_send_length` and `sock_recv_length` see all data: files cost nothing then.
@@ -41,21 +41,21 @@ pub enum Way {
 
 /// One hook.
 #[derive(Clone, Copy, Debug)]
-pub struct HookSpec {
+pub(crate) struct HookSpec {
     /// Name of the program in the object.
-    pub program: &'static str,
+    pub(crate) program: &'static str,
     /// Where.
-    pub target: Target,
+    pub(crate) target: Target,
     /// What it belongs to.
-    pub family: Family,
+    pub(crate) family: Family,
     /// When.
-    pub way: Way,
+    pub(crate) way: Way,
 }
 
 impl HookSpec {
     /// As the manifest shows it.
     #[must_use]
-    pub fn target_name(&self) -> String {
+    pub(crate) fn target_name(&self) -> String {
         match self.target {
             Target::Syscall(name) => format!("tracepoint:syscalls:{name}"),
             Target::Typed(name) => format!("tp_btf:{name}"),
@@ -65,7 +65,7 @@ impl HookSpec {
 
     /// Whether the configuration asks for it, on a kernel that has the tracepoints of lengths or has not.
     #[must_use]
-    pub fn wanted(&self, config: &HookConfig, lengths: bool) -> bool {
+    pub(crate) fn wanted(&self, config: &HookConfig, lengths: bool) -> bool {
         if self.way == (if lengths { Way::Calls } else { Way::Lengths }) {
             return false;
         }
@@ -92,7 +92,7 @@ const fn length(program: &'static str, tracepoint: &'static str) -> HookSpec {
 }
 
 /// All hooks. Exits come before entries, so that no entry is left behind without its exit.
-pub const HOOKS: &[HookSpec] = &[
+pub(crate) const HOOKS: &[HookSpec] = &[
     typed("process_fork", "sched_process_fork", Family::Process),
     typed("process_exec", "sched_process_exec", Family::Process),
     typed("process_exit", "sched_process_exit", Family::Process),

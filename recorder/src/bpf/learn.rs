@@ -20,13 +20,13 @@ const GIB: u64 = 1 << 30;
 
 /// What was learnt.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Learnt {
+pub(crate) struct Learnt {
     /// Our process id in the initial pid namespace.
-    pub own_tgid: u32,
+    pub(crate) own_tgid: u32,
     /// Address of `socket_file_ops`.
-    pub socket_fops: u64,
+    pub(crate) socket_fops: u64,
     /// `virt(page) = page_k + 64 * page`; 0 if it could not be found out.
-    pub page_k: u64,
+    pub(crate) page_k: u64,
 }
 
 struct Probe {
@@ -84,7 +84,7 @@ impl Probe {
 }
 
 /// Finds out what the programs need to know.
-pub fn learn(offsets: &Offsets, memory_bytes: u64) -> Result<Learnt> {
+pub(crate) fn learn(offsets: &Offsets, memory_bytes: u64) -> Result<Learnt> {
     let mut probe = Probe::load(offsets)?;
     let socket = UdpSocket::bind(("127.0.0.1", 0)).context("cannot open a socket of our own")?;
     let seen = probe.run(socket.as_raw_fd(), false, 0)?;

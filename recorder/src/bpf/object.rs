@@ -12,7 +12,7 @@ static OBJECT: &[u8] = include_bytes_aligned!("hindsight.bpf.o");
 const VALUE_SIZE_AT: usize = 8;
 
 /// The object with values of the map `RINGS` of this size.
-pub fn with_ring_value(size: usize) -> Result<Vec<u8>> {
+pub(crate) fn with_ring_value(size: usize) -> Result<Vec<u8>> {
     let file = object::File::parse(OBJECT).context("the embedded eBPF object is damaged")?;
     let symbol = file.symbols().find(|s| s.name() == Ok("RINGS")).context("the eBPF object has no map RINGS")?;
     let section = file.section_by_index(symbol.section_index().context("map RINGS has no section")?)?;

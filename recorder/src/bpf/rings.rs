@@ -20,18 +20,18 @@ pub struct DrainStats {
 }
 
 /// Smallest ring: it holds at least one longest record.
-pub const MIN_RING: u64 = 64 * 1024;
+pub(crate) const MIN_RING: u64 = 64 * 1024;
 /// What is consumed is given back in steps of this many bytes, so that a busy CPU need not wait for a whole pass.
 const RETURN_STEP: u64 = 256 * 1024;
 
 /// Bytes of one map value for a ring of this size; whole pages.
 #[must_use]
-pub fn value_size(ring_bytes: u64) -> usize {
+pub(crate) fn value_size(ring_bytes: u64) -> usize {
     control::DATA + ring_bytes as usize + SLACK
 }
 
 /// All rings.
-pub struct Rings {
+pub(crate) struct Rings {
     base: *mut u8,
     len: usize,
     stride: usize,
@@ -46,7 +46,7 @@ unsafe impl Send for Rings {}
 
 impl Rings {
     /// Maps the array's memory.
-    pub fn map(fd: BorrowedFd<'_>, cpus: usize, ring_bytes: u64) -> Result<Self> {
+    pub(crate) fn map(fd: BorrowedFd<'_>, cpus: usize, ring_bytes: u64) -> Result<Self> {
         let stride = value_size(ring_bytes);
         let len = stride * cpus;
         // SAFETY: a fresh mapping of a file descriptor we hold.
@@ -74,13 +74,13 @@ impl Rings {
 
     /// Number of rings.
     #[must_use]
-    pub fn cpus(&self) -> usize {
+    pub(crate) fn cpus(&self) -> usize {
         self.cpus
     }
 
     /// Memory of all rings, bytes.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.len as u64
     }
 
@@ -90,7 +90,7 @@ impl Rings {
     }
 
     /// Hands every complete record to `sink` and frees its room.
-    pub fn drain(&mut self, sink: &mut dyn FnMut(u32, &[u8])) -> DrainStats {
+    pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(u32, &[u8])) -> DrainStats {
         let mut stats = DrainStats::default();
         for cpu in 0..self.cpus {
             let head = self.word(cpu, control::HEAD).load(Ordering::Acquire);
@@ -160,7 +160,7 @@ impl Rings {
     }
 
     /// Records that found no room since the last call: (CPU, kind, how many).
-    pub fn losses(&mut self) -> Vec<(u32, u16, u64)> {
+    pub(crate) fn losses(&mut self) -> Vec<(u32, u16, u64)> {
         let mut losses = Vec::new();
         for cpu in 0..self.cpus {
             for kind in 0..kind::COUNT {

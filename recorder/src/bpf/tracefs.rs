@@ -7,13 +7,13 @@ const MOUNT_POINT: &CStr = c"/sys/kernel/tracing";
 
 /// Whether tracefs is there for everybody.
 #[must_use]
-pub fn mounted() -> bool {
+pub(crate) fn mounted() -> bool {
     ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"].iter().any(|p| Path::new(p).exists())
 }
 
 /// Makes tracefs visible to the calling thread only: its own mount namespace, from which no mount gets out.
 /// The thread must end afterwards. Nothing happens if tracefs is mounted.
-pub fn mount_for_this_thread() -> std::io::Result<()> {
+pub(crate) fn mount_for_this_thread() -> std::io::Result<()> {
     if mounted() {
         return Ok(());
     }
