@@ -98,7 +98,12 @@ pub(crate) struct Output<'o> {
 impl<'o> Output<'o> {
     /// For a step that starts at `mark`.
     fn new(mark: Mark, mask: &'o mut Masker) -> Self {
-        Self { messages: Vec::new(), hold: false, switch: None, kick: false, mark, mask }
+        Self::with(Vec::new(), mark, mask)
+    }
+
+    /// The same, with a vector to be used again.
+    fn with(messages: Vec<Message>, mark: Mark, mask: &'o mut Masker) -> Self {
+        Self { messages, hold: false, switch: None, kick: false, mark, mask }
     }
 
     /// Adds a message.

@@ -1,6 +1,8 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
-use super::{Protocol, amqp, dns, http1, http2, memcached, mongodb, mqtt, mysql, nats, postgresql, redis, tls, websocket};
+use super::{
+    Protocol, amqp, dns, http1, http2, memcached, mongodb, mqtt, mysql, nats, postgresql, redis, tls, websocket,
+};
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
 pub(super) static ALL: &[&Protocol] = &[

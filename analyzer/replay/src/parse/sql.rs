@@ -260,10 +260,11 @@ impl<'a> Namer<'a> {
         }
         match (self.state, token) {
             (State::Verb, Token::Word(word)) if is(word, "WITH") => self.state = State::With,
-            (State::With, Token::Word(word)) if self.depth == 0 => {
-                if ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"].iter().any(|verb| is(word, verb)) {
-                    self.verb(word);
-                }
+            (State::With, Token::Word(word))
+                if self.depth == 0
+                    && ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"].iter().any(|verb| is(word, verb)) =>
+            {
+                self.verb(word);
             }
             (State::Verb, Token::Word(word)) => self.verb(word),
             (State::Behind(behind), Token::Word(word)) if is(word, behind) => self.state = State::Table,
@@ -281,20 +282,14 @@ impl<'a> Namer<'a> {
     fn verb(&mut self, word: &'a [u8]) {
         self.verb = word;
         let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
+        const TABLE_NEXT: [&str; 9] =
+            ["INSERT", "REPLACE", "MERGE", "UPDATE", "DESC", "DESCRIBE", "COPY", "TRUNCATE", "CALL"];
+        const BEHIND_TABLE: [&str; 6] = ["CREATE", "DROP", "ALTER", "LOCK", "ANALYZE", "OPTIMIZE"];
         self.state = if is("SELECT") || is("DELETE") {
             State::Behind("FROM")
-        } else if is("INSERT")
-            || is("REPLACE")
-            || is("MERGE")
-            || is("UPDATE")
-            || is("DESC")
-            || is("DESCRIBE")
-            || is("COPY")
-        {
+        } else if TABLE_NEXT.iter().any(|verb| is(verb)) {
             State::Table
-        } else if is("TRUNCATE") || is("CALL") {
-            State::Table
-        } else if is("CREATE") || is("DROP") || is("ALTER") || is("LOCK") || is("ANALYZE") || is("OPTIMIZE") {
+        } else if BEHIND_TABLE.iter().any(|verb| is(verb)) {
             State::Behind("TABLE")
         } else if is("EXPLAIN") {
             State::Verb

@@ -44,6 +44,8 @@ pub struct Conversation {
     last_from: Option<Side>,
     masker: Masker,
     pairer: Pairer,
+    /// Empty; kept for its memory.
+    scratch: Vec<Message>,
 }
 
 impl Conversation {
@@ -73,6 +75,7 @@ impl Conversation {
             last_from: None,
             masker: Masker::new(options.show_secrets),
             pairer: Pairer::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -274,14 +277,15 @@ impl Conversation {
     }
 
     /// Hands messages to the pairer; those without an end stay open until the step that ends them.
-    fn emit(&mut self, side: Side, messages: Vec<Message>, mark: super::Mark) {
+    fn emit(&mut self, side: Side, mut messages: Vec<Message>, mark: super::Mark) {
         let (name, timeout) =
             self.speaking.as_ref().map_or(("", Nanos::MAX), |(protocol, _)| (protocol.name, protocol.timeout));
-        for message in messages {
+        for message in messages.drain(..) {
             if let Some(ticket) = self.pairer.begin(message, mark, name, timeout) {
                 self.halves[side.index()].open.push(ticket);
             }
         }
+        self.scratch = messages;
     }
 
     /// The open messages of a side end at its offset.

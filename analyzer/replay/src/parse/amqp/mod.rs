@@ -52,7 +52,7 @@ fn detect(first: First<'_>) -> Detection {
     let ended = cursor.rest().get(length).is_none_or(|end| *end == 0xce);
     let method = Method::parse(cursor.rest());
     match kind {
-        METHOD if length >= 4 && length < 0x10_0000 && ended => match method {
+        METHOD if (4..0x10_0000).contains(&length) && ended => match method {
             Some(method) => Detection::Yes { confidence: 82, from: method.sender() },
             None if cursor.rest().len() < 4 && !first.whole => Detection::More,
             None => Detection::No,

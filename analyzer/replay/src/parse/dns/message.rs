@@ -28,7 +28,9 @@ pub(super) struct Packet {
     flags: u16,
     pub(super) questions: Vec<Question>,
     /// Data of the answers, in text.
-    pub(super) answers: Vec<String>,
+    result: String,
+    /// Records that were read into it.
+    pub(super) answers: u32,
     owner: String,
     owner_kind: u16,
     /// Extended RCODE bits from EDNS.
@@ -80,7 +82,8 @@ impl Packet {
             response: flags & 0x8000 != 0,
             flags,
             questions: Vec::new(),
-            answers: Vec::new(),
+            result: String::new(),
+            answers: 0,
             owner: String::new(),
             owner_kind: 0,
             extended: 0,
@@ -111,7 +114,7 @@ impl Packet {
             let length = usize::from(cursor.u16()?);
             let at = cursor.position();
             let data = cursor.take(length)?;
-            self.answers.push(record_data(bytes, at, data, kind, ttl));
+            self.record(bytes, at, data, kind, ttl);
         }
         if counts[1] > RECORD_LIMIT {
             return None;
@@ -123,7 +126,7 @@ impl Packet {
             let at = cursor.position();
             let data = cursor.take(length)?;
             if place < counts[2] && self.response {
-                self.answers.push(record_data(bytes, at, data, kind, ttl));
+                self.record(bytes, at, data, kind, ttl);
             }
             if kind == 41 {
                 self.edns = true;
@@ -201,7 +204,7 @@ impl Packet {
     fn base(&self, name: &str, kind: u16) -> RequestFields {
         let name = clean_to(name.as_bytes(), NAME_LIMIT);
         let opcode = self.flags >> 11 & 0xf;
-        let mut request_type = type_name(kind);
+        let mut request_type: Box<str> = type_name(kind).into();
         if opcode == 4 {
             request_type = "NOTIFY".into();
         } else if opcode == 5 {
@@ -218,17 +221,25 @@ impl Packet {
     }
 
     fn result(&self) -> Box<str> {
-        let mut text = String::new();
-        for answer in &self.answers {
-            if text.len() + answer.len() > RESULT_LIMIT {
-                break;
-            }
-            if !text.is_empty() {
-                text.push_str("; ");
-            }
-            text.push_str(answer);
+        clean_to(self.result.as_bytes(), RESULT_LIMIT)
+    }
+
+    /// Adds `TYPE=data TTL=seconds`, data in presentation form for the types people look for.
+    fn record(&mut self, bytes: &[u8], at: usize, data: &[u8], kind: u16, ttl: u32) {
+        self.answers += 1;
+        if self.result.len() > RESULT_LIMIT {
+            return;
         }
-        clean_to(text.as_bytes(), RESULT_LIMIT)
+        let text = &mut self.result;
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(&type_name(kind));
+        text.push('=');
+        if write_data(bytes, at, data, kind, text).is_none() {
+            let _ = write!(text, "{} bytes", data.len());
+        }
+        let _ = write!(text, " TTL={ttl}");
     }
 }
 
@@ -283,44 +294,46 @@ fn read_name<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Option<String> {
     None
 }
 
-/// `TYPE=data TTL=seconds`, data in presentation form for the types people look for.
-fn record_data(bytes: &[u8], at: usize, data: &[u8], kind: u16, ttl: u32) -> String {
+/// Data of a record; `None` if the type is not one of those known here.
+fn write_data(bytes: &[u8], at: usize, data: &[u8], kind: u16, text: &mut String) -> Option<()> {
     let name_at = |skip: usize| {
         let mut cursor = Cursor::new(bytes);
         cursor.take(at + skip)?;
         read_name(bytes, &mut cursor)
     };
-    let text = match (kind, data) {
-        (1, data) => data.try_into().ok().map(|octets: [u8; 4]| std::net::Ipv4Addr::from(octets).to_string()),
-        (28, data) => data.try_into().ok().map(|octets: [u8; 16]| std::net::Ipv6Addr::from(octets).to_string()),
-        (2 | 5 | 12 | 39, _) => name_at(0),
-        (15, [high, low, ..]) => name_at(2).map(|name| format!("{} {name}", u16::from_be_bytes([*high, *low]))),
-        (33, [a, b, c, d, e, f, ..]) => name_at(6).map(|name| {
-            let n = |high: &u8, low: &u8| u16::from_be_bytes([*high, *low]);
-            format!("{} {} {} {name}", n(a, b), n(c, d), n(e, f))
-        }),
-        (16, data) => {
-            let mut cursor = Cursor::new(data);
-            let mut text = String::new();
+    let mut cursor = Cursor::new(data);
+    match kind {
+        1 => {
+            let octets: [u8; 4] = data.try_into().ok()?;
+            let _ = write!(text, "{}", std::net::Ipv4Addr::from(octets));
+        }
+        28 => {
+            let octets: [u8; 16] = data.try_into().ok()?;
+            let _ = write!(text, "{}", std::net::Ipv6Addr::from(octets));
+        }
+        2 | 5 | 6 | 12 | 39 => text.push_str(&name_at(0)?),
+        15 => {
+            let _ = write!(text, "{} {}", cursor.u16()?, name_at(2)?);
+        }
+        33 => {
+            let _ = write!(text, "{} {} {} {}", cursor.u16()?, cursor.u16()?, cursor.u16()?, name_at(6)?);
+        }
+        16 => {
+            let mut first = true;
             while let Some(length) = cursor.u8() {
-                if !text.is_empty() {
+                if !std::mem::take(&mut first) {
                     text.push(' ');
                 }
                 text.push_str(&String::from_utf8_lossy(cursor.up_to(usize::from(length))));
             }
-            Some(text)
         }
-        (6, _) => name_at(0),
-        _ => None,
-    };
-    match text {
-        Some(text) => format!("{}={text} TTL={ttl}", type_name(kind)),
-        None => format!("{}={} bytes TTL={ttl}", type_name(kind), data.len()),
+        _ => return None,
     }
+    Some(())
 }
 
-fn type_name(kind: u16) -> Box<str> {
-    match kind {
+fn type_name(kind: u16) -> std::borrow::Cow<'static, str> {
+    let name = match kind {
         1 => "A",
         2 => "NS",
         5 => "CNAME",
@@ -362,9 +375,9 @@ fn type_name(kind: u16) -> Box<str> {
         255 => "ANY",
         256 => "URI",
         257 => "CAA",
-        other => return format!("TYPE{other}").into_boxed_str(),
-    }
-    .into()
+        other => return format!("TYPE{other}").into(),
+    };
+    name.into()
 }
 
 fn rcode_name(rcode: u16) -> &'static str {

@@ -48,7 +48,7 @@ fn detect(first: First<'_>) -> Detection {
             Detection::Yes { confidence: if packet.plain() { 80 } else { 60 }, from: Some(from) }
         }
         // Multicast announcements are answers without a question.
-        Some(packet) if packet.sound && packet.response && !packet.answers.is_empty() => {
+        Some(packet) if packet.sound && packet.response && packet.answers > 0 => {
             Detection::Yes { confidence: 30, from: None }
         }
         _ => Detection::No,

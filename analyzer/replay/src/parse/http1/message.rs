@@ -169,11 +169,11 @@ fn version(text: &[u8]) -> &'static str {
 }
 
 /// What a request says.
-pub(super) fn request(head: &Head<'_>, mask: &mut Masker) -> RequestFields {
+pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> RequestFields {
     if !mask.shows() {
         mask.hid(head.secrets);
     }
-    let mut fields = head.context.clone();
+    let mut fields = std::mem::take(&mut head.context);
     fields.l7_protocol = "http";
     fields.version = version(head.third);
     fields.request_type = clean_to(head.first, 32);
@@ -207,8 +207,8 @@ pub(super) fn request(head: &Head<'_>, mask: &mut Masker) -> RequestFields {
 }
 
 /// What a response adds.
-pub(super) fn response(head: &Head<'_>, status: u16) -> RequestFields {
-    let mut fields = head.context.clone();
+pub(super) fn response(head: &mut Head<'_>, status: u16) -> RequestFields {
+    let mut fields = std::mem::take(&mut head.context);
     fields.l7_protocol = "http";
     fields.version = version(head.first);
     fields.code = Some(i32::from(status));

@@ -51,7 +51,13 @@ fn detect(first: First<'_>) -> Detection {
         Some(_) if bytes.len() < 9 && !first.whole => Detection::More,
         Some((frames, settings, headers)) if frames > 0 => {
             // A server starts with SETTINGS; in the middle, only header frames tell who speaks.
-            let confidence = if settings { 80 } else if headers { 65 } else { 30 };
+            let confidence = if settings {
+                80
+            } else if headers {
+                65
+            } else {
+                30
+            };
             let from = if settings && bytes.get(3) == Some(&4) && bytes.get(4) == Some(&0) {
                 Some(Side::Server)
             } else {
@@ -72,7 +78,10 @@ fn chain(bytes: &[u8]) -> Option<(usize, bool, bool)> {
         let length = match cursor.u24() {
             Some(length) if length <= 0x4000 => length as usize,
             Some(_) => return None,
-            None => return (bytes.first() == Some(&0) && bytes.len() < 3 || frames > 0).then_some((frames, settings, headers)),
+            None => {
+                return (bytes.first() == Some(&0) && bytes.len() < 3 || frames > 0)
+                    .then_some((frames, settings, headers));
+            }
         };
         let (Some(kind), Some(flags)) = (cursor.u8(), cursor.u8()) else {
             return Some((frames, settings, headers));
@@ -150,7 +159,11 @@ impl Parser for Http2 {
                 self.upgraded = true;
                 return Step::Consume(PREFACE.len() as u64);
             }
-            return if PREFACE.starts_with(bytes) { Step::More(PREFACE.len()) } else { Step::Reject("not the preface") };
+            return if PREFACE.starts_with(bytes) {
+                Step::More(PREFACE.len())
+            } else {
+                Step::Reject("not the preface")
+            };
         }
         let mut cursor = Cursor::new(bytes);
         let (Some(length), Some(kind), Some(flags), Some(stream)) =
@@ -174,7 +187,8 @@ impl Parser for Http2 {
         match kind {
             DATA => self.data(side, stream, flags, total, out),
             HEADERS => {
-                let padding = if flags & 8 != 0 { usize::from(body.first().copied().unwrap_or_default()) + 1 } else { 0 };
+                let padding =
+                    if flags & 8 != 0 { usize::from(body.first().copied().unwrap_or_default()) + 1 } else { 0 };
                 let priority = if flags & 0x20 != 0 { 5 } else { 0 };
                 let from = usize::from(flags & 8 != 0) + priority;
                 let to = body.len().saturating_sub(padding.saturating_sub(1));
@@ -182,11 +196,18 @@ impl Parser for Http2 {
                 self.block(side, stream, flags, block, total, cut, out);
             }
             CONTINUATION => {
-                if let Some(mut block) = self.blocks[side.index()].take() {
-                    if block.stream == stream && block.bytes.len() + body.len() <= BLOCK_LIMIT {
-                        block.bytes.extend_from_slice(body);
-                        let all = flags & END_HEADERS | block.flags & END_STREAM;
-                        self.block(side, stream, all, &block.bytes.clone(), total, cut, out);
+                if let Some(mut block) = self.blocks[side.index()].take()
+                    && block.stream == stream
+                    && block.bytes.len() + body.len() <= BLOCK_LIMIT
+                {
+                    block.bytes.extend_from_slice(body);
+                    let all = flags & END_HEADERS | block.flags & END_STREAM;
+                    if flags & END_HEADERS == 0 && !cut {
+                        // It goes on in yet another frame.
+                        self.count(side, stream, total, out.mark);
+                        self.blocks[side.index()] = Some(block);
+                    } else {
+                        self.block(side, stream, all, &block.bytes, total, cut, out);
                     }
                 }
             }

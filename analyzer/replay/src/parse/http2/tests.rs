@@ -21,7 +21,9 @@ pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
     // GET, path literal, :authority www.example.com from RFC 7541 C.4.1.
     let get = [vec![0x82], literal(":path", "/a/b/c?key=1"), hex("418cf1e3c2e5f23a6ba0ab90f4ff")].concat();
     // POST, the authority by index (now the second newest).
-    let post = [vec![0x83], literal(":path", "/pkg.Greeter/Hello"), vec![0xbf], literal("content-type", "application/grpc")].concat();
+    let post =
+        [vec![0x83], literal(":path", "/pkg.Greeter/Hello"), vec![0xbf], literal("content-type", "application/grpc")]
+            .concat();
     let ok = [vec![0x88], literal("content-type", "application/grpc")].concat();
     let trailers = [literal("grpc-status", "5"), literal("grpc-message", "nobody")].concat();
     vec![

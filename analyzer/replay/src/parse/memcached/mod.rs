@@ -28,13 +28,16 @@ fn detect(first: First<'_>) -> Detection {
     let bytes = first.bytes;
     if let [magic @ (0x80 | 0x81), rest @ ..] = bytes {
         if rest.len() < 23 {
-            return if first.whole || *magic == 0x80 && rest.len() > 5 && rest[4] != 0 { Detection::No } else { Detection::More };
+            return if first.whole || *magic == 0x80 && rest.len() > 5 && rest[4] != 0 {
+                Detection::No
+            } else {
+                Detection::More
+            };
         }
         return match Binary::parse(bytes) {
-            Some(_) => Detection::Yes {
-                confidence: 80,
-                from: Some(if *magic == 0x80 { Side::Client } else { Side::Server }),
-            },
+            Some(_) => {
+                Detection::Yes { confidence: 80, from: Some(if *magic == 0x80 { Side::Client } else { Side::Server }) }
+            }
             None => Detection::No,
         };
     }

@@ -1,9 +1,9 @@
 //! MongoDB messages as rows see them.
 
+use super::super::cursor::Cursor;
 use super::super::mask::Masker;
 use super::super::text::clean_to;
 use super::bson::{self, Value};
-use super::super::cursor::Cursor;
 use crate::model::{RequestFields, Status};
 
 const OP_REPLY: u32 = 1;
@@ -169,8 +169,7 @@ fn command(document: &[u8], fields: &mut RequestFields, mask: &mut Masker) {
 
 /// What a response adds.
 pub(super) fn response(head: &Head, body: &[u8]) -> RequestFields {
-    let mut fields =
-        RequestFields { l7_protocol: "mongodb", status: Status::Ok, ..RequestFields::default() };
+    let mut fields = RequestFields { l7_protocol: "mongodb", status: Status::Ok, ..RequestFields::default() };
     let mut cursor = Cursor::new(body);
     let document = match head.opcode {
         OP_MSG => op_msg(body).map(|(_, document)| document),

@@ -5,7 +5,6 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
-
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
 use message::Head;
@@ -76,5 +75,3 @@ impl Parser for MongoDb {
 
     fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
 }
-
-

@@ -95,8 +95,12 @@ impl Parser for Mqtt {
         // Answers carry the id that the other side has given: the one who asked is part of the key.
         let asker = |side: Side| (side.index() as u64) << 40;
         let message = match packet.role() {
-            message::Role::Asks(key) => Message::new(Kind::Request, packet.request(&self.client, out.mask)).keyed(key | asker(side)),
-            message::Role::Answers(key) => Message::new(Kind::Response, packet.response()).keyed(key | asker(side.other())),
+            message::Role::Asks(key) => {
+                Message::new(Kind::Request, packet.request(&self.client, out.mask)).keyed(key | asker(side))
+            }
+            message::Role::Answers(key) => {
+                Message::new(Kind::Response, packet.response()).keyed(key | asker(side.other()))
+            }
             message::Role::Alone => Message::new(Kind::OneWay, packet.request(&self.client, out.mask)),
         };
         out.emit(message.truncated(cut));

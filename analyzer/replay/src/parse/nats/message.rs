@@ -81,11 +81,8 @@ impl<'a> Line<'a> {
 
     /// As a row.
     pub(super) fn fields(&self) -> RequestFields {
-        let mut fields = RequestFields {
-            l7_protocol: "nats",
-            request_type: self.verb.into(),
-            ..RequestFields::default()
-        };
+        let mut fields =
+            RequestFields { l7_protocol: "nats", request_type: self.verb.into(), ..RequestFields::default() };
         match self.verb {
             "INFO" | "CONNECT" => {}
             "-ERR" => {
@@ -117,6 +114,8 @@ pub(super) fn headers(block: &[u8], fields: &mut RequestFields) {
 
 /// FNV-1a of a subject, out of the way of small numbers.
 pub(super) fn hash(subject: &[u8]) -> u64 {
-    subject.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    subject
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
         | 1 << 63
 }

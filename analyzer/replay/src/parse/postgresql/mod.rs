@@ -286,11 +286,7 @@ impl PostgreSql {
                     self.owe(Owed::Sync);
                 }
             }
-            b'p' => {
-                if !out.mask.shows() {
-                    out.mask.hid(1);
-                }
-            }
+            b'p' if !out.mask.shows() => out.mask.hid(1),
             b'X' => {
                 let fields = self.fields("Terminate");
                 out.hold = false;
@@ -369,16 +365,15 @@ impl PostgreSql {
     /// ReadyForQuery.
     fn ready(&mut self, out: &mut Output<'_>) {
         out.hold = false;
-        match self.owed.front() {
-            Some(Owed::Sync) => {
-                // Only descriptions and the like were asked for, or an error outside of any request.
-                if self.outcome.failed() && self.since.is_some() {
-                    self.respond(out, false);
-                }
-            }
-            Some(_) => self.respond(out, false),
-            None if self.outcome.speaks() && self.since.is_some() => self.respond(out, false),
-            None => {}
+        let said = self.since.is_some();
+        let answered = match self.owed.front() {
+            // Only descriptions and the like were asked for, or an error came outside of any request.
+            Some(Owed::Sync) => self.outcome.failed() && said,
+            Some(_) => true,
+            None => self.outcome.speaks() && said,
+        };
+        if answered {
+            self.respond(out, false);
         }
         self.skipped(out);
         if self.owed.front() == Some(&Owed::Sync) {

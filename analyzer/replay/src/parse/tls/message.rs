@@ -116,9 +116,8 @@ impl Hello {
     }
 
     fn ja3(&self) -> String {
-        let join = |values: &mut dyn Iterator<Item = u16>| {
-            values.map(|value| value.to_string()).collect::<Vec<_>>().join("-")
-        };
+        let join =
+            |values: &mut dyn Iterator<Item = u16>| values.map(|value| value.to_string()).collect::<Vec<_>>().join("-");
         let plain = |values: &[u16]| join(&mut values.iter().copied().filter(|value| !is_grease(*value)));
         let text = format!(
             "{},{},{},{},{}",
@@ -157,7 +156,11 @@ impl Hello {
         others.sort_unstable();
         let words = |values: &[u16]| values.iter().map(|value| format!("{value:04x}")).collect::<Vec<_>>().join(",");
         let digest = |text: &str| {
-            if text.is_empty() { "000000000000".to_owned() } else { hex(&Sha256::digest(text)).chars().take(12).collect() }
+            if text.is_empty() {
+                "000000000000".to_owned()
+            } else {
+                hex(&Sha256::digest(text)).chars().take(12).collect()
+            }
         };
         let signatures = words(&plain(&self.signatures));
         let tail = if signatures.is_empty() { words(&others) } else { format!("{}_{signatures}", words(&others)) };
@@ -281,10 +284,10 @@ impl Summary {
                 fields.attributes.push(("alpn", server.alpn.clone()));
             }
             fields.attributes.push(("ja3s", server.ja3s().into()));
-            let same_session = client.is_some_and(|client| {
-                !server.session.is_empty() && client.session == server.session || client.ticket
-            });
-            let resumed = if server.is_13() { server.key } else { same_session && self.certificate.is_none() && !self.full };
+            let same_session = client
+                .is_some_and(|client| !server.session.is_empty() && client.session == server.session || client.ticket);
+            let resumed =
+                if server.is_13() { server.key } else { same_session && self.certificate.is_none() && !self.full };
             if resumed {
                 fields.attributes.push(("resumed", "1".into()));
             }

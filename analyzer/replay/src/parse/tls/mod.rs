@@ -40,10 +40,14 @@ fn detect(first: First<'_>) -> Detection {
         [CHANGE_CIPHER_SPEC, 3, 1..=3, 0, 1, 1, ..] => yes(85, None),
         [APPLICATION_DATA, 3, 1..=3, high, low, _, ..] if record_fits(*high, *low) => yes(60, None),
         [ALERT, 3, 1..=3, 0, 2, 1 | 2, _, ..] => yes(85, None),
-        [HANDSHAKE, 3, 0..=4] | [HANDSHAKE, 3] | [HANDSHAKE] | [HANDSHAKE, 3, 0..=4, _] | [HANDSHAKE, 3, 0..=4, _, _] => {
-            Detection::More
-        }
-        [CHANGE_CIPHER_SPEC | ALERT | APPLICATION_DATA, rest @ ..] if rest.len() < 5 && rest.first().is_none_or(|v| *v == 3) => {
+        [HANDSHAKE, 3, 0..=4]
+        | [HANDSHAKE, 3]
+        | [HANDSHAKE]
+        | [HANDSHAKE, 3, 0..=4, _]
+        | [HANDSHAKE, 3, 0..=4, _, _] => Detection::More,
+        [CHANGE_CIPHER_SPEC | ALERT | APPLICATION_DATA, rest @ ..]
+            if rest.len() < 5 && rest.first().is_none_or(|v| *v == 3) =>
+        {
             Detection::More
         }
         _ => Detection::No,

@@ -19,14 +19,12 @@ fn client_hello() -> Vec<u8> {
     // TLS 1.2, no session, two ciphers; SNI a.example, ALPN h2, groups 29, formats 0, versions 1.3 and 1.2.
     let mut body = hex("0303");
     body.extend([7; 32]);
-    body.extend(hex(
-        "00 0004 1301c02f 0100
+    body.extend(hex("00 0004 1301c02f 0100
          0033 0000 000e 000c 00 0009 612e6578616d706c65
          0010 0005 0003 02 6832
          000a 0004 0002 001d
          000b 0002 0100
-         002b 0005 04 0304 0303",
-    ));
+         002b 0005 04 0304 0303"));
     handshake(1, &body)
 }
 
@@ -63,14 +61,12 @@ fn version_13() {
 
 #[test]
 fn version_12_with_alert() {
-    let sessions = play(&[
-        c(client_hello()),
-        s(server_hello("")),
-        c(record(21, &[2, 48])),
-    ]);
+    let sessions = play(&[c(client_hello()), s(server_hello("")), c(record(21, &[2, 48]))]);
     assert_eq!(
         lines(&sessions),
-        ["tls Handshake|a.example|a.example|a.example client_error 48 'unknown_ca (48)' 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'"]
+        [
+            "tls Handshake|a.example|a.example|a.example client_error 48 'unknown_ca (48)' 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'"
+        ]
     );
 }
 

@@ -85,7 +85,8 @@ impl Parser for WebSocket {
             body: fragments.map_or(0, |fragments| fragments.body) + length,
         };
         if last {
-            let mut message = Message::new(Kind::OneWay, message::data(whole.opcode, side, whole.body)).since(whole.start);
+            let mut message =
+                Message::new(Kind::OneWay, message::data(whole.opcode, side, whole.body)).since(whole.start);
             message.bytes = Some(whole.bytes);
             out.emit(message);
         } else {
