@@ -17,7 +17,6 @@ const WIDTH: u32 = 960;
 #[derive(Debug, Default, Clone)]
 pub(super) struct Spread {
     name: String,
-    total: u64,
     bins: HashMap<usize, u32>,
 }
 
@@ -34,7 +33,7 @@ pub(super) fn spreads(analysis: &Analysis, services: &[Service<'_>]) -> Vec<Vec<
         };
         if rows.1.len() < MOST_ENDPOINTS {
             places.insert((&row.service, row.l7_protocol, &row.endpoint), (rows.0, rows.1.len()));
-            rows.1.push(Spread { name: row.endpoint.to_string(), total: row.counts.requests, bins: HashMap::new() });
+            rows.1.push(Spread { name: row.endpoint.to_string(), bins: HashMap::new() });
         }
     }
     let mut names = HashMap::new();

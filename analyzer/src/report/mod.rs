@@ -33,7 +33,6 @@ struct Document<'a> {
     /// Start of the recording, ns since the epoch, as text: it does not fit into a JavaScript number.
     start: String,
     length_ns: u64,
-    /// Parts of the page that hold something: names of its sections.
     recording: Vec<Fact>,
     figures: Vec<Fact>,
     completeness: Vec<Statement>,

@@ -15,7 +15,8 @@ const START: Nanos = 1_795_408_363_000_000_000;
 const LENGTH: i64 = 60 * SECOND;
 
 /// A text that would do harm if it were taken as markup.
-pub const HOSTILE: &str = "</script><script>alert(1)</script>\"><img src=x onerror=alert(2)>&amp;<!--\u{1b}\u{2028}";
+pub(crate) const HOSTILE: &str =
+    "</script><script>alert(1)</script>\"><img src=x onerror=alert(2)>&amp;<!--\u{1b}\u{2028}";
 
 /// Numerical Recipes' linear congruential generator: chance that is the same every time.
 struct Chance(u64);
@@ -268,7 +269,7 @@ fn backend(tier: Tier, n: u32, failed: bool) -> RequestFields {
 
 /// A recording with `requests` requests at nginx (and as many at each tier behind it) over `flows` connections.
 #[must_use]
-pub fn recording(requests: u32, flows: u32) -> Replayed {
+pub(crate) fn recording(requests: u32, flows: u32) -> Replayed {
     let mut chance = Chance(7);
     let mut r = Replayed {
         manifest: Some(manifest()),

@@ -120,23 +120,38 @@ pub(super) fn requests(analysis: &Analysis, strings: &mut Strings) -> Table {
         .done()
 }
 
+/// What a kernel event is about: event, reason, kernel function, transport.
+type Reason<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Events of one [`Reason`].
+struct Sum {
+    events: u64,
+    bytes: u64,
+    first: i64,
+    last: i64,
+}
+
 /// Retransmissions, resets and drops by kind, reason and place.
 pub(super) fn trouble(analysis: &Analysis, strings: &mut Strings) -> Table {
-    let mut groups: BTreeMap<(&str, &str, &str, &str), (u64, u64, i64, i64)> = BTreeMap::new();
+    let mut groups: BTreeMap<Reason<'_>, Sum> = BTreeMap::new();
     for e in analysis.replayed.socket_events.iter().filter(|e| e.event != "state") {
         let transport: &str = match e.transport.name() {
             std::borrow::Cow::Borrowed(name) => name,
             std::borrow::Cow::Owned(_) => "other",
         };
-        let (n, bytes, first, last) =
-            groups.entry((e.event, &e.reason, &e.location, transport)).or_insert((0, 0, e.ts, e.ts));
-        *n += 1;
-        *bytes += u64::from(e.len);
-        *first = (*first).min(e.ts);
-        *last = (*last).max(e.ts);
+        let sum = groups.entry((e.event, &e.reason, &e.location, transport)).or_insert(Sum {
+            events: 0,
+            bytes: 0,
+            first: e.ts,
+            last: e.ts,
+        });
+        sum.events += 1;
+        sum.bytes += u64::from(e.len);
+        sum.first = sum.first.min(e.ts);
+        sum.last = sum.last.max(e.ts);
     }
     let mut rows: Vec<_> = groups.into_iter().collect();
-    rows.sort_by_key(|(_, (n, ..))| std::cmp::Reverse(*n));
+    rows.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.events));
     let total = rows.len();
     rows.truncate(MOST_ROWS);
     let start = analysis.replayed.start;
@@ -146,10 +161,10 @@ pub(super) fn trouble(analysis: &Analysis, strings: &mut Strings) -> Table {
         .text("reason", "Reason", Kind::Code, |(k, _)| k.1)
         .text("location", "Kernel function", Kind::Code, |(k, _)| k.2)
         .text("transport", "Transport", Kind::Text, |(k, _)| k.3)
-        .count("events", "Events", Kind::Count, |(_, v)| Some(v.0))
-        .count("bytes", "Bytes", Kind::Bytes, |(_, v)| Some(v.1))
-        .whole("first", "First", Kind::Time, |(_, v)| span(start, v.2))
-        .whole("last", "Last", Kind::Time, |(_, v)| span(start, v.3))
+        .count("events", "Events", Kind::Count, |(_, v)| Some(v.events))
+        .count("bytes", "Bytes", Kind::Bytes, |(_, v)| Some(v.bytes))
+        .whole("first", "First", Kind::Time, |(_, v)| span(start, v.first))
+        .whole("last", "Last", Kind::Time, |(_, v)| span(start, v.last))
         .done()
 }
 

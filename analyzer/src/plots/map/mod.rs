@@ -22,7 +22,7 @@ const LABEL_CHARACTER: f64 = 5.9;
 
 /// The edges of the map, each once, by the best view of it: the server's process before the client's before packets.
 #[must_use]
-pub fn best_edges(analysis: &Analysis) -> Vec<&Edge> {
+pub(crate) fn best_edges(analysis: &Analysis) -> Vec<&Edge> {
     let mut best: BTreeMap<_, &Edge> = BTreeMap::new();
     for edge in analysis.edges() {
         let key = (&edge.client, &edge.server, edge.transport, edge.l7_protocol);
@@ -155,7 +155,7 @@ fn drawn(analysis: &Analysis) -> (Vec<Drawn>, usize) {
 
 /// The map as markup for the report's page, styled by it.
 #[must_use]
-pub fn inline(analysis: &Analysis) -> String {
+pub(crate) fn inline(analysis: &Analysis) -> String {
     let mut svg = Svg::inline("map");
     draw(analysis, &mut svg);
     svg.finish()
@@ -163,7 +163,7 @@ pub fn inline(analysis: &Analysis) -> String {
 
 /// The map as a file of its own.
 #[must_use]
-pub fn standalone(analysis: &Analysis) -> String {
+pub(crate) fn standalone(analysis: &Analysis) -> String {
     let mut svg = Svg::standalone("map");
     draw(analysis, &mut svg);
     svg.finish()
