@@ -225,6 +225,9 @@ fn tie(
 /// first half to the client's.
 fn name_places(way: &[u32], requests: &[Request], ends: &Ends, tap_sides: &mut [TapSide]) {
     let of = |i: u32| requests.get(i as usize);
+    if !way.iter().any(|&i| of(i).is_some_and(|r| rank(r) == INTERFACE)) {
+        return;
+    }
     let netns_of =
         |rank_wanted: u8| way.iter().filter_map(|&i| of(i)).find(|r| rank(r) == rank_wanted).map(|r| r.netns);
     let (client, server) = (netns_of(CLIENT), netns_of(SERVER));

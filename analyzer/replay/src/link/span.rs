@@ -119,33 +119,22 @@ impl Builder<'_> {
         hex(id.0, &mut trace_id);
         hex(id.1, &mut trace_id);
 
-        let mut order = vec![root];
+        // (request, place of its parent in here).
+        let mut order: Vec<(u32, usize)> = vec![(root, 0)];
         let mut at = 0;
-        while let Some(&parent) = order.get(at) {
-            order.extend_from_slice(self.children.of(parent));
+        while let Some(&(parent, _)) = order.get(at) {
+            order.extend(self.children.of(parent).iter().map(|&child| (child, at)));
             at += 1;
         }
-        // Two requests may have equal facts (datagrams sent twice); their ids must differ all the same.
-        let mut taken = AHashSet::with_capacity(order.len());
-        let mut ids: AHashMap<u32, u64> = AHashMap::with_capacity(order.len());
-        for &i in &order {
-            let Some(request) = self.request(i) else { continue };
-            let mut mix = facts(request, id.0);
-            let mut span_id = mix.finish();
-            while !taken.insert(span_id) {
-                mix.add(1);
-                span_id = mix.finish();
-            }
-            ids.insert(i, span_id);
-        }
+        let ids = self.span_ids(&order, id.0);
         let mut spans: Vec<(Nanos, u64, Span)> = Vec::with_capacity(order.len());
-        let mut processes = AHashSet::new();
+        let mut processes: Vec<u32> = Vec::with_capacity(order.len());
         let (mut errors, mut weakest) = (0, 1.0f32);
-        for &i in &order {
-            let (Some(request), Some(&span_id)) = (self.request(i), ids.get(&i)) else { continue };
+        for (&(i, parent), &span_id) in order.iter().zip(&ids) {
+            let Some(request) = self.request(i) else { continue };
             let link = self.links.taken.get(i as usize).copied().flatten();
             if let ObservedAt::Process(pid) = request.observed_at {
-                processes.insert(pid);
+                processes.push(pid);
             }
             if let Some(link) = &link {
                 weakest = weakest.min(link.confidence);
@@ -154,10 +143,12 @@ impl Builder<'_> {
             if request.fields.status.is_error() && link.is_none_or(|l| !l.method.is_same_request()) {
                 errors += 1;
             }
-            let parent = link.and_then(|l| ids.get(&l.parent).copied());
+            let parent = link.and_then(|_| ids.get(parent).copied());
             let span = self.span(i, request, span_id, parent, link.as_ref(), &trace_id);
             spans.push((span.start, span_id, span));
         }
+        processes.sort_unstable();
+        processes.dedup();
         spans.sort_by_key(|s| (s.0, s.1));
         let root_span = spans.iter().find(|s| s.2.parent_span_id.is_empty()).map(|s| &s.2)?;
         let trace = Trace {
@@ -174,6 +165,25 @@ impl Builder<'_> {
             weakest_link: weakest,
         };
         Some((id, spans.into_iter().map(|s| s.2).collect(), trace))
+    }
+
+    /// Ids of a trace's spans. Two requests may have equal facts (datagrams sent twice); their ids differ all the same.
+    fn span_ids(&self, order: &[(u32, usize)], seed: u64) -> Vec<u64> {
+        let mixes: Vec<Mix> =
+            order.iter().map(|o| self.request(o.0).map_or_else(|| Mix::seeded(seed), |r| facts(r, seed))).collect();
+        let mut ids: Vec<u64> = mixes.iter().map(|m| m.finish()).collect();
+        let mut sorted = ids.clone();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|w| w.first() == w.last()) {
+            let mut taken = AHashSet::with_capacity(ids.len());
+            for (id, mut mix) in ids.iter_mut().zip(mixes) {
+                while !taken.insert(*id) {
+                    mix.add(1);
+                    *id = mix.finish();
+                }
+            }
+        }
+        ids
     }
 
     fn span(
@@ -284,11 +294,21 @@ fn write_evidence(out: &mut String, evidence: &Evidence) {
     };
 }
 
+/// Names are for people: a longer one is cut.
+fn cut(text: &str) -> &str {
+    const MAX: usize = 200;
+    if text.len() <= MAX {
+        return text;
+    }
+    let end = (0..=MAX).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    text.get(..end).unwrap_or("")
+}
+
 /// `type endpoint`, or as much of it as there is.
 fn name(request: &Request) -> String {
     let f = &request.fields;
     let what = if f.endpoint.is_empty() { &f.request_resource } else { &f.endpoint };
-    let what: String = what.chars().take(200).collect();
+    let what = cut(what).to_owned();
     let kind = &*f.request_type;
     // SQL endpoints start with their verb already.
     if what.is_empty() {

@@ -76,6 +76,8 @@ impl Answered {
 
 struct Pass<'a> {
     requests: &'a [Request],
+    /// When each is over: close together, as they are asked for all the time.
+    over: Vec<Nanos>,
     /// The next request of the same flow.
     next: Vec<u32>,
     answered: AHashMap<u32, Answered>,
@@ -104,6 +106,7 @@ pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, ca
     let flows = io.iter().map(|i| i.flow as usize + 1).max().unwrap_or(0);
     let mut pass = Pass {
         requests,
+        over: requests.iter().map(over).collect(),
         next: next_of_flow(requests),
         answered: answered(requests, &io),
         flows: vec![FlowState::default(); flows],
@@ -178,8 +181,7 @@ impl Pass<'_> {
         const PIPELINED: usize = 64;
         let mut work = *self.works.get(&(pid, tid))?;
         for _ in 0..PIPELINED {
-            let request = self.request(work.request)?;
-            if over(request) >= ts {
+            if *self.over.get(work.request as usize)? >= ts {
                 self.works.insert((pid, tid), work);
                 return Some(work);
             }
@@ -232,8 +234,9 @@ impl Pass<'_> {
     fn write_request(&mut self, io: &Io, candidates: &mut Vec<Candidate>) {
         let works = self.work(io.pid, io.tid, io.ts);
         let Some(flow) = self.flows.get(io.flow as usize).copied() else { return };
-        let opened =
-            flow.opened.filter(|o| !flow.used && self.request(o.work.request).is_some_and(|r| over(r) >= io.ts));
+        let opened = flow
+            .opened
+            .filter(|o| !flow.used && self.over.get(o.work.request as usize).is_some_and(|&over| over >= io.ts));
         // The thread that opened the connection writes what it opened it for; another one, what it works for.
         let by_opener = opened.filter(|o| (o.pid, o.tid) == (io.pid, io.tid) || works.is_none());
         if io.request == NO_REQUEST {
@@ -317,7 +320,7 @@ impl Pass<'_> {
         }
         let child = self.request(io.request)?;
         let end = child.response_ts.or(child.request_end_ts)?;
-        let parent = of_pid.only(io.ts, end, |r| self.request(r).map_or(Nanos::MIN, over))?;
+        let parent = of_pid.only(io.ts, end, |r| self.over.get(r as usize).copied().unwrap_or(Nanos::MIN))?;
         let work = Work { request: parent, since: io.ts, unclear: false };
         candidates.push(self.candidate(io, Method::Containment, work, io.ts, CONTAINED));
         Some(work)

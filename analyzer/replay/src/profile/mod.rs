@@ -23,6 +23,9 @@ const NOT_KEPT: &str = "[stack not kept]";
 /// pid, tid, kernel bytes, comm: what stands before the addresses in a key.
 const PREFIX: usize = 4 + 4 + 4 + 16;
 
+/// Process, pid, thread, tid, frames.
+type Row = (Arc<str>, u32, Arc<str>, u32, String);
+
 #[derive(Debug, Default)]
 struct Sum {
     first_ts: u64,
@@ -117,7 +120,7 @@ impl Stacks {
     #[must_use]
     pub fn finish(self, host: &Host) -> Vec<Stack> {
         let mut resolver = Resolver::new(host);
-        let mut rows: BTreeMap<(Arc<str>, u32, Arc<str>, u32, String), (u64, u64)> = BTreeMap::new();
+        let mut rows: BTreeMap<Row, (u64, u64)> = BTreeMap::new();
         let mut frames: Vec<Arc<str>> = Vec::new();
         for (key, sum) in &self.sums {
             let (pid, tid, kernel_len) = (u32_at(key, 0), u32_at(key, 4), u32_at(key, 8) as usize);

@@ -37,6 +37,14 @@ pub(crate) struct Node {
     next_sock: u64,
 }
 
+/// A call and what came of it.
+struct Done {
+    call: u8,
+    flags: u32,
+    ret: i64,
+    took: u64,
+}
+
 /// A thread.
 pub(crate) type Thread = (u32, u32);
 
@@ -97,7 +105,8 @@ impl Node {
         self.now += ns;
     }
 
-    fn emit(&mut self, who: Thread, sock: &Sock, call: u8, flags: u32, ret: i64, payload: &[u8], took: u64) {
+    fn emit(&mut self, who: Thread, sock: &Sock, done: Done, payload: &[u8]) {
+        let Done { call, flags, ret, took } = done;
         let enter_ts = self.now;
         self.now += took;
         let kept = payload.get(..payload.len().min(self.limit)).unwrap();
@@ -127,19 +136,19 @@ impl Node {
     }
 
     pub(crate) fn connect(&mut self, who: Thread, sock: &Sock) {
-        self.emit(who, sock, call::CONNECT, 0, -115, &[], 500);
+        self.emit(who, sock, Done { call: call::CONNECT, flags: 0, ret: -115, took: 500 }, &[]);
     }
 
     pub(crate) fn connect_fails(&mut self, who: Thread, sock: &Sock, error: i64) {
-        self.emit(who, sock, call::CONNECT, 0, error, &[], 500);
+        self.emit(who, sock, Done { call: call::CONNECT, flags: 0, ret: error, took: 500 }, &[]);
     }
 
     pub(crate) fn accept(&mut self, who: Thread, sock: &Sock) {
-        self.emit(who, sock, call::ACCEPT, 0, 9, &[], 500);
+        self.emit(who, sock, Done { call: call::ACCEPT, flags: 0, ret: 9, took: 500 }, &[]);
     }
 
     pub(crate) fn close(&mut self, who: Thread, sock: &Sock) {
-        self.emit(who, sock, call::CLOSE, 0, 0, &[], 0);
+        self.emit(who, sock, Done { call: call::CLOSE, flags: 0, ret: 0, took: 0 }, &[]);
     }
 
     fn flags(sock: &Sock) -> u32 {
@@ -151,7 +160,7 @@ impl Node {
         with.data.tcp_seq = sock.out;
         sock.out = sock.out.wrapping_add(u32::try_from(payload.len()).unwrap());
         let ret = i64::try_from(payload.len()).unwrap();
-        self.emit(who, &with, call::WRITE, Self::flags(sock), ret, payload, 300);
+        self.emit(who, &with, Done { call: call::WRITE, flags: Self::flags(sock), ret, took: 300 }, payload);
     }
 
     pub(crate) fn read(&mut self, who: Thread, sock: &mut Sock, payload: &[u8]) {
@@ -159,7 +168,12 @@ impl Node {
         with.data.tcp_seq = sock.into;
         sock.into = sock.into.wrapping_add(u32::try_from(payload.len()).unwrap());
         let ret = i64::try_from(payload.len()).unwrap();
-        self.emit(who, &with, call::READ, Self::flags(sock) | data_flag::INGRESS, ret, payload, 300);
+        self.emit(
+            who,
+            &with,
+            Done { call: call::READ, flags: Self::flags(sock) | data_flag::INGRESS, ret, took: 300 },
+            payload,
+        );
     }
 
     /// A whole exchange from the client's to the server's call and back.

@@ -251,12 +251,8 @@ impl Channel {
                     stream.opened(call);
                 }
             }
-            call::CLOSE => match &mut self.stream {
-                Some(stream) => {
-                    if stream.closed(call) {
-                        self.closed_at = Some(call.exit);
-                    }
-                }
+            call::CLOSE => match self.stream.as_mut().map(|s| s.closed(call)) {
+                Some(true) => self.closed_at = Some(call.exit),
                 None if data.protocol == TCP && data.local_port == 0 && data.remote_port != 0 => {
                     let close = LateClose { sock: data.sock, ts: call.exit, pid: data.hdr.pid };
                     shared.out.log.closes.push(close);
