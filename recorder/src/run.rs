@@ -278,9 +278,8 @@ impl Recording {
         self.losses(end.monotonic_ns, true);
         self.cost();
         let costs = cost::measure(&self.source, self.cpu_before, self.writer.written(), self.writer.content());
-        // The hooks are gone from here on; the threads finish what they have.
+        // The threads finish what they have.
         let Self { source, mut frames, writer, gatherer, symbolizer, found, .. } = self;
-        drop(source);
         end_command(command);
         drop((gatherer, symbolizer));
         collect(&mut frames, &writer, found);
@@ -299,6 +298,8 @@ impl Recording {
             privacy: vec![format!("command lines: {masked} words or lines masked")],
         };
         let ended = writer.finish(&summary);
+        // Detaching takes the kernel a while: the file comes first.
+        drop(source);
 
         let seconds = Duration::from_nanos(end.monotonic_ns.saturating_sub(self.started)).as_secs_f64();
         eprintln!(

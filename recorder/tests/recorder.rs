@@ -2,5 +2,6 @@
 
 mod cli;
 mod live {
+    mod bpf;
     mod record;
 }

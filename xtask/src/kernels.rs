@@ -69,7 +69,7 @@ fn build_static() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--package", "recorder", "--bin", "record", "--target", TRIPLE]);
-    command.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols");
+    command.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-C target-feature=+crt-static");
     run_command(&mut command)?;
     Ok(target.join(TRIPLE).join("debug/record"))
 }
@@ -124,7 +124,7 @@ fn kernel(folder: &Path, pattern: &str) -> Result<PathBuf> {
     let image = unpacked.join("boot").join(format!("vmlinuz-{version}"));
     if !image.exists() {
         let status = Command::new("apt-get")
-            .args(["download", "-qq", package])
+            .args(["-o", "APT::Sandbox::User=root", "download", "-qq", package])
             .current_dir(folder)
             .status()
             .context("apt-get download")?;
