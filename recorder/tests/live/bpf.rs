@@ -1,0 +1,189 @@
+//! The eBPF programs by themselves: a child process does what is known, the records must say just that.
+//!
+//! They need root and eBPF; elsewhere they say that they were skipped.
+
+use formats::event::{self, Packet, Record, SocketData, call, data_flag, kind};
+use recorder::bpf::{HookConfig, Session};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+const CHILD: &str = "HINDSIGHT_TEST_WORKLOAD";
+const SENDS: usize = 2000;
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 % 251) as u8).collect()
+}
+
+/// Not a test but what the tests record: the recorder does not see its own process.
+#[test]
+fn workload() {
+    let data = pattern(300);
+    let mut buffer = [0u8; 512];
+    match std::env::var(CHILD).as_deref() {
+        Ok("unix") => {
+            let (mut a, mut b) = UnixStream::pair().unwrap();
+            a.write_all(&data).unwrap();
+            b.read_exact(&mut buffer[..300]).unwrap();
+        }
+        Ok("tcp") => {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            for _ in 0..2 {
+                client.write_all(&data).unwrap();
+                server.read_exact(&mut buffer[..300]).unwrap();
+            }
+        }
+        Ok("udp") => {
+            let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+            a.send_to(&data, b.local_addr().unwrap()).unwrap();
+            b.recv_from(&mut buffer).unwrap();
+        }
+        Ok("many") => {
+            let (mut a, mut b) = UnixStream::pair().unwrap();
+            for _ in 0..SENDS {
+                a.write_all(&data).unwrap();
+                b.read_exact(&mut buffer[..300]).unwrap();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn run_child(what: &str) -> u32 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["live::bpf::workload", "--exact", "--test-threads=1"])
+        .env(CHILD, what)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    assert!(child.wait().unwrap().success());
+    pid
+}
+
+fn session(config: &HookConfig) -> Option<Session> {
+    // SAFETY: geteuid only returns a number.
+    if unsafe { libc::geteuid() } != 0 || !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        println!("skipped: live recordings need root and a kernel with BTF");
+        return None;
+    }
+    let session = Session::start(config).unwrap();
+    let missing: Vec<_> = session.hooks().iter().filter(|h| !h.attached).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    Some(session)
+}
+
+/// Socket records of one process with their payload, in the order of their times; and all packets.
+fn drain(session: &mut Session, pid: u32) -> (Vec<(SocketData, Vec<u8>)>, Vec<(Packet, Vec<u8>)>) {
+    let (mut calls, mut packets) = (Vec::new(), Vec::new());
+    session.drain(&mut |_, record| {
+        if let Some(d) = SocketData::read(record).filter(|d| d.hdr.pid == pid) {
+            calls.push((d, event::tail(record)[..d.data_len as usize].to_vec()));
+        } else if let Some(p) = Packet::read(record) {
+            packets.push((p, event::tail(record)[..p.cap_len as usize].to_vec()));
+        }
+    });
+    calls.sort_by_key(|c| c.0.hdr.ts);
+    (calls, packets)
+}
+
+fn of(calls: &[(SocketData, Vec<u8>)], call: u8) -> Vec<(SocketData, Vec<u8>)> {
+    // Reads of 0 bytes and of other sockets have other results.
+    calls.iter().filter(|c| c.0.call == call && c.0.ret == 300).cloned().collect()
+}
+
+#[test]
+fn a_unix_pair_shows_payload_and_peers() {
+    let Some(mut session) = session(&HookConfig { secret: 0x1234, ..HookConfig::default() }) else { return };
+    let pid = run_child("unix");
+    let (calls, _) = drain(&mut session, pid);
+    let (sent, received) = (of(&calls, call::SENDTO), of(&calls, call::RECVFROM));
+    let written = if sent.is_empty() { of(&calls, call::WRITE) } else { sent };
+    let read = if received.is_empty() { of(&calls, call::READ) } else { received };
+    assert_eq!((written.len(), read.len()), (1, 1), "{calls:?}");
+    let ((w, w_bytes), (r, r_bytes)) = (&written[0], &read[0]);
+    assert_eq!(w_bytes, &pattern(300)[..256]);
+    assert_eq!(r_bytes, &pattern(300)[..256]);
+    assert_eq!((w.family, w.sock_type, w.protocol), (1, 1, 0));
+    assert_eq!((w.sock, w.peer), (r.peer, r.sock), "each is the other's peer");
+    assert_ne!(w.sock, 0);
+    assert!(w.enter_ts <= w.hdr.ts && w.enter_ts < r.hdr.ts, "sent before it arrived");
+    assert_eq!(w.flags & data_flag::INGRESS, 0);
+    assert_eq!(r.flags & data_flag::INGRESS, data_flag::INGRESS);
+}
+
+#[test]
+fn a_tcp_connection_shows_sequence_numbers_ends_and_packets() {
+    let Some(mut session) = session(&HookConfig { snaplen: 1000, ..HookConfig::default() }) else { return };
+    let pid = run_child("tcp");
+    let (calls, packets) = drain(&mut session, pid);
+    let pick = |a, b| if of(&calls, a).is_empty() { of(&calls, b) } else { of(&calls, a) };
+    let (written, read) = (pick(call::SENDTO, call::WRITE), pick(call::RECVFROM, call::READ));
+    assert_eq!((written.len(), read.len()), (2, 2), "{calls:?}");
+    for (w, r) in written.iter().zip(&read) {
+        assert_eq!(w.0.flags & r.0.flags & data_flag::HAS_SEQ, data_flag::HAS_SEQ);
+        assert_eq!(w.0.tcp_seq, r.0.tcp_seq, "the same bytes have the same number at both ends");
+        assert_eq!((w.0.local_port, w.0.remote_port), (r.0.remote_port, r.0.local_port));
+        assert_eq!(w.0.local_addr[..4], [127, 0, 0, 1]);
+        assert_eq!((w.0.family, w.0.protocol), (2, 6));
+    }
+    assert_eq!(written[1].0.tcp_seq, written[0].0.tcp_seq.wrapping_add(300));
+    assert_eq!(calls.iter().filter(|c| c.0.call == call::CONNECT && c.0.ret == 0).count(), 1);
+    let accepted: Vec<_> = calls.iter().filter(|c| c.0.call == call::ACCEPT).collect();
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(accepted[0].0.sock, read[0].0.sock, "the record of accept is about the new socket");
+    assert_eq!(i64::from(read[0].0.fd), accepted[0].0.ret);
+    let closed = |sock| calls.iter().any(|c| c.0.call == call::CLOSE && c.0.sock == sock);
+    assert!(closed(written[0].0.sock) && closed(read[0].0.sock));
+    // 14 Ethernet, 20 IP, 32 TCP with time stamps, 300 payload: which the kernel keeps outside of the linear part.
+    let port = written[0].0.local_port.to_be_bytes();
+    let data: Vec<_> = packets.iter().filter(|p| p.1.len() == 366 && p.1[34..36] == port).collect();
+    assert_eq!(data.len(), 2, "{} packets", packets.len());
+    for (p, bytes) in data {
+        assert_eq!((p.wire_len, p.cap_len, p.nonlinear_cut), (366, 366, 0));
+        assert_eq!(bytes[66..], pattern(300));
+    }
+}
+
+#[test]
+fn a_datagram_without_connect_shows_both_ends() {
+    let Some(mut session) = session(&HookConfig::default()) else { return };
+    let pid = run_child("udp");
+    let (calls, _) = drain(&mut session, pid);
+    let (sent, received) = (of(&calls, call::SENDTO), of(&calls, call::RECVFROM));
+    assert_eq!((sent.len(), received.len()), (1, 1), "{calls:?}");
+    let (s, r) = (sent[0].0, received[0].0);
+    assert_eq!((s.local_port, s.remote_port), (r.remote_port, r.local_port));
+    assert_ne!(s.local_port, 0);
+    assert_eq!(r.remote_addr[..4], [127, 0, 0, 1]);
+    assert_eq!(received[0].1, pattern(300)[..256]);
+}
+
+#[test]
+fn what_finds_no_room_is_counted() {
+    let config = HookConfig {
+        ring_bytes: 1,
+        packets: false,
+        stacks: false,
+        process: false,
+        socket_state: false,
+        comms: vec!["live::bpf::work".into()],
+        ..HookConfig::default()
+    };
+    let Some(mut session) = session(&config) else { return };
+    let pid = run_child("many");
+    let mut kept = 0;
+    session.drain(&mut |_, record| {
+        let hdr = event::header(record).unwrap();
+        kept += usize::from(hdr.pid == pid && SocketData::read(record).is_some_and(|d| d.ret == 300));
+    });
+    let lost: u64 = session.losses().iter().filter(|l| l.1 == kind::SOCKET_DATA).map(|l| l.2).sum();
+    assert!(lost > 0, "a ring of 64 KiB cannot hold {SENDS} records");
+    let all = kept as u64 + lost;
+    // Besides the transfers: the closing of the two sockets and the last reads.
+    assert!((2 * SENDS as u64..2 * SENDS as u64 + 20).contains(&all), "{kept} kept + {lost} lost");
+    assert!(session.losses().is_empty(), "losses are told once");
+}
