@@ -46,6 +46,8 @@ pub(crate) fn run() -> Result<()> {
 struct Scrub {
     netns: u32,
     pids: HashSet<u32>,
+    /// Build ids and paths of the files that the workload's processes have mapped.
+    objects: HashSet<String>,
     captured: BTreeMap<String, u64>,
     replace: Vec<(String, &'static str)>,
 }
@@ -53,7 +55,13 @@ struct Scrub {
 impl Scrub {
     fn new(netns: u32, servers: String) -> Self {
         let replace = vec![(servers, "/srv/shop"), (cargo::root().display().to_string(), "")];
-        Self { netns, pids: HashSet::from([std::process::id()]), captured: BTreeMap::new(), replace }
+        Self {
+            netns,
+            pids: HashSet::from([std::process::id()]),
+            objects: HashSet::new(),
+            captured: BTreeMap::new(),
+            replace,
+        }
     }
 
     fn bundle(&mut self, from: &Path, to: &Path) -> Result<()> {
@@ -64,6 +72,15 @@ impl Scrub {
         }
         for batch in &batches {
             self.learn(batch);
+        }
+        for (batch, block) in batches.iter().flat_map(|batch| batch.blocks.iter().map(move |block| (batch, block))) {
+            if block.header.kind == kind::MAPPINGS {
+                for mapping in lines::<Mapping>(batch.payload(block)) {
+                    if self.pids.contains(&mapping.pid) {
+                        self.objects.extend([mapping.build_id, mapping.path]);
+                    }
+                }
+            }
         }
         let mut manifest = reader.manifest().context("no manifest")?.clone();
         "shop".clone_into(&mut manifest.hostname);
@@ -169,8 +186,11 @@ impl Scrub {
             }
             kind::SYMBOLS => {
                 let mut kept = lines::<formats::facts::Symbol>(payload);
-                kept.retain(|s| s.space == "kernel" || !s.module.contains("/target/") || s.module.ends_with("xtask"));
-                kept.iter_mut().for_each(|s| self.rename(&mut s.module));
+                kept.retain(|s| s.space == "kernel" || self.objects.contains(&s.object));
+                for symbol in &mut kept {
+                    self.rename(&mut symbol.module);
+                    self.rename(&mut symbol.object);
+                }
                 write(frames, header, &kept);
             }
             k if usize::from(k) < event::kind::COUNT => self.records(header, payload, frames),

@@ -5,6 +5,7 @@ mod cargo;
 mod corpus;
 mod demo;
 mod ebpf;
+mod kernels;
 mod packages;
 mod suite;
 
@@ -25,6 +26,7 @@ fn main() -> Result<()> {
         Some("demo") => demo::run(),
         Some("test") => suite::run(),
         Some("ebpf") => ebpf::run(&args[1..]),
+        Some("kernels") => kernels::run(&args[1..]),
         Some("corpus") => corpus::run(),
         Some("bench") => bench::run(&args[1..]),
         Some("--help" | "-h" | "help") => {

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the project. `.ci/run` calls exactly this.
 
-use crate::{cargo, ebpf, packages};
+use crate::{cargo, ebpf, kernels, packages};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -18,6 +18,12 @@ pub(crate) fn run() -> Result<()> {
     cargo::build_programs(false)?;
     step("tests");
     cargo::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"])?;
+    if e2e::programs::can_record() {
+        step("other kernels");
+        kernels::run(&[])?;
+    } else {
+        eprintln!("\n== other kernels: skipped, they are downloaded and booted by root only");
+    }
     step("clippy");
     cargo::cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     step("done");
