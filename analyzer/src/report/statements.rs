@@ -273,7 +273,7 @@ pub(super) fn figures(analysis: &Analysis) -> Vec<Fact> {
         fact(
             "Requests",
             human::count(requests),
-            format!("{:.1} per second; each counted once, by its best observation", rate),
+            format!("{rate:.1} per second, each counted once"),
         ),
         fact("Failed", human::percent(share), format!("{}, time-outs included", plural(errors, "request"))),
         fact("Services", human::count(red.services.len() as u64), "that answered, by protocol"),

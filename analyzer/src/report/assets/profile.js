@@ -19,7 +19,7 @@ function showFlow(id) {
   });
   const order = p.at.map((_, i) => i);
   const retransmissions = p.retransmissions.reduce((a, b) => a + b, 0);
-  const marks = order.filter((i) => p.retransmissions[i]).map((i) => make('i', { title: `${p.retransmissions[i]} retransmissions in ${segmentNames[p.segment[i]] || p.segment[i]}`, style: { left: percent((p.at[i] + p.length[i] / 2) / length) } }));
+  const marks = order.filter((i) => p.retransmissions[i]).map((i) => make('i', { title: `${p.retransmissions[i]} sent again in ${segmentNames[p.segment[i]] || p.segment[i]}`, style: { left: percent((p.at[i] + p.length[i] / 2) / length) } }));
   const events = p.events.filter(([at]) => at >= 0 && at <= length).map(([at, event, reason]) => make('i', { class: 'kernel', title: `${event} ${text(reason)} at ${format.offset(at)}`, style: { left: percent(at / length) } }));
 
   const sums = new Map();
@@ -45,7 +45,7 @@ function showFlow(id) {
   const longest = Math.max(1, ...list.map((e) => e.length));
   byId('flow').replaceChildren(make('div', { class: 'panel detail' },
     make('div', { class: 'caption' }, make('h3', {}, text(p.title)),
-      make('span', { class: 'muted' }, `flow ${id} · ${format.duration(p.duration)} · from ${shortTime(p.start)} ${format.offset(p.start)}${retransmissions ? ` · ${retransmissions} retransmissions` : ''}`)),
+      make('span', { class: 'muted' }, `flow ${id} · ${format.duration(p.duration)} · from ${shortTime(p.start)} ${format.offset(p.start)}${retransmissions ? ` · ${retransmissions} ${retransmissions === 1 ? 'retransmission' : 'retransmissions'}` : ''}`)),
     make('div', { class: 'marks' }, marks, events),
     make('div', { class: 'life', role: 'img', 'aria-label': 'Network profile' }, order.map((i) => bar(i, 0, length))),
     make('div', { class: 'axis' }, [0, 0.25, 0.5, 0.75, 1].map((s) => make('span', { style: { left: percent(s) } }, s === 0 ? '0' : format.duration(Math.round(s * length))))),
