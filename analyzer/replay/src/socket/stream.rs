@@ -287,6 +287,8 @@ impl Stream {
                 self.conversation.finish(end);
             }
             _ => {
+                // Closed, or the next life of the socket began, whose predecessor's close was not seen.
+                self.closed = true;
                 self.conversation.close(self.end);
                 self.conversation.finish(self.end);
             }
