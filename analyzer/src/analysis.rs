@@ -22,7 +22,14 @@ impl Analysis {
     /// Wraps a replayed recording.
     #[must_use]
     pub fn new(replayed: Replayed, title: String) -> Self {
-        Self { replayed, title, services: OnceLock::new(), red: OnceLock::new(), edges: OnceLock::new(), counted: OnceLock::new() }
+        Self {
+            replayed,
+            title,
+            services: OnceLock::new(),
+            red: OnceLock::new(),
+            edges: OnceLock::new(),
+            counted: OnceLock::new(),
+        }
     }
 
     /// Names of the services.

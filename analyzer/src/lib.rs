@@ -11,3 +11,7 @@ pub mod plots;
 pub mod report;
 pub mod summary;
 pub mod tables;
+
+#[cfg(test)]
+#[path = "../tests/sample/mod.rs"]
+mod sample;

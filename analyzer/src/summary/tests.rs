@@ -1,8 +1,6 @@
 use super::*;
+use crate::sample;
 use replay::model::*;
-
-#[path = "../../tests/sample/mod.rs"]
-mod sample;
 
 fn stack(process: &str, frames: &str, samples: u64) -> Stack {
     Stack {

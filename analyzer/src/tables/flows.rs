@@ -150,10 +150,13 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.finish()
 }
 
+/// A counter's column and value.
+type Counter = (fn(&SideNames) -> &'static str, fn(&SideCounters) -> u64);
+
 /// Counters of both sides, beside each other.
 fn sides(c: &mut Columns<'_, Flow>) {
     let of: [fn(&Flow) -> &SideCounters; 2] = [|f| &f.client, |f| &f.server];
-    let counters: [(fn(&SideNames) -> &'static str, fn(&SideCounters) -> u64); 15] = [
+    let counters: [Counter; 15] = [
         (|n| n.packets, |s| s.packets),
         (|n| n.bytes, |s| s.bytes),
         (|n| n.ip_bytes, |s| s.ip_bytes),

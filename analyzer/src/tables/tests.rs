@@ -1,11 +1,9 @@
 //! Values of cells, worked out by hand; the names that others rely on; bytes of files.
 
 use super::*;
+use crate::sample;
 use polars::prelude::*;
 use replay::model::*;
-
-#[path = "../../tests/sample/mod.rs"]
-mod sample;
 
 fn analysis(replayed: Replayed) -> Analysis {
     Analysis::new(replayed, "sample".into())

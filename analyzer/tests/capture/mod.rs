@@ -6,11 +6,11 @@ use formats::pcapng::{InterfaceDesc, SectionInfo};
 use formats::write::{BundleFile, FrameBuilder};
 
 /// Start of all captures: 2026-11-23T04:00:00Z.
-pub const START: u64 = 1_795_406_400_000_000_000;
+pub(crate) const START: u64 = 1_795_406_400_000_000_000;
 const MS: u64 = 1_000_000;
 
 /// A packet: time in ns since the epoch, frame.
-pub type Packet = (u64, Vec<u8>);
+pub(crate) type Packet = (u64, Vec<u8>);
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -44,7 +44,7 @@ fn segment(from_client: bool, client_port: u16, seq: u32, ack: u32, flags: u8, p
 /// `connections` connections from 10.0.0.1 (ports 40000 and up) to 10.0.0.2:80, one every 10 ms. In each, the handshake takes
 /// 2 ms (SYN-ACK after 1), the request `GET /shop/items/N` follows at 3 ms, the answer at 5 ms (404 for every third, else 200, with two
 /// bytes of body), and both sides close.
-pub fn http(connections: u16) -> Vec<Packet> {
+pub(crate) fn http(connections: u16) -> Vec<Packet> {
     let mut out = Vec::new();
     for n in 0..connections {
         let port = 40_000 + n;
@@ -69,7 +69,7 @@ pub fn http(connections: u16) -> Vec<Packet> {
 }
 
 /// The packets as a pcap file with nanoseconds.
-pub fn pcap(packets: &[Packet]) -> Vec<u8> {
+pub(crate) fn pcap(packets: &[Packet]) -> Vec<u8> {
     let mut f = Vec::new();
     f.extend(0xa1b2_3c4d_u32.to_le_bytes());
     f.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -85,7 +85,7 @@ pub fn pcap(packets: &[Packet]) -> Vec<u8> {
 }
 
 /// The packets as a bundle, `per_frame` of them in each zstd frame.
-pub fn bundle(packets: &[Packet], per_frame: usize) -> Vec<u8> {
+pub(crate) fn bundle(packets: &[Packet], per_frame: usize) -> Vec<u8> {
     // The node was up for 1000 s when the recording began.
     let monotonic = 1_000_000_000_000;
     let offset = START - monotonic;

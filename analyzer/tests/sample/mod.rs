@@ -4,7 +4,7 @@ use replay::model::*;
 use std::sync::Arc;
 
 /// Start of all recordings: 2026-11-23T04:00:00Z.
-pub const START: Nanos = 1_795_406_400_000_000_000;
+pub(crate) const START: Nanos = 1_795_406_400_000_000_000;
 
 /// Numbers that look random (xorshift64).
 struct Numbers(u64);
@@ -57,7 +57,7 @@ fn side(n: &mut Numbers) -> SideCounters {
 /// A recording of `flows` flows, half of them on an interface and half at the servers' processes, with
 /// `requests` requests spread over them, one trace for every ten of these.
 #[must_use]
-pub fn recording(flows: usize, requests: usize) -> Replayed {
+pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
     let mut n = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut out = Replayed {
         manifest: Some(formats::manifest::Manifest {
