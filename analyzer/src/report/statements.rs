@@ -270,11 +270,7 @@ pub(super) fn figures(analysis: &Analysis) -> Vec<Fact> {
     let samples: u64 = r.stacks.iter().map(|s| s.samples).sum();
     let events: u64 = r.events.values().sum();
     vec![
-        fact(
-            "Requests",
-            human::count(requests),
-            format!("{rate:.1} per second, each counted once"),
-        ),
+        fact("Requests", human::count(requests), format!("{rate:.1} per second, each counted once")),
         fact("Failed", human::percent(share), format!("{}, time-outs included", plural(errors, "request"))),
         fact("Services", human::count(red.services.len() as u64), "that answered, by protocol"),
         fact("Traces", human::count(r.traces.len() as u64), plural(r.spans.len() as u64, "span")),
