@@ -180,11 +180,12 @@ impl Engine {
             self.out.manifest = reader.manifest().cloned();
             self.out.summary = reader.summary().cloned();
         }
+        let name = reader.name().rsplit(['/', '\\']).next().unwrap_or_default();
         for damage in reader.damages() {
             self.out.health.push(Health {
                 kind: "frame".into(),
                 lost: damage.lost_packets.unwrap_or(0) + damage.lost_records.unwrap_or(0),
-                cause: damage.to_string(),
+                cause: format!("{name}: {damage}"),
                 ..Health::default()
             });
         }

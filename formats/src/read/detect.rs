@@ -90,10 +90,21 @@ pub(super) fn detect(input: Box<dyn Read + Send>, name: &str) -> Result<Detected
             return Ok(Detected::Frames(window));
         }
     }
+    if zstd && cut_before_content(&mut window) {
+        return Ok(Detected::Frames(window));
+    }
     if zstd {
         return content(Window::new(Box::new(ZstdFrames::new(window))), name, Compression::Zstd);
     }
     content(window, name, Compression::None)
+}
+
+/// Whether the input ends so early in its first frame that none of its content can be had: the upload of a bundle
+/// that was cut in its first kilobytes. Nothing is left of it, but that is damage, not a wrong file.
+fn cut_before_content(window: &mut Window) -> bool {
+    let whole = !window.ensure(window.available().len() + 1);
+    let (content, sound) = frames::decompress_start(window.available(), 1);
+    whole && window.error.is_none() && sound && content.is_empty()
 }
 
 /// Tells the format of decompressed content.

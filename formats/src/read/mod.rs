@@ -54,6 +54,7 @@ enum Content {
 
 /// Reads one capture from its start to its end.
 pub struct Reader {
+    name: String,
     source: Source,
     content: Content,
     format: Format,
@@ -107,7 +108,14 @@ impl Reader {
                 (Source::Stream(StreamSource::new(window)), content, format)
             }
         };
-        Ok(Self { source, content, format, known, seek_table: None, next_frame: 0, ended: false })
+        let name = name.to_owned();
+        Ok(Self { name, source, content, format, known, seek_table: None, next_frame: 0, ended: false })
+    }
+
+    /// What the input is called in messages: its path, or `standard input`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The next stretch of the capture, about 16 MiB of content; `None` at its end. Damage on the way is noted in

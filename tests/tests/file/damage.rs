@@ -112,7 +112,7 @@ pub(crate) fn malformed_captures() -> Result<()> {
             ]),
             2,
         ),
-        ("zstd magic, then nothing", vec![0x28, 0xb5, 0x2f, 0xfd], 1),
+        ("zstd magic, then nothing", vec![0x28, 0xb5, 0x2f, 0xfd], 2),
         ("gzip magic, then noise", join(&[&[0x1f, 0x8b, 8, 0], &[0x55; 60]]), 1),
     ];
     let folder = tempfile::tempdir()?;
