@@ -102,7 +102,7 @@ pub(super) fn detect(input: Box<dyn Read + Send>, name: &str) -> Result<Detected
 /// Whether the input ends so early in its first frame that none of its content can be had: the upload of a bundle
 /// that was cut in its first kilobytes. Nothing is left of it, but that is damage, not a wrong file.
 fn cut_before_content(window: &mut Window) -> bool {
-    let whole = !window.ensure(window.available().len() + 1);
+    let whole = !window.ensure(window.available().len() + 1) && window.available().starts_with(&MAGIC.to_le_bytes());
     let (content, sound) = frames::decompress_start(window.available(), 1);
     whole && window.error.is_none() && sound && content.is_empty()
 }
