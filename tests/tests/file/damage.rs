@@ -10,8 +10,8 @@ use std::path::Path;
 
 /// What identifies a request whatever else of the recording is missing.
 fn identity(row: &Value) -> String {
-    let columns =
-        ["l7_protocol", "request_type", "request_resource", "request_ts", "client_port", "server_port", "pid"];
+    // Not the process: where the process table is in the damaged part, the request is right and its process unknown.
+    let columns = ["l7_protocol", "request_type", "request_resource", "request_ts", "client_port", "server_port"];
     columns.map(|c| row[c].to_string()).join("|")
 }
 
