@@ -249,7 +249,8 @@ impl Profiler {
     /// The flow's last packet was at `end`; yields the rows. `request_of` finds the request that starts at a sequence number.
     pub fn finish(mut self, end: Nanos, flow_id: u64, request_of: impl Fn(u32) -> Option<u64>) -> Vec<ProfileSegment> {
         let end = self.at(end);
-        let until = self.ending.unwrap_or(end);
+        // A reset may be sent before the handshake's last packet: what was established since then is over at once.
+        let until = self.ending.unwrap_or(end).max(self.since);
         match self.phase {
             Phase::Connect => self.push("connect", until, 0),
             Phase::Wait => self.push("client_wait", until, 0),

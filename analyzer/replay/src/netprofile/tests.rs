@@ -91,6 +91,16 @@ fn a_request_without_an_answer() {
     );
 }
 
+#[test]
+fn an_end_before_the_handshake_is_complete() {
+    let mut p = Profiler::default();
+    p.begin(1000, true);
+    p.ending(1000);
+    p.established(1001);
+    let rows = p.finish(1006, 0, |_| None);
+    assert_eq!(names(&rows), [("connect", 0, 1000, 1, 0), ("close", 0, 1001, 5, 0)]);
+}
+
 proptest! {
     #[test]
     fn segments_always_sum_up(events in prop::collection::vec((0u8..7, 0i64..50), 0..60), handshake: bool) {
