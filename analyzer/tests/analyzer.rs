@@ -215,11 +215,11 @@ fn a_cut_bundle_is_analyzed_as_far_as_it_goes_and_exits_2() {
     let rows = out.stdout.iter().filter(|b| **b == b'\n').count();
     assert!((1..200).contains(&rows), "{rows}");
     let stderr = String::from_utf8(out.stderr).unwrap();
-    assert!(stderr.lines().all(|l| l.starts_with("analyze: damaged input: offset ")), "{stderr}");
+    assert!(stderr.lines().all(|l| l.starts_with("analyze: damaged input: cut.zst: offset ")), "{stderr}");
     assert!(stderr.contains("not finalized"), "{stderr}");
 
     let summary = p.run(2, &["cut.zst"]);
-    assert!(summary.contains("  DAMAGED: offset "), "{summary}");
+    assert!(summary.contains("  DAMAGED: cut.zst: offset "), "{summary}");
     assert_eq!(summary.lines().last(), Some("report: cut.analysis/report.html"));
     let verdict = p.run(2, &["verify", "cut.zst"]);
     assert!(verdict.contains("\nDAMAGED: "), "{verdict}");

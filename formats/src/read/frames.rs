@@ -3,6 +3,7 @@
 use super::damage::Damage;
 use super::window::Window;
 use crate::zstd_frame::{self, Extent, MAGIC, SEEKABLE_FOOTER, SeekEntry};
+use sha2::{Digest, Sha256};
 use std::io::{ErrorKind, Read};
 
 /// A frame as it lies in the file.
@@ -34,11 +35,19 @@ enum Measure {
 
 pub(super) struct FrameSource {
     window: Window,
+    /// Digest of the file up to the start of the last frame found.
+    before_last: Option<Sha256>,
 }
 
 impl FrameSource {
-    pub(super) fn new(window: Window) -> Self {
-        Self { window }
+    pub(super) fn new(mut window: Window) -> Self {
+        window.start_digest();
+        Self { window, before_last: None }
+    }
+
+    /// SHA-256, hex, of everything before the last frame: what the index in that frame states.
+    pub(super) fn digest_before_last(&self) -> Option<String> {
+        self.before_last.clone().map(|digest| crate::write::hex(&digest.finalize()))
     }
 
     /// The next frame, seek table or damage, in the order of the file.
@@ -64,6 +73,7 @@ impl FrameSource {
                         return self.resync("the frame is damaged");
                     }
                     let frame = RawFrame { offset: self.window.offset(), bytes, content, cut: false };
+                    self.before_last = self.window.digest();
                     self.window.consume(len);
                     return Item::Frame(frame);
                 }

@@ -341,6 +341,15 @@ impl Reader {
                 known.damage(Damage { offset, what, ..Damage::default() });
             }
         }
+        // Where every frame is sound, the digest tells of changes that no frame's checksum covers: headers, fillers.
+        if let (true, Source::Frames(source), Some(index)) = (known.damages.is_empty(), &self.source, &known.index)
+            && !index.sha256.is_empty()
+            && source.digest_before_last().is_some_and(|digest| digest != index.sha256)
+        {
+            let what = "bytes between the contents of frames were changed: no content is lost, but this is not the file \
+                        that the recorder wrote";
+            known.damage(Damage { what: what.into(), ..Damage::default() });
+        }
         if known.further_damages > 0 {
             let what = format!("{} further damages are not listed", known.further_damages);
             known.damages.push(Damage { what, ..Damage::default() });

@@ -1,5 +1,6 @@
 //! A window on a byte stream: grows on demand, moves forward only.
 
+use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 
 /// Read ahead in pieces of this size.
@@ -12,13 +13,15 @@ pub(super) struct Window {
     /// Offset of `buffer[0]` in the stream.
     base: u64,
     ended: bool,
+    /// Digest of all that was moved past, if asked for.
+    digest: Option<Sha256>,
     /// Why reading ended early, until somebody takes it.
     pub(super) error: Option<io::Error>,
 }
 
 impl Window {
     pub(super) fn new(input: Box<dyn Read + Send>) -> Self {
-        Self { input, buffer: Vec::new(), start: 0, base: 0, ended: false, error: None }
+        Self { input, buffer: Vec::new(), start: 0, base: 0, ended: false, digest: None, error: None }
     }
 
     /// Bytes at hand.
@@ -54,9 +57,23 @@ impl Window {
         true
     }
 
+    /// Keeps a digest of everything from here on.
+    pub(super) fn start_digest(&mut self) {
+        self.digest = Some(Sha256::new());
+    }
+
+    /// The digest of everything before this place.
+    pub(super) fn digest(&self) -> Option<Sha256> {
+        self.digest.clone()
+    }
+
     /// Moves on.
     pub(super) fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.buffer.len());
+        let end = (self.start + n).min(self.buffer.len());
+        if let (Some(digest), Some(passed)) = (&mut self.digest, self.buffer.get(self.start..end)) {
+            digest.update(passed);
+        }
+        self.start = end;
     }
 
     /// What is left, as a stream of its own.

@@ -118,6 +118,8 @@ fn traces(spans: &[Value], requests: &[Value], log: &[Logged]) -> Result<()> {
                     text(span, "tap_side") == "s-p"
                         && text(request, "l7_protocol") == protocol
                         && text(request, "process").starts_with(process)
+                        // The log-in of a worker's first statement belongs to that trace, and is none of the statements.
+                        && (protocol != "postgresql" || text(request, "request_resource").contains(" AS n"))
                 })
                 .count()
         };
