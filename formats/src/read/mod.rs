@@ -43,7 +43,7 @@ use stream::StreamSource;
 const MAX_FRAMES: usize = 4096;
 
 enum Source {
-    Frames(FrameSource),
+    Frames(Box<FrameSource>),
     Stream(StreamSource),
 }
 
@@ -92,7 +92,7 @@ impl Reader {
         let mut known = Known::default();
         let (source, content, format) = match detect::detect(input, name)? {
             Detected::Frames(window) => (
-                Source::Frames(FrameSource::new(window)),
+                Source::Frames(Box::new(FrameSource::new(window))),
                 Content::Pcapng(pcapng::Walker::of_bundle()),
                 Format { kind: FormatKind::Bundle, compression: Compression::Zstd },
             ),
