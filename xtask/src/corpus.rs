@@ -18,6 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 /// Requests in the shipped bundle: every kind of the mix several times over, in a few hundred KB.
 const REQUESTS: u32 = 160;
@@ -30,7 +31,10 @@ pub(crate) fn run() -> Result<()> {
     let shop = Shop::start(Upstream::Fresh)?;
     e2e::load::run(&shop.ns, 6, 60, 1_000_000)?; // warm: code imported, pools connected
     let recording = Recording::start(&raw, &[])?;
-    e2e::load::run(&shop.ns, 6, REQUESTS, 0)?;
+    for first in (0..REQUESTS).step_by(16) {
+        e2e::load::run(&shop.ns, 4, 16, first)?;
+        std::thread::sleep(Duration::from_millis(350));
+    }
     recording.stop()?;
     let netns = shop.ns.inode()?;
     let servers = shop.folder().display().to_string();

@@ -92,11 +92,13 @@ pub struct Red {
     pub services: Vec<Row>,
 }
 
-/// Bucket length for a recording of `length_ns`: 1 s below ten minutes, 10 s below two hours, then 1 min.
+/// Bucket length for a recording of `length_ns`: 100 ms up to half a minute, 1 s below ten minutes, 10 s below two hours,
+/// then 1 min. A chart of it has enough points to show a shape, and each bucket enough requests to have percentiles.
 #[must_use]
 pub fn bucket_ns(length_ns: u64) -> u64 {
     const S: u64 = 1_000_000_000;
     match length_ns {
+        0..=30_000_000_000 => S / 10,
         0..600_000_000_000 => S,
         600_000_000_000..7_200_000_000_000 => 10 * S,
         _ => 60 * S,
