@@ -147,8 +147,12 @@ offsets! {
     sk_rcv_saddr = "sock:__sk_common.skc_rcv_saddr",
     /// Remote port, network byte order.
     sk_dport = "sock:__sk_common.skc_dport",
-    /// Local port.
+    /// Local port; 0 once a TCP socket is closed.
     sk_num = "sock:__sk_common.skc_num",
+    /// Local port, network byte order; stays.
+    inet_sport = "inet_sock:inet_sport",
+    /// `enum sock_flags`, a bit each.
+    sk_flags = "sock:__sk_common.skc_flags",
     /// Address family.
     sk_family = "sock:__sk_common.skc_family",
     /// TCP state.
@@ -169,6 +173,8 @@ offsets! {
     tcp_write_seq = "tcp_sock:write_seq",
     /// Next sequence number to read.
     tcp_copied_seq = "tcp_sock:copied_seq",
+    /// Next sequence number to receive.
+    tcp_rcv_nxt = "tcp_sock:rcv_nxt",
     /// The other end of a UNIX socket.
     unix_peer = "unix_sock:peer",
     /// Socket behind a `struct sock`.

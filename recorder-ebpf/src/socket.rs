@@ -76,6 +76,9 @@ pub fn ends(sk: u64, family: u16) -> Ends {
         return e;
     }
     e.local_port = at(&common, offset!(sk_num));
+    if e.local_port == 0 {
+        e.local_port = kept_port(sk);
+    }
     e.remote_port = at::<u16, 11>(&common, offset!(sk_dport)).swap_bytes();
     if family == AF_INET {
         e.local[0] = u64::from(at::<u32, 11>(&common, offset!(sk_rcv_saddr)));
@@ -102,6 +105,9 @@ pub fn typed_ends(sk: Ptr, family: u16) -> Ends {
         return e;
     }
     e.local_port = load!(sk, sk_num as u16);
+    if e.local_port == 0 {
+        e.local_port = kept_port(sk as u64);
+    }
     e.remote_port = load!(sk, sk_dport as u16).swap_bytes();
     if family == AF_INET {
         e.local[0] = u64::from(load!(sk, sk_rcv_saddr as u32));
@@ -114,7 +120,16 @@ pub fn typed_ends(sk: Ptr, family: u16) -> Ends {
     e
 }
 
-/// TCP: the next sequence number to read or to write. The casts are dearer than a load but cheaper than a read.
+/// The local port of a TCP socket that is closed and has given its port back. Others that have none have none here.
+#[inline(always)]
+pub fn kept_port(sk: u64) -> u16 {
+    peek::<u16>(sk + offset!(inet_sport) as u64).swap_bytes()
+}
+
+/// Bit SOCK_DONE of `enum sock_flags`: a FIN came in.
+const SOCK_DONE: u64 = 1 << 1;
+
+/// TCP: the number behind the last byte read or written. The casts are dearer than a load but cheaper than a read.
 #[inline(always)]
 pub fn typed_seq(sk: Ptr, ingress: bool) -> u32 {
     // SAFETY: a typed pointer to a socket.
@@ -122,7 +137,13 @@ pub fn typed_seq(sk: Ptr, ingress: bool) -> u32 {
     if tcp.is_null() {
         0
     } else if ingress {
-        load!(tcp, tcp_copied_seq as u32)
+        let copied = load!(tcp, tcp_copied_seq as u32);
+        // A FIN has a number too. It is read if all is read; nothing comes in after it.
+        if load!(sk, sk_flags as u64) & SOCK_DONE != 0 && copied == load!(tcp, tcp_rcv_nxt as u32) {
+            copied.wrapping_sub(1)
+        } else {
+            copied
+        }
     } else {
         load!(tcp, tcp_write_seq as u32)
     }

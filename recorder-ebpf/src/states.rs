@@ -5,6 +5,7 @@ use crate::{
     kernel::{Ptr, conf, load, offset, peek},
     layout::filter_bit,
     ring,
+    socket::kept_port,
 };
 use aya_ebpf::{
     helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_kernel},
@@ -15,6 +16,7 @@ use formats::event::{SocketState, kind, state_event};
 
 /// Bytes kept of a dropped packet, from its network header on.
 const DROP_BYTES: u64 = 64;
+const TCP_CLOSE: u8 = 7;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -50,6 +52,10 @@ fn emit(sk: Ptr, e: &Event) -> Option<()> {
         netns = load!(net, net_inum as u32);
         if family == AF_INET || family == AF_INET6 {
             local_port = load!(sk, sk_num as u16);
+            // Only whole sockets can be closed: those of handshakes and of TIME_WAIT have no such member.
+            if local_port == 0 && state == TCP_CLOSE {
+                local_port = kept_port(sk as u64);
+            }
             remote_port = load!(sk, sk_dport as u16).swap_bytes();
         }
         if family == AF_INET {
