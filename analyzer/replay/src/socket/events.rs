@@ -130,7 +130,9 @@ impl SocketEvents {
                             let table = if is_drop { &m.drop_reasons } else { &m.reset_reasons };
                             table.get(&state.reason)
                         });
-                        known.map_or_else(|| format!("reason {}", state.reason).into(), |n| n.as_str().into())
+                        // The kernel's names without what all of them begin with.
+                        let short = |n: &str| n.trim_start_matches("SKB_DROP_REASON_").trim_start_matches("SK_RST_REASON_").into();
+                        known.map_or_else(|| format!("reason {}", state.reason).into(), |n| short(n))
                     })
                     .clone(),
                 _ => Arc::default(),
