@@ -5,7 +5,7 @@
 use formats::event::{self, Packet, Record, SocketData, call, data_flag, kind};
 use recorder::bpf::{HookConfig, Session};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
@@ -35,6 +35,11 @@ fn workload() {
                 client.write_all(&data).unwrap();
                 server.read_exact(&mut buffer[..300]).unwrap();
             }
+            // Both ends close: twice the end is read, the second time of a socket that has given its port back.
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(server.read(&mut buffer).unwrap(), 0);
+            server.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(client.read(&mut buffer).unwrap(), 0);
         }
         Ok("udp") => {
             let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -138,6 +143,17 @@ fn a_tcp_connection_shows_sequence_numbers_ends_and_packets() {
     assert_eq!(i64::from(read[0].0.fd), accepted[0].0.ret);
     let closed = |sock| calls.iter().any(|c| c.0.call == call::CLOSE && c.0.sock == sock);
     assert!(closed(written[0].0.sock) && closed(read[0].0.sock));
+    for (record, _) in calls.iter().filter(|c| c.0.sock == read[0].0.sock && c.0.call != call::ACCEPT) {
+        let other = &written[0].0;
+        assert_eq!((record.local_port, record.remote_port), (other.remote_port, other.local_port), "{record:?}");
+    }
+    let late = |c: &&(SocketData, _)| {
+        c.0.sock == written[0].0.sock && [call::READ, call::RECVFROM, call::CLOSE].contains(&c.0.call)
+    };
+    assert!(calls.iter().filter(late).count() >= 2);
+    assert!(calls.iter().filter(late).all(|c| c.0.local_port == written[0].0.local_port), "{calls:?}");
+    let end = calls.iter().find(|c| c.0.sock == read[0].0.sock && c.0.ret == 0 && c.0.call == read[0].0.call).unwrap();
+    assert_eq!(end.0.tcp_seq, read[1].0.tcp_seq.wrapping_add(300), "a FIN is no byte that was read");
     // 14 Ethernet, 20 IP, 32 TCP with time stamps, 300 payload: which the kernel keeps outside of the linear part.
     let port = written[0].0.local_port.to_be_bytes();
     let data: Vec<_> = packets.iter().filter(|p| p.1.len() == 366 && p.1[34..36] == port).collect();
