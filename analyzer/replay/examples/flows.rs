@@ -7,6 +7,10 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 
+/// As `analyze` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn delay(d: &DelayStats) -> serde_json::Value {
     json!({"count": d.count, "sum": d.sum_ns, "max": d.max_ns, "p50": d.p50_ns, "p95": d.p95_ns, "p99": d.p99_ns})
 }

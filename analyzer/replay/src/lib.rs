@@ -8,6 +8,7 @@
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
 pub mod decode;
+mod digits;
 pub mod engine;
 pub mod flow;
 pub mod host;

@@ -121,9 +121,9 @@ fn spans_in_a_circle_still_come_out_once() {
     let all = recording(20, 12).spans;
     let mut spans = all.chunk_by(|a, b| a.trace_id == b.trace_id).find(|t| t.len() > 3).expect("a trace").to_vec();
     spans.truncate(3);
-    let ids: Vec<String> = spans.iter().map(|s| s.span_id.clone()).collect();
+    let ids: Vec<_> = spans.iter().map(|s| s.span_id).collect();
     for (span, parent) in spans.iter_mut().zip([1, 2, 0]) {
-        span.parent_span_id.clone_from(&ids[parent]);
+        span.parent_span_id = ids[parent];
     }
     let ordered = traces::ordered(&spans);
     assert_eq!(ordered.len(), 3);

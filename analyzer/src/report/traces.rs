@@ -154,7 +154,7 @@ impl<'a> Traces<'a> {
             .file("tables/traces.parquet", "failing and slowest first")
             .whole("start", "Start", Kind::Time, |t| Some(t.start.saturating_sub(start)))
             .text("service", "Service", Kind::Text, |t| &*t.service)
-            .text("root", "Request", Kind::Code, |t| t.root.as_str())
+            .text("root", "Request", Kind::Code, |t| &*t.root)
             .count("duration_ns", "Duration", Kind::Duration, |t| Some(t.duration_ns))
             .count("spans", "Spans", Kind::Count, |t| Some(t.spans.into()))
             .count("processes", "Processes", Kind::Count, |t| Some(t.processes.into()))

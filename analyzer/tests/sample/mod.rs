@@ -164,7 +164,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             transport: flow.transport,
             endpoints: flow.endpoints,
             netns: flow.netns,
-            fields: RequestFields {
+            fields: Box::new(RequestFields {
                 l7_protocol: flow.l7_protocol,
                 version: "1.1",
                 request_type: "GET".into(),
@@ -176,7 +176,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
                 user_agent: "wrk/4.1.0".into(),
                 attributes: vec![("content_type", "application/json".into())],
                 ..Default::default()
-            },
+            }),
             request_ts: Some(at),
             request_end_ts: Some(at),
             first_byte_ts: Some(at + duration - 1_000),
@@ -193,11 +193,11 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             completeness: Completeness::default(),
         });
         if i % 10 == 0 {
-            let trace_id = format!("{:032x}", i + 1);
+            let (trace_id, span_id) = (TraceId::of(i as u128 + 1), SpanId::of(i as u128 + 1));
             out.spans.push(Span {
-                trace_id: trace_id.clone(),
-                span_id: format!("{:016x}", i + 1),
-                parent_span_id: String::new(),
+                trace_id,
+                span_id,
+                parent_span_id: SpanId::default(),
                 tap_side: TapSide::ServerProcess,
                 service: Arc::from("nginx"),
                 process: None,
@@ -214,7 +214,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             });
             out.traces.push(Trace {
                 trace_id,
-                root_span_id: format!("{:016x}", i + 1),
+                root_span_id: span_id,
                 root: "GET /api/items".into(),
                 service: Arc::from("nginx"),
                 start: at,

@@ -43,13 +43,3 @@ impl Mix {
         h ^ (h >> 32)
     }
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// 16 hex digits.
-pub(super) fn hex(value: u64, out: &mut String) {
-    for shift in (0..16).rev() {
-        let digit = (value >> (shift * 4)) & 15;
-        out.push(char::from(HEX[digit as usize]));
-    }
-}

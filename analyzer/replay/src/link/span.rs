@@ -2,13 +2,15 @@
 
 use super::candidate::{Candidate, Evidence};
 use super::decide::Links;
-use super::identity::{Mix, hex};
+use super::identity::Mix;
 use super::observe::{Ways, first_seen};
-use crate::model::{Nanos, ObservedAt, Replayed, Request, Side, Span, TapSide, Trace};
+use crate::model::{Nanos, ObservedAt, Replayed, Request, Side, Span, SpanId, TapSide, Trace, TraceId};
 use crate::order::ip_number;
 use ahash::{AHashMap, AHashSet};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 fn last_seen(request: &Request) -> Nanos {
@@ -86,17 +88,65 @@ pub(super) fn build(replayed: &Replayed, ways: &Ways, links: &Links) -> (Vec<Spa
         others.entry(other.child).or_default().push(*other);
     }
     let builder = Builder { replayed, ways, links, children, others };
-    let mut built: Vec<((u64, u64), Vec<Span>, Trace)> =
-        roots.par_iter().filter_map(|&root| builder.trace(root)).collect();
-    built.par_sort_by(|a, b| a.0.cmp(&b.0));
-    let mut traces: Vec<Trace> = Vec::with_capacity(built.len());
+    // In the order of the table from the start: spans are large to move.
+    let mut ordered: Vec<((u64, u64), u32)> =
+        roots.par_iter().filter_map(|&root| Some((trace_id(builder.request(root)?), root))).collect();
+    ordered.par_sort_unstable();
+    let mut built: Vec<Chunk<'_>> = ordered
+        .par_chunks(CHUNK)
+        .map(|roots| {
+            let mut chunk = Chunk::new(roots.len());
+            for &(id, root) in roots {
+                builder.trace(id, root, &mut chunk);
+            }
+            chunk
+        })
+        .collect();
+    let mut traces: Vec<Trace> = Vec::with_capacity(roots.len());
     let mut spans: Vec<Span> = Vec::with_capacity(links.taken.len());
-    for (_, of_trace, trace) in built {
-        spans.extend(of_trace);
-        traces.push(trace);
+    for chunk in &mut built {
+        spans.append(&mut std::mem::take(&mut chunk.spans));
+        traces.append(&mut std::mem::take(&mut chunk.traces));
     }
-    traces.sort_by(|a, b| (a.start, &a.trace_id).cmp(&(b.start, &b.trace_id)));
+    traces.par_sort_by_key(|t| (t.start, t.trace_id));
     (spans, traces)
+}
+
+/// Traces built by one task.
+const CHUNK: usize = 4096;
+
+fn trace_id(root: &Request) -> (u64, u64) {
+    (facts(root, 1).finish(), facts(root, 2).finish())
+}
+
+/// What one task has built, what its rows share, and memory that every trace needs.
+struct Chunk<'a> {
+    spans: Vec<Span>,
+    traces: Vec<Trace>,
+    names: AHashMap<(&'a str, &'a str), Arc<str>>,
+    services: AHashMap<(IpAddr, Option<u16>), Arc<str>>,
+    /// (request, place of its parent in here).
+    order: Vec<(u32, usize)>,
+    ids: Vec<u64>,
+    sorted: Vec<u64>,
+    processes: Vec<u32>,
+    covered: Vec<(Nanos, Nanos)>,
+}
+
+impl Chunk<'_> {
+    fn new(traces: usize) -> Self {
+        Self {
+            spans: Vec::with_capacity(traces),
+            traces: Vec::with_capacity(traces),
+            names: AHashMap::new(),
+            services: AHashMap::new(),
+            order: Vec::new(),
+            ids: Vec::new(),
+            sorted: Vec::new(),
+            processes: Vec::new(),
+            covered: Vec::new(),
+        }
+    }
 }
 
 struct Builder<'a> {
@@ -107,34 +157,30 @@ struct Builder<'a> {
     others: AHashMap<u32, Vec<Candidate>>,
 }
 
-impl Builder<'_> {
-    fn request(&self, i: u32) -> Option<&Request> {
+impl<'a> Builder<'a> {
+    fn request(&self, i: u32) -> Option<&'a Request> {
         self.replayed.requests.get(i as usize)
     }
 
-    fn trace(&self, root: u32) -> Option<((u64, u64), Vec<Span>, Trace)> {
-        let root_request = self.request(root)?;
-        let id = (facts(root_request, 1).finish(), facts(root_request, 2).finish());
-        let mut trace_id = String::with_capacity(32);
-        hex(id.0, &mut trace_id);
-        hex(id.1, &mut trace_id);
-
-        // (request, place of its parent in here).
-        let mut order: Vec<(u32, usize)> = vec![(root, 0)];
+    fn trace(&self, id: (u64, u64), root: u32, chunk: &mut Chunk<'a>) {
+        let text = TraceId::of(u128::from(id.0) << 64 | u128::from(id.1));
+        let mut order = std::mem::take(&mut chunk.order);
+        order.clear();
+        order.push((root, 0));
         let mut at = 0;
         while let Some(&(parent, _)) = order.get(at) {
             order.extend(self.children.of(parent).iter().map(|&child| (child, at)));
             at += 1;
         }
-        let ids = self.span_ids(&order, id.0);
-        let mut spans: Vec<(Nanos, u64, Span)> = Vec::with_capacity(order.len());
-        let mut processes: Vec<u32> = Vec::with_capacity(order.len());
+        self.span_ids(&order, id.0, chunk);
+        let from = chunk.spans.len();
+        chunk.processes.clear();
         let (mut errors, mut weakest) = (0, 1.0f32);
-        for (&(i, parent), &span_id) in order.iter().zip(&ids) {
-            let Some(request) = self.request(i) else { continue };
+        for (place, &(i, parent)) in order.iter().enumerate() {
+            let (Some(request), Some(&span_id)) = (self.request(i), chunk.ids.get(place)) else { continue };
             let link = self.links.taken.get(i as usize).copied().flatten();
             if let ObservedAt::Process(pid) = request.observed_at {
-                processes.push(pid);
+                chunk.processes.push(pid);
             }
             if let Some(link) = &link {
                 weakest = weakest.min(link.confidence);
@@ -143,78 +189,83 @@ impl Builder<'_> {
             if request.fields.status.is_error() && link.is_none_or(|l| !l.method.is_same_request()) {
                 errors += 1;
             }
-            let parent = link.and_then(|_| ids.get(parent).copied());
-            let span = self.span(i, request, span_id, parent, link.as_ref(), &trace_id);
-            spans.push((span.start, span_id, span));
+            let parent = link.and_then(|_| chunk.ids.get(parent).copied());
+            let span = self.span(i, request, (text, span_id, parent), link.as_ref(), chunk);
+            chunk.spans.push(span);
         }
-        processes.sort_unstable();
-        processes.dedup();
-        spans.sort_by_key(|s| (s.0, s.1));
-        let root_span = spans.iter().find(|s| s.2.parent_span_id.is_empty()).map(|s| &s.2)?;
-        let trace = Trace {
-            trace_id: trace_id.clone(),
-            root_span_id: root_span.span_id.clone(),
+        chunk.order = order;
+        chunk.processes.sort_unstable();
+        chunk.processes.dedup();
+        let Some(spans) = chunk.spans.get_mut(from..) else { return };
+        if spans.len() > 1 {
+            spans.sort_by_key(|s| (s.start, s.span_id));
+        }
+        let Some(root_span) = spans.iter().find(|s| s.parent_span_id.is_empty()) else {
+            chunk.spans.truncate(from);
+            return;
+        };
+        chunk.traces.push(Trace {
+            trace_id: text,
+            root_span_id: root_span.span_id,
             root: root_span.name.clone(),
             service: root_span.service.clone(),
             start: root_span.start,
             duration_ns: u64::try_from(root_span.end.saturating_sub(root_span.start)).unwrap_or(0),
             spans: u32::try_from(spans.len()).unwrap_or(u32::MAX),
-            processes: u32::try_from(processes.len()).unwrap_or(u32::MAX),
+            processes: u32::try_from(chunk.processes.len()).unwrap_or(u32::MAX),
             nodes: 1,
             errors,
             weakest_link: weakest,
-        };
-        Some((id, spans.into_iter().map(|s| s.2).collect(), trace))
+        });
     }
 
     /// Ids of a trace's spans. Two requests may have equal facts (datagrams sent twice); their ids differ all the same.
-    fn span_ids(&self, order: &[(u32, usize)], seed: u64) -> Vec<u64> {
-        let mixes: Vec<Mix> =
-            order.iter().map(|o| self.request(o.0).map_or_else(|| Mix::seeded(seed), |r| facts(r, seed))).collect();
-        let mut ids: Vec<u64> = mixes.iter().map(|m| m.finish()).collect();
-        let mut sorted = ids.clone();
+    fn span_ids(&self, order: &[(u32, usize)], seed: u64, chunk: &mut Chunk<'a>) {
+        let mix = |&(i, _): &(u32, usize)| self.request(i).map_or_else(|| Mix::seeded(seed), |r| facts(r, seed));
+        let Chunk { ids, sorted, .. } = chunk;
+        ids.clear();
+        ids.extend(order.iter().map(|o| mix(o).finish()));
+        if ids.len() < 2 {
+            return;
+        }
+        sorted.clone_from(ids);
         sorted.sort_unstable();
         if sorted.windows(2).any(|w| w.first() == w.last()) {
             let mut taken = AHashSet::with_capacity(ids.len());
-            for (id, mut mix) in ids.iter_mut().zip(mixes) {
+            for (id, o) in ids.iter_mut().zip(order) {
+                let mut mix = mix(o);
                 while !taken.insert(*id) {
                     mix.add(1);
                     *id = mix.finish();
                 }
             }
         }
-        ids
     }
 
     fn span(
         &self,
         i: u32,
-        request: &Request,
-        span_id: u64,
-        parent: Option<u64>,
+        request: &'a Request,
+        (trace_id, span_id, parent): (TraceId, u64, Option<u64>),
         link: Option<&Candidate>,
-        trace_id: &str,
+        chunk: &mut Chunk<'a>,
     ) -> Span {
         let (start, end) = (first_seen(request), last_seen(request));
-        let text = |id: u64| {
-            let mut text = String::with_capacity(16);
-            hex(id, &mut text);
-            text
-        };
+        let text = |id: u64| SpanId::of(u128::from(id));
         let point = request.request_point.or(request.response_point);
         Span {
-            trace_id: trace_id.to_owned(),
+            trace_id,
             span_id: text(span_id),
             parent_span_id: parent.map(text).unwrap_or_default(),
             tap_side: self.ways.tap_sides.get(i as usize).copied().unwrap_or(TapSide::App),
-            service: self.service(request),
+            service: service(request, &mut chunk.services),
             process: request.process.clone(),
             tid: point.map_or(0, |p| p.tid),
             request_id: u64::from(i),
-            name: name(request),
+            name: name(request, &mut chunk.names),
             start,
             end,
-            self_ns: self.own_time(i, start, end),
+            self_ns: self.own_time(i, start, end, &mut chunk.covered),
             link_method: link.map_or("root", |l| l.method.name()),
             link_confidence: link.map_or(1.0, |l| l.confidence),
             link_evidence: self.evidence(i, link),
@@ -223,48 +274,35 @@ impl Builder<'_> {
     }
 
     /// The span's time that no child covers.
-    fn own_time(&self, i: u32, start: Nanos, end: Nanos) -> u64 {
-        let mut covered: Vec<(Nanos, Nanos)> = self
-            .children
-            .of(i)
-            .iter()
-            .filter_map(|&c| self.request(c))
-            .map(|c| (first_seen(c).clamp(start, end), last_seen(c).clamp(start, end)))
-            .collect();
+    fn own_time(&self, i: u32, start: Nanos, end: Nanos, covered: &mut Vec<(Nanos, Nanos)>) -> u64 {
+        covered.clear();
+        covered.extend(
+            self.children
+                .of(i)
+                .iter()
+                .filter_map(|&c| self.request(c))
+                .map(|c| (first_seen(c).clamp(start, end), last_seen(c).clamp(start, end))),
+        );
         covered.sort_unstable();
         let (mut own, mut at) = (0, start);
-        for (from, to) in covered {
+        for &(from, to) in &*covered {
             own += (from - at).max(0);
             at = at.max(to);
         }
         u64::try_from(own + (end - at).max(0)).unwrap_or(0)
     }
 
-    fn service(&self, request: &Request) -> Arc<str> {
-        if let Some(process) = &request.process
-            && !process.name.is_empty()
-        {
-            return process.name.clone();
+    fn evidence(&self, i: u32, link: Option<&Candidate>) -> Cow<'static, str> {
+        let others = self.others.get(&i);
+        if link.is_none() && others.is_none() {
+            return Cow::Borrowed("{}");
         }
-        let e = &request.endpoints;
-        let (ip, port) = match request.side {
-            Some(Side::Client) => (e.client_ip, None),
-            _ => (e.server_ip, Some(e.server_port)),
-        };
-        match (ip, port) {
-            (Some(ip), Some(port)) => std::net::SocketAddr::new(ip, port).to_string().into(),
-            (Some(ip), None) => ip.to_string().into(),
-            (None, _) => request.transport.name().into(),
-        }
-    }
-
-    fn evidence(&self, i: u32, link: Option<&Candidate>) -> String {
         let mut out = String::with_capacity(96);
         out.push('{');
         if let Some(link) = link {
             write_evidence(&mut out, &link.evidence);
         }
-        if let Some(others) = self.others.get(&i) {
+        if let Some(others) = others {
             if link.is_some() {
                 out.push(',');
             }
@@ -278,8 +316,27 @@ impl Builder<'_> {
             out.push(']');
         }
         out.push('}');
-        out
+        Cow::Owned(out)
     }
+}
+
+fn service(request: &Request, known: &mut AHashMap<(IpAddr, Option<u16>), Arc<str>>) -> Arc<str> {
+    if let Some(process) = &request.process
+        && !process.name.is_empty()
+    {
+        return process.name.clone();
+    }
+    let e = &request.endpoints;
+    let (ip, port) = match request.side {
+        Some(Side::Client) => (e.client_ip, None),
+        _ => (e.server_ip, Some(e.server_port)),
+    };
+    let Some(ip) = ip else { return request.transport.name().into() };
+    let text = || match port {
+        Some(port) => SocketAddr::new(ip, port).to_string().into(),
+        None => ip.to_string().into(),
+    };
+    known.entry((ip, port)).or_insert_with(text).clone()
 }
 
 fn write_evidence(out: &mut String, evidence: &Evidence) {
@@ -305,17 +362,16 @@ fn cut(text: &str) -> &str {
 }
 
 /// `type endpoint`, or as much of it as there is.
-fn name(request: &Request) -> String {
+fn name<'a>(request: &'a Request, known: &mut AHashMap<(&'a str, &'a str), Arc<str>>) -> Arc<str> {
     let f = &request.fields;
-    let what = if f.endpoint.is_empty() { &f.request_resource } else { &f.endpoint };
-    let what = cut(what).to_owned();
-    let kind = &*f.request_type;
+    let what = cut(if f.endpoint.is_empty() { &f.request_resource } else { &f.endpoint });
+    let kind: &str = &f.request_type;
     // SQL endpoints start with their verb already.
-    if what.is_empty() {
-        if kind.is_empty() { f.l7_protocol.to_owned() } else { kind.to_owned() }
-    } else if kind.is_empty() || what.starts_with(kind) {
-        what
-    } else {
-        format!("{kind} {what}")
-    }
+    let (kind, what) = match (kind.is_empty(), what.is_empty()) {
+        (true, true) => (f.l7_protocol, ""),
+        (false, false) if what.starts_with(kind) => ("", what),
+        _ => (kind, what),
+    };
+    let text = || if kind.is_empty() || what.is_empty() { [kind, what].concat() } else { [kind, " ", what].concat() };
+    known.entry((kind, what)).or_insert_with(|| text().into()).clone()
 }

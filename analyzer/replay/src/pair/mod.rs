@@ -78,7 +78,7 @@ impl Pairer {
             Kind::Response => match self.answer(key) {
                 Some(entry) => {
                     let id = entry.id;
-                    merge(&mut entry.session.fields, fields);
+                    merge(&mut entry.session.fields, *fields);
                     id
                 }
                 None => {
@@ -210,7 +210,7 @@ impl Pairer {
         }
     }
 
-    fn entry(&mut self, mut fields: RequestFields, protocol: &'static str, timeout: Nanos) -> Entry {
+    fn entry(&mut self, mut fields: Box<RequestFields>, protocol: &'static str, timeout: Nanos) -> Entry {
         self.next += 1;
         if fields.l7_protocol.is_empty() {
             fields.l7_protocol = protocol;

@@ -25,7 +25,7 @@ pub struct Segment<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     /// What was asked and answered.
-    pub fields: RequestFields,
+    pub fields: Box<RequestFields>,
     /// First byte of the request.
     pub request_ts: Option<Nanos>,
     /// Last byte of the request.
@@ -90,7 +90,7 @@ pub(crate) struct Message {
     /// Bytes, if they are not those from start to end (multiplexed protocols).
     pub(crate) bytes: Option<u64>,
     /// What it says. For a response: what it adds or overrides.
-    pub(crate) fields: RequestFields,
+    pub(crate) fields: Box<RequestFields>,
     /// What is wrong with it, as far as the parser knows.
     pub(crate) completeness: Completeness,
 }
@@ -98,7 +98,15 @@ pub(crate) struct Message {
 impl Message {
     /// A message that starts and ends with the step that emits it, paired in order.
     pub(crate) fn new(kind: Kind, fields: RequestFields) -> Self {
-        Self { kind, key: None, start: None, end: None, bytes: None, fields, completeness: Completeness::default() }
+        Self {
+            kind,
+            key: None,
+            start: None,
+            end: None,
+            bytes: None,
+            fields: Box::new(fields),
+            completeness: Completeness::default(),
+        }
     }
 
     /// Pairs by id.

@@ -217,8 +217,7 @@ impl Conversation {
             let half = &mut self.halves[side.index()];
             half.need = 0;
             let mark = half.mark_at(half.offset);
-            let mut out =
-                Output { messages: Vec::new(), hold: false, switch: None, kick: false, mark, mask: &mut self.masker };
+            let mut out = Output::with(std::mem::take(&mut self.scratch), mark, &mut self.masker);
             let rest = bytes.get(at..).unwrap_or_default();
             let step = parser.parse(side, Input { bytes: rest, cut }, &mut out);
             let Output { messages, hold, switch, kick, .. } = out;

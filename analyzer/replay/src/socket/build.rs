@@ -260,7 +260,7 @@ pub(crate) fn replay(records: &[Vec<u8>], host: &Host) -> Replayed {
 /// The traces as text: one line per span, indented by depth, `tap_side service name [method]`.
 pub(crate) fn trees(replayed: &Replayed) -> String {
     fn show(spans: &[&Span], parent: &str, depth: usize, out: &mut String) {
-        let mut children: Vec<_> = spans.iter().filter(|s| s.parent_span_id == parent).collect();
+        let mut children: Vec<_> = spans.iter().filter(|s| *s.parent_span_id == *parent).collect();
         children.sort_by_key(|s| s.start);
         for span in children {
             let line = format!(

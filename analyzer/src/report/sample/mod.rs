@@ -206,7 +206,7 @@ fn request(call: Call<'_>) -> Request {
         transport: call.flow.transport,
         endpoints: call.flow.endpoints,
         netns: call.flow.netns,
-        fields: call.fields,
+        fields: Box::new(call.fields),
         request_ts: Some(call.at),
         request_end_ts: Some(call.at),
         first_byte_ts: end.map(|e| e - 5_000),
@@ -343,7 +343,8 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
     let kind = chance.below(100);
     let fields = http(kind, n);
     let failed = fields.status == Status::ServerError;
-    let trace_id = format!("{:016x}{:016x}", 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(n) + 1), n);
+    let mixed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(n) + 1);
+    let trace_id = TraceId::of(u128::from(mixed) << 64 | u128::from(n));
     let redis = chance.delay(60_000) * slow;
     let sql = chance.delay(1_500_000) * slow;
     let own = chance.delay(2 * MS) * slow;
@@ -357,7 +358,7 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
         steps.push((3, 60_000 + own / 2 + redis, sql, backend(POSTGRES, n, failed)));
     }
     let mut spans: Vec<Span> = Vec::new();
-    let (mut errors, mut above) = (0, [String::new(), String::new(), String::new()]);
+    let (mut errors, mut above) = (0, [SpanId::default(); 3]);
     for (tier, after, length, fields) in steps {
         let ids = pick(tier, chance);
         errors += u32::from(fields.status.is_error());
@@ -384,13 +385,13 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
             let end = q.response_ts.unwrap_or(at + after + length);
             let root = tier == 0 && place == 1;
             let depth_parent = match (tier, place) {
-                (0, _) | (1, 0) | (_, 1 | 2) => spans.last().map_or(String::new(), |s| s.span_id.clone()),
-                _ => above[2].clone(),
+                (0, _) | (1, 0) | (_, 1 | 2) => spans.last().map_or(SpanId::default(), |s| s.span_id),
+                _ => above[2],
             };
             let span = Span {
-                trace_id: trace_id.clone(),
-                span_id: format!("{:016x}", r.requests.len() + 1),
-                parent_span_id: if root { String::new() } else { depth_parent },
+                trace_id,
+                span_id: SpanId::of(r.requests.len() as u128 + 1),
+                parent_span_id: if root { SpanId::default() } else { depth_parent },
                 tap_side: [TapSide::ClientProcess, TapSide::ClientInterface, TapSide::ServerProcess][place],
                 service: flow
                     .server_process
@@ -401,7 +402,7 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
                 process: q.process.clone(),
                 tid: q.process.as_ref().map_or(0, |p| p.pid),
                 request_id: r.requests.len() as u64,
-                name,
+                name: name.into(),
                 start: at + after + inset,
                 end,
                 self_ns: (length / 7) as u64,
@@ -417,7 +418,7 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
                 completeness: Completeness::default(),
             };
             if place == 2 && tier <= 1 {
-                above[2].clone_from(&span.span_id);
+                above[2] = span.span_id;
             }
             spans.push(span);
             r.requests.push(q);
@@ -426,7 +427,7 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
     if let Some(root) = spans.first() {
         r.traces.push(Trace {
             trace_id,
-            root_span_id: root.span_id.clone(),
+            root_span_id: root.span_id,
             root: root.name.clone(),
             service: "nginx".into(),
             start: root.start,
