@@ -23,6 +23,7 @@ mod amqp;
 mod dns;
 mod http1;
 mod http2;
+mod kafka;
 mod memcached;
 mod mongodb;
 mod mqtt;

@@ -21,6 +21,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("mqtt", 1883, super::mqtt::tests::sample()),
         ("nats", 4222, super::nats::tests::sample()),
         ("amqp", 5672, super::amqp::tests::sample()),
+        ("kafka", 9092, super::kafka::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
     ]
 }

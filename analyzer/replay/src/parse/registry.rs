@@ -1,7 +1,7 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, dns, http1, http2, memcached, mongodb, mqtt, mysql, nats, postgresql, redis, tls, websocket,
+    Protocol, amqp, dns, http1, http2, kafka, memcached, mongodb, mqtt, mysql, nats, postgresql, redis, tls, websocket,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -18,6 +18,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &amqp::PROTOCOL,
     &nats::PROTOCOL,
     &memcached::PROTOCOL,
+    &kafka::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
