@@ -21,6 +21,8 @@ mod trace_context;
 
 mod amqp;
 mod dns;
+mod dubbo;
+mod fastcgi;
 mod http1;
 mod http2;
 mod kafka;
@@ -31,6 +33,7 @@ mod mysql;
 mod nats;
 mod postgresql;
 mod redis;
+mod thrift;
 mod tls;
 mod websocket;
 

@@ -22,6 +22,9 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("nats", 4222, super::nats::tests::sample()),
         ("amqp", 5672, super::amqp::tests::sample()),
         ("kafka", 9092, super::kafka::tests::sample()),
+        ("fastcgi", 9000, super::fastcgi::tests::sample()),
+        ("dubbo", 20880, super::dubbo::tests::sample()),
+        ("thrift", 9090, super::thrift::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
     ]
 }

@@ -1,7 +1,8 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, dns, http1, http2, kafka, memcached, mongodb, mqtt, mysql, nats, postgresql, redis, tls, websocket,
+    Protocol, amqp, dns, dubbo, fastcgi, http1, http2, kafka, memcached, mongodb, mqtt, mysql, nats, postgresql, redis,
+    thrift, tls, websocket,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -19,6 +20,9 @@ pub(super) static ALL: &[&Protocol] = &[
     &nats::PROTOCOL,
     &memcached::PROTOCOL,
     &kafka::PROTOCOL,
+    &fastcgi::PROTOCOL,
+    &dubbo::PROTOCOL,
+    &thrift::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
