@@ -6,6 +6,7 @@ use super::events::Events;
 use crate::host::Host;
 use crate::link::{LinkInput, link};
 use crate::model::{Completeness, Flow, Health, Nanos, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::netprofile::Profile;
 use crate::socket::{Losses, SocketLog};
 use rayon::prelude::*;
 
@@ -14,7 +15,7 @@ use rayon::prelude::*;
 struct Part {
     flows: Vec<Flow>,
     requests: Vec<Request>,
-    profile: Vec<ProfileSegment>,
+    profile: Vec<Profile>,
     log: SocketLog,
 }
 
@@ -150,17 +151,7 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
         let base = requested;
         counts.push(f.requests.len());
         logs.push(f.log);
-        // Where each flow's segments begin: they lie together, in the order of the flows.
-        let mut begins = vec![f.profile.len(); f.flows.len() + 1];
-        for (n, p) in f.profile.iter().enumerate().rev() {
-            if let Some(begin) = begins.get_mut(p.flow_id as usize) {
-                *begin = n;
-            }
-        }
-        for n in (0..f.flows.len()).rev() {
-            begins[n] = begins[n].min(begins[n + 1]);
-        }
-        profiles.push((f.profile, begins, base));
+        profiles.push((f.profile, base));
         flows.push(f.flows.into_iter().map(Some).collect::<Vec<_>>());
         requested += f.requests.len() as u64;
         requests.push(
@@ -185,7 +176,7 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
     order.par_sort_unstable();
     let mut request_ids = vec![0u64; requested as usize];
     for (id, &(_, _, part, place)) in order.iter().enumerate() {
-        let old = profiles.get(part as usize).map_or(0, |(_, _, base)| *base) + u64::from(place);
+        let old = profiles.get(part as usize).map_or(0, |(_, base)| *base) + u64::from(place);
         if let Some(slot) = request_ids.get_mut(old as usize) {
             *slot = id as u64;
         }
@@ -196,16 +187,13 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
     for (id, r) in requests.iter_mut().enumerate() {
         r.request_id = id as u64;
     }
-    let segments = profiles.iter().map(|(p, _, _)| p.len()).sum();
+    let segments = profiles.iter().flat_map(|(p, _)| p).map(Profile::len).sum();
     let mut profile: Vec<ProfileSegment> = Vec::with_capacity(segments);
     for (id, &(part, place)) in places.iter().enumerate() {
-        let Some((rows, begins, base)) = profiles.get(part as usize) else { continue };
-        let (Some(&from), Some(&to)) = (begins.get(place as usize), begins.get(place as usize + 1)) else { continue };
-        profile.extend(rows.get(from..to).unwrap_or(&[]).iter().map(|p| ProfileSegment {
-            flow_id: id as u64,
-            request_id: p.request_id.and_then(|old| request_ids.get((old + base) as usize).copied()),
-            ..p.clone()
-        }));
+        let Some((of_part, base)) = profiles.get_mut(part as usize) else { continue };
+        let Some(of_flow) = of_part.get_mut(place as usize).map(std::mem::take) else { continue };
+        let request_id = |old: u32| request_ids.get((u64::from(old) + *base) as usize).copied();
+        profile.extend(of_flow.rows(id as u64, request_id));
     }
     drop(profiles);
     let mut flows: Vec<Flow> = places.iter().filter_map(|&(part, place)| take(&mut flows, part, place)).collect();

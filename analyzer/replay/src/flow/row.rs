@@ -6,6 +6,7 @@ use super::table::{Finished, Settings};
 use super::track::Track;
 use crate::decode::transport_of;
 use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side};
+use crate::netprofile::Profile;
 use crate::order::ip_from_number;
 use std::sync::Arc;
 
@@ -129,6 +130,7 @@ impl Track {
             flow.tunnel_outer =
                 t.outer_ips().map(|(src, dst)| if sender == Side::Client { (src, dst) } else { (dst, src) });
         }
+        let mut profile = Profile::default();
         if let Some(mut tcp) = self.tcp {
             flow.rtt_ns = ns(tcp.rtt);
             flow.rtt_client_ns = ns(tcp.rtt_client);
@@ -153,12 +155,12 @@ impl Track {
                 (client.zero_window, server.zero_window) = (m.zero_windows[0], m.zero_windows[1]);
                 (client.out_of_order, server.out_of_order) = (m.out_of_order[0], m.out_of_order[1]);
             }
-            let mut starts: Vec<(u32, u64)> = out
+            let mut starts: Vec<(u32, u32)> = out
                 .sessions
                 .get(sessions_from..)
                 .unwrap_or(&[])
                 .iter()
-                .zip(out.requests.len() as u64..)
+                .zip(out.requests.len() as u32..)
                 .filter_map(|(s, id)| Some((s.request_tcp_seq?, id)))
                 .collect();
             starts.sort_unstable();
@@ -167,7 +169,7 @@ impl Track {
                 starts.get(place).filter(|(s, _)| *s == seq).map(|(_, id)| *id)
             };
             // A datagram's clock may have been set back: the profile is made of the times as they were seen.
-            out.profile.extend(tcp.profiler.finish(self.last, flow_id, request_of));
+            profile = tcp.profiler.finish(self.last, request_of);
         }
         flow.client = client;
         flow.server = server;
@@ -197,6 +199,7 @@ impl Track {
                 completeness: s.completeness,
             });
         }
+        out.profile.push(profile);
         out.flows.push(flow);
     }
 }

@@ -3,7 +3,8 @@
 use super::row::Why;
 use super::track::{Key, Track};
 use crate::decode::{Decoded, Tunnel};
-use crate::model::{Flow, Nanos, ProfileSegment, Request};
+use crate::model::{Flow, Nanos, Request};
+use crate::netprofile::Profile;
 use crate::parse::{ParseOptions, Session};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -39,8 +40,8 @@ pub struct Finished {
     pub flows: Vec<Flow>,
     /// Their requests, each flow's together and in order.
     pub requests: Vec<Request>,
-    /// Their segments.
-    pub profile: Vec<ProfileSegment>,
+    /// Their segments, one for each flow.
+    pub profile: Vec<Profile>,
     /// Flows that were ended early because there were too many, and when the first and last of them.
     pub evicted: (u64, Option<(Nanos, Nanos)>),
     pub(super) sessions: Vec<Session>,

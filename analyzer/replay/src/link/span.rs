@@ -92,28 +92,33 @@ pub(super) fn build(replayed: &Replayed, ways: &Ways, links: &Links) -> (Vec<Spa
     let mut ordered: Vec<((u64, u64), u32)> =
         roots.par_iter().filter_map(|&root| Some((trace_id(builder.request(root)?), root))).collect();
     ordered.par_sort_unstable();
-    let mut built: Vec<Chunk<'_>> = ordered
-        .par_chunks(CHUNK)
-        .map(|roots| {
-            let mut chunk = Chunk::new(roots.len());
-            for &(id, root) in roots {
-                builder.trace(id, root, &mut chunk);
-            }
-            chunk
-        })
-        .collect();
     let mut traces: Vec<Trace> = Vec::with_capacity(roots.len());
     let mut spans: Vec<Span> = Vec::with_capacity(links.taken.len());
-    for chunk in &mut built {
-        spans.append(&mut std::mem::take(&mut chunk.spans));
-        traces.append(&mut std::mem::take(&mut chunk.traces));
+    // A few at a time, so that not all rows are there twice.
+    for some in ordered.chunks(CHUNK * TOGETHER) {
+        let built: Vec<Chunk<'_>> = some
+            .par_chunks(CHUNK)
+            .map(|roots| {
+                let mut chunk = Chunk::new(roots.len());
+                for &(id, root) in roots {
+                    builder.trace(id, root, &mut chunk);
+                }
+                chunk
+            })
+            .collect();
+        for mut chunk in built {
+            spans.append(&mut chunk.spans);
+            traces.append(&mut chunk.traces);
+        }
     }
     traces.par_sort_by_key(|t| (t.start, t.trace_id));
     (spans, traces)
 }
 
 /// Traces built by one task.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 512;
+/// Tasks whose traces wait to be put together.
+const TOGETHER: usize = 64;
 
 fn trace_id(root: &Request) -> (u64, u64) {
     (facts(root, 1).finish(), facts(root, 2).finish())

@@ -14,16 +14,84 @@ use crate::model::{Nanos, ProfileSegment};
 /// Segments of one flow at most; what comes after is added to the last one.
 const MAX_SEGMENTS: usize = 1 << 16;
 
-/// A segment before it knows its flow's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Connect,
+    Tls,
+    ClientWait,
+    RequestTransfer,
+    ServerAck,
+    ServerResponse,
+    ResponseTransfer,
+    Close,
+}
+
+impl Name {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::ClientWait => "client_wait",
+            Self::RequestTransfer => "request_transfer",
+            Self::ServerAck => "server_ack",
+            Self::ServerResponse => "server_response",
+            Self::ResponseTransfer => "response_transfer",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// A segment; it starts where the one before ends. There are many: half as large as a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
-    name: &'static str,
-    exchange: u32,
-    start: Nanos,
     end: Nanos,
     bytes: u64,
+    exchange: u32,
     retransmissions: u32,
-    request_seq: Option<u32>,
+    /// Sequence number at which its request starts; of a finished flow: the request's place in the flow's shard.
+    request: u32,
+    has_request: bool,
+    name: Name,
+}
+
+/// The segments of a finished flow.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    start: Nanos,
+    segments: Vec<Segment>,
+}
+
+impl Profile {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// As rows. `request_id` makes the final id of what [`Profiler::finish`] was given.
+    pub fn rows(&self, flow_id: u64, request_id: impl Fn(u32) -> Option<u64>) -> impl Iterator<Item = ProfileSegment> {
+        let mut start = self.start;
+        self.segments.iter().map(move |s| {
+            let row = ProfileSegment {
+                flow_id,
+                request_id: if s.has_request { request_id(s.request) } else { None },
+                segment: s.name.text(),
+                exchange: s.exchange,
+                start,
+                duration_ns: u64::try_from(s.end - start).unwrap_or(0),
+                bytes: s.bytes,
+                retransmissions: s.retransmissions,
+            };
+            start = s.end;
+            row
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +120,8 @@ pub enum Sample {
 #[derive(Clone, Debug, Default)]
 pub struct Profiler {
     segments: Vec<Segment>,
+    /// Where the first segment starts.
+    begun: Nanos,
     phase: Phase,
     now: Nanos,
     /// Where the current segment started.
@@ -74,6 +144,7 @@ impl Profiler {
     /// Starts at the flow's first packet; `handshake` says whether that is part of a handshake.
     pub fn begin(&mut self, ts: Nanos, handshake: bool) {
         self.now = ts;
+        self.begun = ts;
         self.since = ts;
         self.last_data = ts;
         self.phase = if handshake { Phase::Connect } else { Phase::Wait };
@@ -84,7 +155,7 @@ impl Profiler {
         self.now
     }
 
-    fn push(&mut self, name: &'static str, end: Nanos, bytes: u64) {
+    fn push(&mut self, name: Name, end: Nanos, bytes: u64) {
         let (start, retransmissions) = (self.since, std::mem::take(&mut self.retransmissions));
         self.since = end;
         if start == end && bytes == 0 && retransmissions == 0 {
@@ -98,15 +169,22 @@ impl Profiler {
             last.retransmissions += retransmissions;
             return;
         }
-        let request_seq = self.request_seq;
-        self.segments.push(Segment { name, exchange: self.exchange, start, end, bytes, retransmissions, request_seq });
+        self.segments.push(Segment {
+            end,
+            bytes,
+            exchange: self.exchange,
+            retransmissions,
+            request: self.request_seq.unwrap_or(0),
+            has_request: self.request_seq.is_some(),
+            name,
+        });
     }
 
     /// The handshake is complete.
     pub fn established(&mut self, ts: Nanos) {
         if self.phase == Phase::Connect {
             let ts = self.at(ts);
-            self.push("connect", ts, 0);
+            self.push(Name::Connect, ts, 0);
             self.phase = Phase::Wait;
             self.last_data = ts;
         }
@@ -145,18 +223,18 @@ impl Profiler {
                 self.bytes += u64::from(len);
                 return None;
             }
-            Phase::Connect => self.push("connect", ts, 0),
+            Phase::Connect => self.push(Name::Connect, ts, 0),
             Phase::Wait => {
                 sample = Some(Sample::ClientIdle(ts - self.since));
-                self.push("client_wait", ts, 0);
+                self.push(Name::ClientWait, ts, 0);
             }
             Phase::Response => {
                 let bytes = std::mem::take(&mut self.response_bytes);
-                self.push("response_transfer", self.last_data, bytes);
+                self.push(Name::ResponseTransfer, self.last_data, bytes);
                 self.exchange += 1;
                 self.request_seq = None;
                 sample = Some(Sample::ClientIdle(ts - self.since));
-                self.push("client_wait", ts, 0);
+                self.push(Name::ClientWait, ts, 0);
             }
         }
         if self.exchange == 0 && matches!(data, [0x16, 3, _, _, _, 1, ..]) {
@@ -186,10 +264,10 @@ impl Profiler {
         if carries_application_data(data) {
             let bytes = std::mem::take(&mut self.bytes);
             if data.first() == Some(&0x17) {
-                self.push("tls", self.last_data, bytes);
-                self.push("client_wait", ts, 0);
+                self.push(Name::Tls, self.last_data, bytes);
+                self.push(Name::ClientWait, ts, 0);
             } else {
-                self.push("tls", ts, bytes);
+                self.push(Name::Tls, ts, bytes);
             }
             self.request(ts, seq, len);
         } else {
@@ -217,7 +295,7 @@ impl Profiler {
                 None
             }
             Phase::Connect | Phase::Wait => {
-                let name = if self.phase == Phase::Connect { "connect" } else { "server_response" };
+                let name = if self.phase == Phase::Connect { Name::Connect } else { Name::ServerResponse };
                 self.push(name, ts, 0);
                 self.response(ts, len);
                 None
@@ -225,7 +303,7 @@ impl Profiler {
             Phase::Request => {
                 let asked = self.last_data;
                 self.end_request();
-                self.push("server_response", ts, 0);
+                self.push(Name::ServerResponse, ts, 0);
                 self.response(ts, len);
                 Some(Sample::ApplicationResponse(ts - asked))
             }
@@ -240,49 +318,44 @@ impl Profiler {
 
     fn end_request(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.push("request_transfer", self.last_data, bytes);
+        self.push(Name::RequestTransfer, self.last_data, bytes);
         if let Some(acked) = self.acked.take() {
-            self.push("server_ack", acked, 0);
+            self.push(Name::ServerAck, acked, 0);
         }
     }
 
-    /// The flow's last packet was at `end`; yields the rows. `request_of` finds the request that starts at a sequence number.
-    pub fn finish(mut self, end: Nanos, flow_id: u64, request_of: impl Fn(u32) -> Option<u64>) -> Vec<ProfileSegment> {
+    /// The flow's last packet was at `end`. `request_of` finds the request that starts at a sequence number.
+    #[must_use]
+    pub fn finish(mut self, end: Nanos, request_of: impl Fn(u32) -> Option<u32>) -> Profile {
         let end = self.at(end);
         // A reset may be sent before the handshake's last packet: what was established since then is over at once.
         let until = self.ending.unwrap_or(end).max(self.since);
         match self.phase {
-            Phase::Connect => self.push("connect", until, 0),
-            Phase::Wait => self.push("client_wait", until, 0),
+            Phase::Connect => self.push(Name::Connect, until, 0),
+            Phase::Wait => self.push(Name::ClientWait, until, 0),
             Phase::Request => {
                 self.end_request();
-                self.push("server_response", until.max(self.since), 0);
+                self.push(Name::ServerResponse, until.max(self.since), 0);
             }
             Phase::Response => {
                 let bytes = std::mem::take(&mut self.response_bytes);
-                self.push("response_transfer", self.last_data, bytes);
-                self.push("client_wait", until.max(self.since), 0);
+                self.push(Name::ResponseTransfer, self.last_data, bytes);
+                self.push(Name::ClientWait, until.max(self.since), 0);
             }
             Phase::Tls => {
                 let bytes = std::mem::take(&mut self.bytes);
-                self.push("tls", self.last_data, bytes);
-                self.push("client_wait", until.max(self.since), 0);
+                self.push(Name::Tls, self.last_data, bytes);
+                self.push(Name::ClientWait, until.max(self.since), 0);
             }
         }
-        self.push("close", end, 0);
-        self.segments
-            .iter()
-            .map(|s| ProfileSegment {
-                flow_id,
-                request_id: s.request_seq.and_then(&request_of),
-                segment: s.name,
-                exchange: s.exchange,
-                start: s.start,
-                duration_ns: u64::try_from(s.end - s.start).unwrap_or(0),
-                bytes: s.bytes,
-                retransmissions: s.retransmissions,
-            })
-            .collect()
+        self.push(Name::Close, end, 0);
+        for s in self.segments.iter_mut().filter(|s| s.has_request) {
+            match request_of(s.request) {
+                Some(request) => s.request = request,
+                None => s.has_request = false,
+            }
+        }
+        Profile { start: self.begun, segments: self.segments }
     }
 }
 
