@@ -212,7 +212,8 @@ pub struct RecorderCost {
     pub programs: Vec<ProgramCost>,
 }
 
-/// Kernel statistics of one eBPF program (`BPF_ENABLE_STATS`).
+/// Kernel statistics of one eBPF program (`BPF_ENABLE_STATS`). The kernel counts one second in ten; runs and time are
+/// extrapolated from it to the whole recording.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct ProgramCost {

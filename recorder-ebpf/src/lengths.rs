@@ -52,6 +52,14 @@ pub fn received(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// The calls whose entry is noted, see `stamp` in `syscalls.rs`.
+const STAMPED: u64 = (1 << nr::WRITE) | (1 << nr::WRITEV) | (1 << nr::SENDTO) | (1 << nr::SENDMSG);
+
+#[inline(always)]
+fn is_stamped(number: u64) -> bool {
+    number < 64 && (STAMPED >> number) & 1 != 0
+}
+
 #[inline(always)]
 fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
     let ret = i64::from(length as u32 as i32);
@@ -153,7 +161,8 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
         } else if number == nr::SENDMSG {
             message(&c, &mut o, &mut ends, c.buffer);
         }
-        if number != nr::SENDFILE
+        // Other ways, io_uring for one, have left no stamp; what there is belongs to an earlier call.
+        if is_stamped(number)
             && let Some(entered) = inflight::stamped(who.tid)
             && entered < ts
         {
