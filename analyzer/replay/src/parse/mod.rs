@@ -20,6 +20,7 @@ mod text;
 mod trace_context;
 
 mod amqp;
+mod cassandra;
 mod dns;
 mod dubbo;
 mod fastcgi;

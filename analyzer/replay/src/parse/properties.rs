@@ -25,6 +25,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("fastcgi", 9000, super::fastcgi::tests::sample()),
         ("dubbo", 20880, super::dubbo::tests::sample()),
         ("thrift", 9090, super::thrift::tests::sample()),
+        ("cassandra", 9042, super::cassandra::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
     ]
 }

@@ -1,8 +1,8 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, dns, dubbo, fastcgi, http1, http2, kafka, memcached, mongodb, mqtt, mysql, nats, postgresql, redis,
-    thrift, tls, websocket,
+    Protocol, amqp, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, memcached, mongodb, mqtt, mysql, nats,
+    postgresql, redis, thrift, tls, websocket,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -23,6 +23,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &fastcgi::PROTOCOL,
     &dubbo::PROTOCOL,
     &thrift::PROTOCOL,
+    &cassandra::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
