@@ -223,6 +223,9 @@ pub struct ProgramCost {
     pub runs: u64,
     /// Time in it, ns; includes the cost of the statistics themselves.
     pub run_ns: u64,
+    /// Events that the kernel did not give to it, because the same CPU was running it, or another one, at that moment.
+    /// Counted all the time. (The kernel does not count stack samples that it skips so.)
+    pub misses: u64,
 }
 
 /// A network namespace: what routing and address translation looked like.

@@ -24,7 +24,7 @@ use aya::{
     maps::{HashMap, MapData},
 };
 use formats::{facts::ProgramCost, manifest::Hook};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::fd::AsFd as _};
 
 pub use preflight::Check;
 pub use rings::DrainStats;
@@ -170,10 +170,11 @@ impl Session {
                 Some(ProgramCost {
                     name: name.to_owned(),
                     runs: whole(info.run_count()),
+                    misses: program.fd().map_or(0, |fd| stats::misses(fd.as_fd())),
                     run_ns: whole(u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX)),
                 })
             })
-            .filter(|c| c.runs > 0)
+            .filter(|c| c.runs > 0 || c.misses > 0)
             .collect();
         costs.sort_by(|a, b| a.name.cmp(&b.name));
         costs

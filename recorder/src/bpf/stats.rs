@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result};
 use std::{
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -54,6 +54,30 @@ impl Stats {
 
 fn scale(all: Duration, counted: Duration) -> f64 {
     if counted.is_zero() { 1.0 } else { (all.as_secs_f64() / counted.as_secs_f64()).max(1.0) }
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD`, and where `struct bpf_prog_info` (include/uapi/linux/bpf.h) has `recursion_misses`.
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const MISSES_AT: usize = 208;
+
+/// Runs of a program that the kernel left out because of recursion (since 5.12).
+#[must_use]
+pub(super) fn misses(program: BorrowedFd<'_>) -> u64 {
+    #[repr(C)]
+    struct Attr {
+        fd: u32,
+        len: u32,
+        info: u64,
+    }
+    // Zeroes: no room for lists is offered.
+    let mut info = [0u8; 256];
+    let attr = Attr { fd: program.as_raw_fd().cast_unsigned(), len: 256, info: info.as_mut_ptr() as u64 };
+    // SAFETY: the kernel reads `attr` and writes at most 256 bytes to `info`.
+    let failed = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw const attr, size_of::<Attr>()) } != 0;
+    match info.get(MISSES_AT..).and_then(|rest| rest.first_chunk()) {
+        Some(bytes) if !failed => u64::from_ne_bytes(*bytes),
+        _ => 0,
+    }
 }
 
 fn open() -> Result<OwnedFd> {

@@ -81,8 +81,10 @@ fn session(config: &HookConfig) -> Option<Session> {
     Some(session)
 }
 
+type Calls = Vec<(SocketData, Vec<u8>)>;
+
 /// Socket records of one process with their payload, in the order of their times; and all packets.
-fn drain(session: &mut Session, pid: u32) -> (Vec<(SocketData, Vec<u8>)>, Vec<(Packet, Vec<u8>)>) {
+fn drain(session: &mut Session, pid: u32) -> (Calls, Vec<(Packet, Vec<u8>)>) {
     let (mut calls, mut packets) = (Vec::new(), Vec::new());
     session.drain(&mut |_, record| {
         if let Some(d) = SocketData::read(record).filter(|d| d.hdr.pid == pid) {

@@ -129,6 +129,7 @@ pub(super) fn cost() -> RecorderCost {
                 name: (*name).into(),
                 runs: 91_000 * (i as u64 + 1),
                 run_ns: 33_000_000 * (i as u64 + 1),
+                misses: 0,
             })
             .collect(),
         ..Default::default()
