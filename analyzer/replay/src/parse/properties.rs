@@ -26,6 +26,8 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("dubbo", 20880, super::dubbo::tests::sample()),
         ("thrift", 9090, super::thrift::tests::sample()),
         ("cassandra", 9042, super::cassandra::tests::sample()),
+        ("smtp", 25, super::smtp::tests::sample()),
+        ("ldap", 389, super::ldap::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
     ]
 }

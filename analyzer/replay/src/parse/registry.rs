@@ -1,8 +1,8 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, memcached, mongodb, mqtt, mysql, nats,
-    postgresql, redis, thrift, tls, websocket,
+    Protocol, amqp, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, ldap, memcached, mongodb, mqtt, mysql, nats,
+    postgresql, redis, smtp, thrift, tls, websocket,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -24,6 +24,8 @@ pub(super) static ALL: &[&Protocol] = &[
     &dubbo::PROTOCOL,
     &thrift::PROTOCOL,
     &cassandra::PROTOCOL,
+    &smtp::PROTOCOL,
+    &ldap::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
