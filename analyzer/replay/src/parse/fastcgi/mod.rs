@@ -113,9 +113,12 @@ impl Parser for FastCgi {
     }
 
     fn close(&mut self, out: &mut Output<'_>) {
-        // Requests whose input never ended.
-        for (id, exchange) in std::mem::take(&mut self.exchanges) {
-            if let Some(message) = exchange.request(id, out) {
+        // Requests whose input, and responses whose output, never ended.
+        for (id, mut exchange) in std::mem::take(&mut self.exchanges) {
+            exchange.cut = true;
+            if exchange.answered.is_some() {
+                exchange.finish(id, &[], out);
+            } else if let Some(message) = exchange.request(id, out) {
                 out.emit(message);
             }
         }

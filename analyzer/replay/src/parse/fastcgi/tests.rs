@@ -66,3 +66,10 @@ fn requests_by_id() {
     // 14, 38, 5000 and 8 bytes in four records with ten bytes around each.
     assert_eq!(sessions[1].response_bytes, 14 + 38 + 5000 + 8 + 40);
 }
+
+#[test]
+fn output_without_end() {
+    let asked = [record(1, 1, &BEGIN), record(4, 1, &params(&[("REQUEST_METHOD", "GET")])), record(5, 1, b"")].concat();
+    let script = [c(asked), s(record(6, 1, b"Status: 503 Busy\r\n\r\n"))];
+    assert_eq!(lines(&play(&script)), ["fastcgi GET||| server_error 503 [truncated_payload]"]);
+}

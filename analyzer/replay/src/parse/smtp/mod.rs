@@ -128,7 +128,6 @@ impl Smtp {
         let Some((name, rest)) = message::command(line) else {
             return Step::Reject("unknown command");
         };
-        self.greeted = true;
         let body = if name == "BDAT" { message::chunk(rest).unwrap_or_default() } else { 0 };
         if self.waiting.len() < OUTSTANDING {
             self.waiting.push_back(name);
@@ -178,8 +177,9 @@ impl Smtp {
             return Step::Consume(used);
         }
         self.since = None;
-        if !self.greeted && self.waiting.is_empty() {
-            // The greeting answers the connection.
+        let early = code == 220 && self.waiting.front().is_some_and(|name| matches!(*name, "HELO" | "EHLO" | "LHLO"));
+        if !self.greeted && (early || self.waiting.is_empty()) {
+            // The greeting answers the connection; some clients do not wait for it.
             self.greeted = true;
             let mut fields = message::response(code, text);
             fields.request_type = "GREETING".into();
@@ -191,6 +191,7 @@ impl Smtp {
             out.kick = true;
             return Step::Consume(used);
         }
+        self.greeted = true;
         let name = self.waiting.pop_front();
         if name == Some("DATA") {
             self.expect = if code == 354 { Expect::Mail } else { Expect::Command };

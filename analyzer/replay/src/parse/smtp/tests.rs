@@ -57,3 +57,9 @@ fn starttls() {
     assert_eq!(lines(&sessions)[1], "smtp STARTTLS||| ok 220");
     assert!(lines(&sessions).iter().all(|line| !line.contains("parse_failed")));
 }
+
+#[test]
+fn a_client_that_does_not_wait_for_the_greeting() {
+    let script = vec![c("HELO me\r\n"), s("220 x ESMTP\r\n250 x\r\n")];
+    assert_eq!(lines(&play(&script)), ["smtp GREETING||| ok 220 async", "smtp HELO|me|| ok 250"]);
+}
