@@ -9,11 +9,10 @@ impl Mix {
         Self(0x9e37_79b9_7f4a_7c15)
     }
 
-    /// Starts from another number than [`Mix::new`]: an independent hash.
-    pub(super) fn seeded(seed: u64) -> Self {
-        let mut mix = Self::new();
-        mix.add(seed);
-        mix
+    /// What was mixed so far, with a number that makes another hash of it.
+    pub(super) fn with(mut self, seed: u64) -> Self {
+        self.add(seed);
+        self
     }
 
     #[inline]
@@ -24,12 +23,12 @@ impl Mix {
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            self.add(u64::from_le_bytes(word));
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.add(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            self.add(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)));
         }
         self.add(bytes.len() as u64);
     }

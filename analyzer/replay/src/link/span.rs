@@ -56,8 +56,8 @@ impl Children {
 }
 
 /// Facts that tell a request at its place from others, in any bundle that holds it.
-fn facts(request: &Request, seed: u64) -> Mix {
-    let mut mix = Mix::seeded(seed);
+fn facts(request: &Request) -> Mix {
+    let mut mix = Mix::new();
     let e = &request.endpoints;
     for ip in [e.client_ip, e.server_ip].into_iter().flatten() {
         let n = ip_number(ip);
@@ -87,10 +87,10 @@ pub(super) fn build(replayed: &Replayed, ways: &Ways, links: &Links) -> (Vec<Spa
     for other in &links.others {
         others.entry(other.child).or_default().push(*other);
     }
-    let builder = Builder { replayed, ways, links, children, others };
+    let facts: Vec<Mix> = replayed.requests.par_iter().map(facts).collect();
+    let builder = Builder { replayed, ways, links, children, others, facts };
     // In the order of the table from the start: spans are large to move.
-    let mut ordered: Vec<((u64, u64), u32)> =
-        roots.par_iter().filter_map(|&root| Some((trace_id(builder.request(root)?), root))).collect();
+    let mut ordered: Vec<((u64, u64), u32)> = roots.iter().map(|&root| (trace_id(builder.facts(root)), root)).collect();
     ordered.par_sort_unstable();
     let mut traces: Vec<Trace> = Vec::with_capacity(roots.len());
     let mut spans: Vec<Span> = Vec::with_capacity(links.taken.len());
@@ -120,8 +120,8 @@ const CHUNK: usize = 512;
 /// Tasks whose traces wait to be put together.
 const TOGETHER: usize = 64;
 
-fn trace_id(root: &Request) -> (u64, u64) {
-    (facts(root, 1).finish(), facts(root, 2).finish())
+fn trace_id(root: Mix) -> (u64, u64) {
+    (root.with(1).finish(), root.with(2).finish())
 }
 
 /// What one task has built, what its rows share, and memory that every trace needs.
@@ -160,9 +160,15 @@ struct Builder<'a> {
     links: &'a Links,
     children: Children,
     others: AHashMap<u32, Vec<Candidate>>,
+    /// Of every request.
+    facts: Vec<Mix>,
 }
 
 impl<'a> Builder<'a> {
+    fn facts(&self, i: u32) -> Mix {
+        self.facts.get(i as usize).copied().unwrap_or_else(Mix::new)
+    }
+
     fn request(&self, i: u32) -> Option<&'a Request> {
         self.replayed.requests.get(i as usize)
     }
@@ -226,7 +232,7 @@ impl<'a> Builder<'a> {
 
     /// Ids of a trace's spans. Two requests may have equal facts (datagrams sent twice); their ids differ all the same.
     fn span_ids(&self, order: &[(u32, usize)], seed: u64, chunk: &mut Chunk<'a>) {
-        let mix = |&(i, _): &(u32, usize)| self.request(i).map_or_else(|| Mix::seeded(seed), |r| facts(r, seed));
+        let mix = |&(i, _): &(u32, usize)| self.facts(i).with(seed);
         let Chunk { ids, sorted, .. } = chunk;
         ids.clear();
         ids.extend(order.iter().map(|o| mix(o).finish()));
