@@ -29,7 +29,7 @@ fn batch() -> Vec<u8> {
 pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
     let records = batch();
     let length = u32::try_from(records.len()).unwrap().to_be_bytes();
-    let compact = u8::try_from(records.len() + 1 & 0x7f).unwrap() | 0x80;
+    let compact = u8::try_from((records.len() + 1) & 0x7f).unwrap() | 0x80;
     vec![
         // ApiVersions 3: name and version of the software; the answer has no tags in its head.
         c(request("0012 0003 00000001", &[hex("00 02").as_slice(), b"k", &hex("02"), b"1", &hex("00")].concat())),
