@@ -273,9 +273,7 @@ fn ids_are_stable_and_distinct() {
         n.send(APP, &mut s, CURL, &mut c, &ok(""));
     }
     let (a, b) = (replay(&n.sorted(), &names()), replay(&n.sorted(), &names()));
-    let ids = |r: &crate::model::Replayed| {
-        r.spans.iter().map(|s| (s.trace_id.clone(), s.span_id.clone())).collect::<Vec<_>>()
-    };
+    let ids = |r: &crate::model::Replayed| r.spans.iter().map(|s| (s.trace_id, s.span_id)).collect::<Vec<_>>();
     assert_eq!(ids(&a), ids(&b));
     let distinct: std::collections::BTreeSet<_> = ids(&a).into_iter().collect();
     assert_eq!(distinct.len(), 100);
