@@ -74,7 +74,12 @@ pub(crate) fn request(
         transport: flow.transport,
         endpoints: flow.endpoints,
         netns: flow.netns,
-        fields: Box::new(RequestFields { l7_protocol: "http", endpoint: endpoint.into(), status, ..Default::default() }),
+        fields: Box::new(RequestFields {
+            l7_protocol: "http",
+            endpoint: endpoint.into(),
+            status,
+            ..Default::default()
+        }),
         request_ts: Some(at),
         request_end_ts: Some(at),
         first_byte_ts: duration.map(|d| at + d),

@@ -131,7 +131,9 @@ impl SocketEvents {
                             table.get(&state.reason)
                         });
                         // The kernel's names without what all of them begin with.
-                        let short = |n: &str| n.trim_start_matches("SKB_DROP_REASON_").trim_start_matches("SK_RST_REASON_").into();
+                        let short = |n: &str| {
+                            n.trim_start_matches("SKB_DROP_REASON_").trim_start_matches("SK_RST_REASON_").into()
+                        };
                         known.map_or_else(|| format!("reason {}", state.reason).into(), |n| short(n))
                     })
                     .clone(),
