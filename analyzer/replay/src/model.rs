@@ -672,6 +672,15 @@ pub struct SocketEvent {
     pub flow_id: Option<u64>,
 }
 
+impl SocketEvent {
+    /// Whether it tells of trouble: no state change, and not the purge of what a closing socket leaves unread, which the
+    /// kernel reports as a drop (`sk_stream_kill_queues` in net/core/stream.c).
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        self.event != "state" && !(self.event == "drop" && &*self.reason == "QUEUE_PURGE")
+    }
+}
+
 /// One source of loss or of damage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Health {

@@ -134,7 +134,7 @@ struct Sum {
 /// Retransmissions, resets and drops by kind, reason and place.
 pub(super) fn trouble(analysis: &Analysis, strings: &mut Strings) -> Table {
     let mut groups: BTreeMap<Reason<'_>, Sum> = BTreeMap::new();
-    for e in analysis.replayed.socket_events.iter().filter(|e| e.event != "state") {
+    for e in analysis.replayed.socket_events.iter().filter(|e| e.is_trouble()) {
         let transport: &str = match e.transport.name() {
             std::borrow::Cow::Borrowed(name) => name,
             std::borrow::Cow::Owned(_) => "other",
@@ -171,7 +171,7 @@ pub(super) fn trouble(analysis: &Analysis, strings: &mut Strings) -> Table {
 /// The kernel's events on sockets one by one, state changes left out.
 pub(super) fn socket_events(analysis: &Analysis, strings: &mut Strings) -> Table {
     let r = &analysis.replayed;
-    let all: Vec<&SocketEvent> = r.socket_events.iter().filter(|e| e.event != "state").collect();
+    let all: Vec<&SocketEvent> = r.socket_events.iter().filter(|e| e.is_trouble()).collect();
     let names: HashMap<u32, &str> = r.processes.iter().map(|p| (p.pid, &*p.name)).collect();
     Builder::new(strings, all.get(..MOST_ROWS).unwrap_or(&all), all.len())
         .file("tables/socket_events.parquet", "the first ones")

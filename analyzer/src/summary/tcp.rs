@@ -29,7 +29,7 @@ impl Tcp {
     pub fn of(replayed: &Replayed) -> Self {
         let mut events: HashMap<u64, [u64; 2]> = HashMap::new();
         let mut drops: BTreeMap<&str, u64> = BTreeMap::new();
-        for event in &replayed.socket_events {
+        for event in replayed.socket_events.iter().filter(|event| event.is_trouble()) {
             if event.event == "drop" {
                 *drops.entry(&event.reason).or_default() += 1;
             } else if let Some(id) = event.flow_id {
