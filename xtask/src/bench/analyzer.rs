@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<()> {
             peer("tshark", &["-Y", "http", "-T", "fields", "-e", "http.request.uri", "-r"], &[]),
             1,
         ),
-        ("tcptrace -l -r", peer("tcptrace", &["-l", "-r"], &[]), 3),
+        ("tcptrace -n -l -r", peer("tcptrace", &["-n", "-l", "-r"], &[]), 3),
         ("ndpiReader", peer("ndpiReader", &["-i"], &["-q"]), 3),
     ];
     println!("generated HTTP capture, {PACKETS} packets, {:.1} MB; median wall time\n", size as f64 / 1e6);
