@@ -7,6 +7,7 @@ mod demo;
 mod ebpf;
 mod kernels;
 mod packages;
+mod peers;
 mod suite;
 
 use anyhow::{Result, bail};
@@ -18,6 +19,7 @@ const USAGE: &str = "cargo xtask TASK
   ebpf      build the eBPF object and commit it with its source hash (nightly, bpf-linker)
   kernels   boot Debian's 6.1 and 6.12 kernels under QEMU and record a small workload there
   corpus    record the bundle that ships in corpus/ anew
+  peers     flows and requests of the shared captures against what others say of them
   bench     the benchmarks, each as a ratio to a peer or a baseline within one run";
 
 fn main() -> Result<()> {
@@ -27,6 +29,7 @@ fn main() -> Result<()> {
         Some("test") => suite::run(),
         Some("ebpf") => ebpf::run(&args[1..]),
         Some("kernels") => kernels::run(&args[1..]),
+        Some("peers") => peers::run(),
         Some("corpus") => corpus::run(),
         Some("bench") => bench::run(&args[1..]),
         Some("--help" | "-h" | "help") => {
