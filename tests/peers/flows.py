@@ -194,9 +194,9 @@ def deepflow(o):
     for proto, name, want in red['perf']:
         rows, err = run(o.bin, find.get(name, name), '--requests')
         if rows is None: print('deepflow red', name, err); continue
-        done = [r['duration'] for r in rows if r['duration'] is not None]
+        done = [r['duration_ns'] for r in rows if r['duration_ns'] is not None]
         got = {'request_count': sum(r['request_ts'] is not None for r in rows), 'response_count': len(done), 'rrt_count': len(done), 'rrt_sum': sum(done) // 1000, 'rrt_max': max(done, default=0) // 1000,
-               'err_client_count': sum(r['status'] == 'client_error' for r in rows), 'err_server_count': sum(r['status'] == 'server_error' for r in rows)}
+               'err_client_count': sum(r['response_status'] == 'client_error' for r in rows), 'err_server_count': sum(r['response_status'] == 'server_error' for r in rows)}
         diff = {k: (want[k], v) for k, v in got.items() if want[k] != v}
         print('deepflow red', proto, name, 'equal' if not diff else f'want/got {diff}')
 

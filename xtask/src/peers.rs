@@ -23,5 +23,5 @@ pub(crate) fn run() -> Result<()> {
     let mut requests = Command::new("python3");
     requests.arg(script("l7.py")).arg("--field").arg(corpora.join("field"));
     requests.arg("--deepflow").arg(corpora.join("deepflow"));
-    cargo::run(requests.arg("--").arg(&flows).arg("--requests"))
+    cargo::run(requests.arg("--").arg(&flows).args(["--requests", "--show-secrets"]))
 }

@@ -1,4 +1,5 @@
-//! Flows (or requests, with `--requests`; segments, with `--profile`) of captures as JSON lines: `flows [--deepflow] [--no-parse] [--quiet] [--threads N] FILE...`
+//! Flows (or requests, with `--requests`; segments, with `--profile`) of captures as JSON lines: `flows [--deepflow] [--no-parse]
+//! [--show-secrets] [--quiet] [--threads N] FILE...`
 //! For comparisons with other tools; `analyze flows` is the real thing.
 
 use replay::engine::{Options, TcpMetrics, replay};
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
         match arg.as_str() {
             "--deepflow" => options.tcp_metrics = TcpMetrics::DeepFlow,
             "--no-parse" => options.parse = false,
+            "--show-secrets" => options.parse_options.show_secrets = true,
             "--requests" => what = "requests",
             "--profile" => what = "profile",
             "--quiet" => quiet = true,
@@ -75,12 +77,20 @@ fn main() -> std::process::ExitCode {
     match what {
         "requests" => {
             for r in &out.requests {
-                let f = &r.fields;
+                let (f, e) = (&r.fields, &r.endpoints);
+                // Names as in the table.
                 let more = line(json!({
-                    "id": r.request_id, "flow": r.flow_id, "protocol": f.l7_protocol, "type": f.request_type, "resource": f.request_resource,
-                    "status": f.status.name(), "code": f.code, "request_ts": r.request_ts, "response_ts": r.response_ts,
-                    "duration": r.duration_ns(), "request_bytes": r.request_bytes, "response_bytes": r.response_bytes,
-                    "seq": r.request_tcp_seq, "completeness": r.completeness.to_string(),
+                    "request_id": r.request_id, "flow_id": r.flow_id, "l7_protocol": f.l7_protocol, "version": f.version,
+                    "request_type": f.request_type, "request_domain": f.request_domain, "request_resource": f.request_resource,
+                    "endpoint": f.endpoint, "session_id": f.session_id, "response_status": f.status.name(), "response_code": f.code,
+                    "response_exception": f.exception, "response_result": f.result, "request_ts": r.request_ts,
+                    "first_byte_ts": r.first_byte_ts, "response_ts": r.response_ts, "duration_ns": r.duration_ns(),
+                    "request_bytes": r.request_bytes, "response_bytes": r.response_bytes, "is_tls": r.is_tls, "is_async": f.is_async,
+                    "trace_id": f.trace_id, "span_id": f.span_id, "x_request_id": f.x_request_id, "user_agent": f.user_agent,
+                    "affected_rows": f.affected_rows, "transport": r.transport.name(), "client_ip": e.client_ip,
+                    "client_port": e.client_port, "server_ip": e.server_ip, "server_port": e.server_port,
+                    "request_tcp_seq": r.request_tcp_seq, "completeness": r.completeness.to_string(),
+                    "attributes": f.attributes.iter().map(|(name, value)| (*name, value)).collect::<Vec<_>>(),
                 }));
                 if !more {
                     break;

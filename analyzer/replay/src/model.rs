@@ -377,6 +377,37 @@ pub struct ThreadPoint {
     pub exit: Nanos,
 }
 
+/// A request and its response (either may be missing) with their times.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// What was asked and answered; in a place of its own, as rows are moved more often than read.
+    pub fields: Box<RequestFields>,
+    /// First byte of the request.
+    pub request_ts: Option<Nanos>,
+    /// Last byte of the request.
+    pub request_end_ts: Option<Nanos>,
+    /// First byte of the response.
+    pub first_byte_ts: Option<Nanos>,
+    /// Last byte of the response.
+    pub response_ts: Option<Nanos>,
+    /// Bytes of the request on the stream, framing included.
+    pub request_bytes: u64,
+    /// Bytes of the response on the stream, framing included.
+    pub response_bytes: u64,
+    /// TCP sequence number of the request's first byte.
+    pub request_tcp_seq: Option<u32>,
+    /// TCP sequence number of the response's first byte.
+    pub response_tcp_seq: Option<u32>,
+    /// System calls: who read or wrote the request.
+    pub request_point: Option<ThreadPoint>,
+    /// System calls: who wrote or read the response.
+    pub response_point: Option<ThreadPoint>,
+    /// Inside TLS.
+    pub is_tls: bool,
+    /// Completeness.
+    pub completeness: Completeness,
+}
+
 /// One request/response session at one observation point.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -394,39 +425,30 @@ pub struct Request {
     pub endpoints: Endpoints,
     /// Network namespace inode, 0 if unknown.
     pub netns: u32,
-    /// What was asked and answered; in a place of its own, as rows are moved more often than read.
-    pub fields: Box<RequestFields>,
-    /// First byte of the request (egress: call entered; ingress: call returned).
-    pub request_ts: Option<Nanos>,
-    /// Last byte of the request.
-    pub request_end_ts: Option<Nanos>,
-    /// First byte of the response.
-    pub first_byte_ts: Option<Nanos>,
-    /// Last byte of the response.
-    pub response_ts: Option<Nanos>,
-    /// Bytes of the request on the stream.
-    pub request_bytes: u64,
-    /// Bytes of the response on the stream.
-    pub response_bytes: u64,
-    /// Inside TLS.
-    pub is_tls: bool,
-    /// TCP sequence number of the request's first byte.
-    pub request_tcp_seq: Option<u32>,
-    /// TCP sequence number of the response's first byte.
-    pub response_tcp_seq: Option<u32>,
-    /// System calls: who read or wrote the request.
-    pub request_point: Option<ThreadPoint>,
-    /// System calls: who wrote or read the response.
-    pub response_point: Option<ThreadPoint>,
+    /// What was asked and answered, when, and how large.
+    pub session: Session,
     /// Identity of the socket (system calls) or 0.
     pub sock: u64,
     /// Process that observed it (system calls), or the process at the known end.
     pub process: Option<ProcessRef>,
-    /// Completeness.
-    pub completeness: Completeness,
 }
 
-impl Request {
+/// A request is its session, seen somewhere.
+impl std::ops::Deref for Request {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl std::ops::DerefMut for Request {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}
+
+impl Session {
     /// Last byte of the response - first byte of the request, where both are known.
     #[must_use]
     pub fn duration_ns(&self) -> Option<u64> {

@@ -59,7 +59,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.opt_time("request_end_ts", |r| r.request_end_ts);
     c.opt_time("first_byte_ts", |r| r.first_byte_ts);
     c.opt_time("response_ts", |r| r.response_ts);
-    c.opt("duration_ns", Request::duration_ns);
+    c.opt("duration_ns", |r| r.duration_ns());
     c.opt("first_byte_ns", |r| Some(r.first_byte_ts?.saturating_sub(r.request_ts?)).filter(|ns| *ns >= 0));
     c.int("request_bytes", |r| r.request_bytes);
     c.int("response_bytes", |r| r.response_bytes);

@@ -182,21 +182,9 @@ impl Track {
                 transport,
                 endpoints,
                 netns: 0,
-                fields: s.fields,
-                request_ts: s.request_ts,
-                request_end_ts: s.request_end_ts,
-                first_byte_ts: s.first_byte_ts,
-                response_ts: s.response_ts,
-                request_bytes: s.request_bytes,
-                response_bytes: s.response_bytes,
-                is_tls: s.is_tls,
-                request_tcp_seq: s.request_tcp_seq,
-                response_tcp_seq: s.response_tcp_seq,
-                request_point: s.request_point,
-                response_point: s.response_point,
+                session: s,
                 sock: 0,
                 process: None,
-                completeness: s.completeness,
             });
         }
         out.profile.push(profile);

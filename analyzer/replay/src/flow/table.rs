@@ -3,9 +3,10 @@
 use super::row::Why;
 use super::track::{Key, Track};
 use crate::decode::{Decoded, Tunnel};
+use crate::model::Session;
 use crate::model::{Flow, Nanos, Request};
 use crate::netprofile::Profile;
-use crate::parse::{ParseOptions, Session};
+use crate::parse::ParseOptions;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;

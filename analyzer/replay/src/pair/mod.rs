@@ -1,7 +1,7 @@
 //! Requests meet their responses: by id where the protocol has one, else in order, any number outstanding.
 
-use crate::model::{Completeness, Nanos, RequestFields, Side, Status, ThreadPoint};
-use crate::parse::{Kind, Mark, Message, Session};
+use crate::model::{Completeness, Nanos, RequestFields, Session, Side, Status, ThreadPoint};
+use crate::parse::{Kind, Mark, Message};
 use ahash::AHashMap;
 use std::collections::VecDeque;
 

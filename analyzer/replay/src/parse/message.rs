@@ -1,4 +1,4 @@
-//! What goes into a conversation (segments), what parsers yield (messages), and what comes out (sessions).
+//! What goes into a conversation (segments), what parsers yield (messages); what comes out is [`crate::model::Session`].
 
 use crate::model::{Completeness, Nanos, RequestFields, Side, ThreadPoint};
 
@@ -19,37 +19,6 @@ pub struct Segment<'a> {
     pub data: &'a [u8],
     /// Bytes right after `data` that belong to the stream but were not captured (snaplen, prefix limit).
     pub missing: u32,
-}
-
-/// A request and its response (either may be missing) with their times.
-#[derive(Clone, Debug, Default)]
-pub struct Session {
-    /// What was asked and answered.
-    pub fields: Box<RequestFields>,
-    /// First byte of the request.
-    pub request_ts: Option<Nanos>,
-    /// Last byte of the request.
-    pub request_end_ts: Option<Nanos>,
-    /// First byte of the response.
-    pub first_byte_ts: Option<Nanos>,
-    /// Last byte of the response.
-    pub response_ts: Option<Nanos>,
-    /// Bytes of the request on the stream, framing included.
-    pub request_bytes: u64,
-    /// Bytes of the response on the stream, framing included.
-    pub response_bytes: u64,
-    /// TCP sequence number of the request's first byte.
-    pub request_tcp_seq: Option<u32>,
-    /// TCP sequence number of the response's first byte.
-    pub response_tcp_seq: Option<u32>,
-    /// System calls: who read or wrote the request.
-    pub request_point: Option<ThreadPoint>,
-    /// System calls: who wrote or read the response.
-    pub response_point: Option<ThreadPoint>,
-    /// Inside TLS.
-    pub is_tls: bool,
-    /// Completeness.
-    pub completeness: Completeness,
 }
 
 /// A place in one direction of a conversation.

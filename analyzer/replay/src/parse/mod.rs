@@ -45,7 +45,8 @@ mod properties;
 #[cfg(test)]
 mod script;
 
-pub use message::{Segment, Session};
+use crate::model::Session;
+pub use message::Segment;
 pub use stream::{Conversation, ParseOptions};
 
 pub(crate) use message::{Kind, Mark, Message};

@@ -3,8 +3,8 @@
 use super::detect::{self, Found};
 use super::half::{BUFFER_LIMIT, Half, matters_in_body};
 use super::mask::Masker;
-use super::message::{Message, Segment, Session};
-use super::{Input, Output, Parser, Protocol, Step, Switch, registry};
+use super::message::{Message, Segment};
+use super::{Input, Output, Parser, Protocol, Session, Step, Switch, registry};
 use crate::model::{Completeness, Nanos, Side, Transport};
 use crate::pair::{Ended, Pairer};
 

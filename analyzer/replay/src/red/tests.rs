@@ -74,30 +74,27 @@ pub(crate) fn request(
         transport: flow.transport,
         endpoints: flow.endpoints,
         netns: flow.netns,
-        fields: Box::new(RequestFields {
-            l7_protocol: "http",
-            endpoint: endpoint.into(),
-            status,
-            ..Default::default()
-        }),
-        request_ts: Some(at),
-        request_end_ts: Some(at),
-        first_byte_ts: duration.map(|d| at + d),
-        response_ts: duration.map(|d| at + d),
-        request_bytes: 100,
-        response_bytes: 1_000,
-        is_tls: false,
-        request_tcp_seq: None,
-        response_tcp_seq: None,
-        request_point: None,
-        response_point: None,
+        session: Session {
+            fields: Box::new(RequestFields {
+                l7_protocol: "http",
+                endpoint: endpoint.into(),
+                status,
+                ..Default::default()
+            }),
+            request_ts: Some(at),
+            request_end_ts: Some(at),
+            first_byte_ts: duration.map(|d| at + d),
+            response_ts: duration.map(|d| at + d),
+            request_bytes: 100,
+            response_bytes: 1_000,
+            ..Session::default()
+        },
         sock: 0,
         process: match side {
             Some(Side::Client) => flow.client_process.clone(),
             Some(Side::Server) => flow.server_process.clone(),
             None => None,
         },
-        completeness: Completeness::default(),
     }
 }
 

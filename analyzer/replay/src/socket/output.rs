@@ -5,10 +5,10 @@ use super::sides::Decided;
 use super::stream::{End, Opening, errno};
 use crate::flow::community::community_id;
 use crate::host::Host;
+use crate::model::Session;
 use crate::model::{
     Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side, SideCounters, ThreadPoint, Transport,
 };
-use crate::parse::Session;
 use std::sync::Arc;
 
 /// What a shard's socket records gave.
@@ -188,21 +188,9 @@ impl Finished {
             transport: self.transport,
             endpoints,
             netns: self.netns,
-            fields: session.fields,
-            request_ts: session.request_ts,
-            request_end_ts: session.request_end_ts,
-            first_byte_ts: session.first_byte_ts,
-            response_ts: session.response_ts,
-            request_bytes: session.request_bytes,
-            response_bytes: session.response_bytes,
-            is_tls: session.is_tls,
-            request_tcp_seq: session.request_tcp_seq,
-            response_tcp_seq: session.response_tcp_seq,
-            request_point: session.request_point,
-            response_point: session.response_point,
+            session,
             sock: self.sock,
             process: None,
-            completeness: session.completeness,
         }
     }
 }

@@ -5,8 +5,9 @@ use super::key::{AF_UNIX, ip, transport};
 use super::log::{Io, What};
 use super::output::Finished;
 use super::sides::{self, Decided};
+use crate::model::Session;
 use crate::model::{Completeness, Nanos, Side, ThreadPoint, Transport};
-use crate::parse::{Conversation, ParseOptions, Segment, Session};
+use crate::parse::{Conversation, ParseOptions, Segment};
 use formats::event::{SocketData, call, data_flag};
 use std::net::IpAddr;
 

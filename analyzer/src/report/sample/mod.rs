@@ -206,25 +206,22 @@ fn request(call: Call<'_>) -> Request {
         transport: call.flow.transport,
         endpoints: call.flow.endpoints,
         netns: call.flow.netns,
-        fields: Box::new(call.fields),
-        request_ts: Some(call.at),
-        request_end_ts: Some(call.at),
-        first_byte_ts: end.map(|e| e - 5_000),
-        response_ts: end,
-        request_bytes: call.bytes.0,
-        response_bytes: call.bytes.1,
-        is_tls: false,
-        request_tcp_seq: None,
-        response_tcp_seq: None,
-        request_point: None,
-        response_point: None,
+        session: Session {
+            fields: Box::new(call.fields),
+            request_ts: Some(call.at),
+            request_end_ts: Some(call.at),
+            first_byte_ts: end.map(|e| e - 5_000),
+            response_ts: end,
+            request_bytes: call.bytes.0,
+            response_bytes: call.bytes.1,
+            ..Session::default()
+        },
         sock: 0,
         process: match call.side {
             Some(Side::Client) => call.flow.client_process.clone(),
             Some(Side::Server) => call.flow.server_process.clone(),
             None => None,
         },
-        completeness: Completeness::default(),
     }
 }
 
