@@ -37,6 +37,12 @@ pub struct Input {
     /// Threads to use [default: one per CPU]; results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Only packets and socket events that EXPR holds for, in the words of pcap-filter: host, net, port, tcp, and, or, not, ...
+    #[arg(long, value_name = "EXPR", value_parser = replay::filter::Filter::new)]
+    pub(crate) filter: Option<replay::filter::Filter>,
+    /// Leave passwords, tokens, cookies and literals of statements readable
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
 }
 
 /// `analyze TABLE INPUT...`

@@ -10,9 +10,10 @@ mod events;
 mod interfaces;
 mod merge;
 
+use crate::filter::Filter;
 use crate::flow::{FlowTable, Settings};
 use crate::link::LinkOptions;
-use crate::model::{Health, Nanos, Replayed};
+use crate::model::{Filtered, Health, Nanos, Replayed};
 use crate::order::SHARDS;
 use crate::parse::ParseOptions;
 use crate::socket::SocketEngine;
@@ -22,7 +23,7 @@ use formats::read::{FormatKind, ReadError, Reader};
 use interfaces::Interfaces;
 use rayon::prelude::*;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Which rules TCP metrics follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Options {
     pub parse_options: ParseOptions,
     /// How requests are linked.
     pub link: LinkOptions,
+    /// What is replayed at all; `None`: everything.
+    pub filter: Option<Arc<Filter>>,
     /// Flows open at once at most; beyond, those that are silent for longest are finished and marked `ended_after`.
     pub max_open_flows: usize,
 }
@@ -59,6 +62,7 @@ impl Default for Options {
             parse: true,
             parse_options: ParseOptions::default(),
             link: LinkOptions::default(),
+            filter: None,
             max_open_flows: 1 << 20,
         }
     }
@@ -135,6 +139,7 @@ pub(crate) struct Engine {
     pub(crate) decoding: Decoding,
     pub(crate) events: Events,
     link: LinkOptions,
+    pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) out: Replayed,
     /// Latest time seen.
     pub(crate) clock: Nanos,
@@ -149,6 +154,8 @@ impl Engine {
             max_flows: (options.max_open_flows / SHARDS).max(1),
             ethernet: Vec::new(),
         };
+        let filtered =
+            options.filter.as_ref().map(|f| Filtered { expression: f.text().to_owned(), ..Filtered::default() });
         Self {
             settings,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -156,7 +163,8 @@ impl Engine {
             decoding: Decoding::default(),
             events: Events::new(),
             link: options.link,
-            out: Replayed { start: Nanos::MAX, end: Nanos::MIN, ..Replayed::default() },
+            filter: options.filter.clone(),
+            out: Replayed { start: Nanos::MAX, end: Nanos::MIN, filtered, ..Replayed::default() },
             clock: Nanos::MIN,
         }
     }

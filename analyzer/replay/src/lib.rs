@@ -4,12 +4,13 @@
 //! run ([`engine`]), [`flow`] (packets to flows), [`reassemble`] (TCP streams), [`parse`] (protocols to
 //! messages), [`pair`] (messages to requests), [`socket`] (system calls to streams and observations),
 //! [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
-//! [`red`] and [`map`] add up what came out. [`model`] is what comes out.
+//! [`filter`] decides what is replayed at all. [`red`] and [`map`] add up what came out. [`model`] is what comes out.
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
 pub mod decode;
 mod digits;
 pub mod engine;
+pub mod filter;
 pub mod flow;
 pub mod host;
 pub mod link;

@@ -720,6 +720,17 @@ pub struct Health {
     pub cause: String,
 }
 
+/// What a filter left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filtered {
+    /// The filter.
+    pub expression: String,
+    /// Packets in the input that are not in the replay.
+    pub packets: u64,
+    /// Calls on sockets and events of the kernel's sockets that are not in the replay.
+    pub records: u64,
+}
+
 /// Everything that replay found.
 #[derive(Debug, Default)]
 pub struct Replayed {
@@ -733,8 +744,10 @@ pub struct Replayed {
     pub start: Nanos,
     /// Last time in the capture.
     pub end: Nanos,
-    /// Packets read.
+    /// Packets read; with a filter, those that passed.
     pub packets: u64,
+    /// What a filter left out, if there was one.
+    pub filtered: Option<Filtered>,
     /// Event records read, per kind.
     pub events: BTreeMap<u16, u64>,
     /// Flows, sorted by (start, endpoints, place).

@@ -194,3 +194,68 @@ fn what_is_no_capture_is_said() {
     assert!(error.contains("x.pcap"), "{error}");
     assert!(replay(&[dir.path().join("absent")], &Options::default()).is_err());
 }
+
+/// IPv4 from 10.0.0.1 to 10.0.0.2, UDP, at a fragment offset in units of eight bytes.
+fn udp_fragment(id: u16, offset: u16, more: bool, body: &[u8]) -> Vec<u8> {
+    let mut f = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
+    f.extend((20 + body.len() as u16).to_be_bytes());
+    f.extend(id.to_be_bytes());
+    f.extend((offset | u16::from(more) << 13).to_be_bytes());
+    f.extend([64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    f.extend(body);
+    f
+}
+
+#[test]
+fn a_filter_decides_before_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.pcap");
+    std::fs::write(&path, pcap(&packets(0..30))).unwrap();
+    let filtered = |text: &str| {
+        let filter = Some(std::sync::Arc::new(replay::filter::Filter::new(text).unwrap()));
+        replay(std::slice::from_ref(&path), &Options { filter, ..Options::default() }).unwrap()
+    };
+    let one = filtered("host 10.1.0.7");
+    assert_eq!((one.flows.len(), one.requests.len(), one.packets), (1, 1, 9));
+    assert_eq!(one.filtered.as_ref().unwrap().packets, 29 * 9);
+    assert_eq!(one.interfaces[0].packets, 9);
+    assert_eq!(one.start, (START * 1_000_000 + 7 * 700) as i64 * 1000);
+    let client_side = filtered("dst port 80 and src net 10.1.0.0/28");
+    assert_eq!((client_side.flows.len(), client_side.packets), (16, 16 * 6));
+    assert!(client_side.flows.iter().all(|f| f.server.packets == 0 && f.client.packets == 6));
+    let none = filtered("udp");
+    assert_eq!((none.flows.len(), none.packets, none.start), (0, 0, 0));
+}
+
+#[test]
+fn later_fragments_go_with_their_datagram() {
+    let datagram = |port: u16| {
+        let mut body = vec![0x9c, 0x40];
+        body.extend(port.to_be_bytes());
+        body.extend([0, 40, 0, 0]);
+        body.extend([7u8; 32]);
+        body
+    };
+    let (wanted, other) = (datagram(53), datagram(54));
+    let frames: Vec<(u64, Vec<u8>)> = vec![
+        (1, udp_fragment(1, 2, false, &wanted[16..])),
+        (2, udp_fragment(2, 0, true, &other[..16])),
+        (3, udp_fragment(1, 0, true, &wanted[..16])),
+        (4, udp_fragment(2, 2, false, &other[16..])),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.pcap");
+    std::fs::write(&path, pcap(&frames)).unwrap();
+    let filtered = |text: &str| {
+        let filter = Some(std::sync::Arc::new(replay::filter::Filter::new(text).unwrap()));
+        replay(std::slice::from_ref(&path), &Options { filter, ..Options::default() }).unwrap()
+    };
+    let dns = filtered("port 53");
+    assert_eq!(dns.flows.len(), 1);
+    assert_eq!((dns.flows[0].endpoints.server_port, dns.flows[0].client.packets), (53, 2));
+    assert_eq!(dns.flows[0].client.payload_bytes, 32);
+    // Counted is what holds by itself.
+    assert_eq!((dns.packets, dns.filtered.unwrap().packets), (1, 3));
+    let rest = filtered("not port 53");
+    assert_eq!((rest.flows.len(), rest.flows[0].endpoints.server_port), (1, 54));
+}

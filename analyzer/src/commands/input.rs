@@ -2,14 +2,27 @@
 
 use crate::analysis::Analysis;
 use crate::cli::Input;
+use replay::engine::Options;
+use replay::parse::ParseOptions;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Replays the inputs as one recording.
 pub(super) fn load(input: &Input) -> anyhow::Result<Analysis> {
     let threads = threads(input);
-    let options = replay::engine::Options { threads, ..Default::default() };
+    let options = options(input, threads);
     let replayed = replay::engine::replay(&input.inputs, &options)?;
     Ok(Analysis::new(replayed, title(&input.inputs)))
+}
+
+/// How the command line wants it replayed.
+fn options(input: &Input, threads: usize) -> Options {
+    Options {
+        threads,
+        filter: input.filter.clone().map(Arc::new),
+        parse_options: ParseOptions { show_secrets: input.show_secrets },
+        ..Options::default()
+    }
 }
 
 /// The inputs' names without their folders; of many the first ones.

@@ -50,6 +50,14 @@ pub(super) fn completeness(analysis: &Analysis) -> Vec<Statement> {
     let mut out = Vec::new();
     let mut say = |weight, text: String| out.push(Statement { weight, text });
 
+    if let Some(f) = &r.filtered {
+        let (packets, records) = (plural(f.packets, "packet"), plural(f.records, "socket event"));
+        let text = format!(
+            "Only what passes the filter \u{201c}{}\u{201d}: {packets} and {records} were left out.",
+            f.expression.trim()
+        );
+        say(Weight::Note, text);
+    }
     if let Some(manifest) = &r.manifest {
         if r.summary.is_none() {
             say(

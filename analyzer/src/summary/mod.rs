@@ -49,6 +49,10 @@ fn recorded(a: &Analysis, out: &mut String) {
         ),
         None => line!(out, "{}: packets only", a.title),
     }
+    if let Some(f) = &r.filtered {
+        let left_out = format!("{} packets, {} socket events", human::count(f.packets), human::count(f.records));
+        line!(out, "  only what passes the filter `{}`; left out: {left_out}", f.expression.trim());
+    }
     if r.packets == 0 && r.events.is_empty() {
         line!(out, "  empty: no packets, no events");
         return;

@@ -3,6 +3,7 @@
 use super::events::RecordRef;
 use super::{Engine, Shard};
 use crate::decode::{ASSEMBLED, Decoded, Defragmenter, Frame, Output, decode};
+use crate::filter::{Before, Truth};
 use crate::model::Nanos;
 use crate::order::{SHARDS, shard_of};
 use formats::read::Batch;
@@ -40,6 +41,8 @@ struct Chunk {
     bounds: [u32; SHARDS + 1],
     /// Packets and bytes by interface.
     counts: Vec<(u64, u64)>,
+    /// Packets that did not pass the filter.
+    left_out: u64,
     first: Nanos,
     last: Nanos,
     /// Assembled datagrams: (first of their places in `out.packets`, frame of the last fragment).
@@ -100,6 +103,7 @@ impl Engine {
                 let mut chunk = Chunk::new(n * CHUNK, packets.len(), self.interfaces.rows.len(), self.decoding.spare());
                 for (index, p) in packets.iter().enumerate() {
                     let Some((interface, link_type)) = self.interfaces.get(p.interface) else { continue };
+                    let before = Before::of(&chunk.out);
                     let frame = Frame {
                         bytes: batch.data(p),
                         wire_len: p.wire_len,
@@ -110,6 +114,12 @@ impl Engine {
                         packets: 1,
                     };
                     decode(&frame, &mut chunk.out);
+                    if let Some(filter) = &self.filter
+                        && filter.sift(&frame, p.direction, &mut chunk.out, before) != Truth::Yes
+                    {
+                        chunk.left_out += 1;
+                        continue;
+                    }
                     chunk.count(interface, p.ts, p.wire_len);
                 }
                 chunk.sort();
@@ -122,7 +132,11 @@ impl Engine {
             self.account(chunk);
             last = last.max(chunk.last);
         }
-        self.out.packets += batch.packets.len() as u64;
+        let left_out: u64 = chunks.iter().map(|c| c.left_out).sum();
+        self.out.packets += batch.packets.len() as u64 - left_out;
+        if let Some(filtered) = &mut self.out.filtered {
+            filtered.packets += left_out;
+        }
         self.clock = self.clock.max(last);
         let bytes =
             batch.content_len() + chunks.iter().map(|c| c.out.packets.len() * size_of::<Decoded>()).sum::<usize>();
@@ -154,8 +168,14 @@ impl Engine {
             let Some((interface, _)) = self.interfaces.get(packet.interface) else { continue };
             let whole = self.decoding.fragments.add(&f, batch.data(packet), &mut self.decoding.given_up);
             if let Some(whole) = whole {
-                let from = chunk.out.packets.len();
-                decode(&whole.frame(packet.ts, interface, f.frame), &mut chunk.out);
+                let (from, before) = (chunk.out.packets.len(), Before::of(&chunk.out));
+                let frame = whole.frame(packet.ts, interface, f.frame);
+                decode(&frame, &mut chunk.out);
+                if let Some(filter) = &self.filter
+                    && filter.sift(&frame, packet.direction, &mut chunk.out, before) != Truth::Yes
+                {
+                    continue;
+                }
                 let assembled = chunk.out.assembled.len() as u32;
                 for d in chunk.out.packets.iter_mut().skip(from) {
                     d.frame = assembled | ASSEMBLED;
@@ -316,6 +336,7 @@ impl Chunk {
             by_shard: Vec::new(),
             bounds: [0; SHARDS + 1],
             counts: vec![(0, 0); interfaces],
+            left_out: 0,
             first: Nanos::MAX,
             last: Nanos::MIN,
             assembled_at: Vec::new(),

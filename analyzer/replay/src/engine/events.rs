@@ -14,6 +14,7 @@ use formats::read::{Batch, BlockRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is known beside flows and requests.
 #[derive(Debug, Default)]
@@ -139,6 +140,7 @@ impl Engine {
                 self.out.cost = Some(cost);
             }
         }
+        let (filter, left_out) = (self.filter.as_deref(), &AtomicU64::new(0));
         let records: Vec<RecordRef> = batch
             .blocks
             .par_iter()
@@ -146,19 +148,26 @@ impl Engine {
             .filter(|(_, b)| b.header.kind == kind::SOCKET_DATA)
             .flat_map_iter(|(n, b)| {
                 let mut at = 0u32;
-                Records::new(batch.payload(b)).map(move |(hdr, record)| {
+                Records::new(batch.payload(b)).filter_map(move |(hdr, record)| {
                     let offset_in_block = at;
                     at = at.saturating_add(hdr.len);
-                    RecordRef {
+                    if filter.is_some_and(|f| !f.record(record)) {
+                        left_out.fetch_add(1, Ordering::Relaxed);
+                        return None;
+                    }
+                    Some(RecordRef {
                         ts: utc(hdr.ts, offset),
                         shard: shard_of(shard_key(record)) as u32,
                         block: n as u32,
                         offset: offset_in_block,
                         len: hdr.len,
-                    }
+                    })
                 })
             })
             .collect();
+        if let Some(filtered) = &mut self.out.filtered {
+            filtered.records += left_out.load(Ordering::Relaxed);
+        }
         if !records.is_empty() {
             *self.out.events.entry(kind::SOCKET_DATA).or_default() += records.len() as u64;
             self.listen();

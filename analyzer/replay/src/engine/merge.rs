@@ -74,6 +74,15 @@ impl Engine {
         let Events { host, stacks, states, .. } = self.events;
         interface_facts(&host, &mut out);
         out.socket_events = states.finish(out.manifest.as_ref(), &host);
+        if let (Some(filter), Some(filtered)) = (&self.filter, &mut out.filtered) {
+            let all = out.socket_events.len();
+            out.socket_events.retain(|e| filter.event(e));
+            let left_out = (all - out.socket_events.len()) as u64;
+            filtered.records += left_out;
+            if let Some(n) = out.events.get_mut(&formats::event::kind::SOCKET_STATE) {
+                *n = n.saturating_sub(left_out);
+            }
+        }
         out.processes = host.processes();
         let samples = stacks.samples_by_pid();
         link(&mut out, LinkInput { logs, host: &host, samples, options: self.link });

@@ -20,6 +20,7 @@ mod tests;
 
 pub use engine::{SocketEngine, SocketOptions};
 pub use events::SocketEvents;
+pub(crate) use key::ip;
 pub use key::shard_key;
 pub use log::{Io, LateClose, NO_REQUEST, SocketEnd, SocketLog, What};
 pub use loss::Losses;
