@@ -111,6 +111,8 @@ impl Conversation {
         } else if half.lost && !self.resume(side, data) {
             self.halves[side.index()].offset += data.len() as u64;
             data = &[];
+            // What is passed over may hold the answers to what was asked since the place was lost.
+            self.pairer.lost(side);
         }
         self.bytes(side, data, cut);
         // Detection may have turned the sides round.

@@ -131,6 +131,11 @@ pub(super) fn sure_of_reply(line: &[u8]) -> Option<u8> {
     }
 }
 
+/// Whether a line is a number as memcached counts: up to 64 bits.
+pub(super) fn is_number(line: &[u8]) -> bool {
+    (1..=20).contains(&line.len()) && line.iter().all(u8::is_ascii_digit)
+}
+
 /// A command line.
 pub(super) fn request(line: &[u8]) -> RequestFields {
     let word = words(line).next().unwrap_or_default();

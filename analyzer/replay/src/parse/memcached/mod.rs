@@ -104,13 +104,15 @@ impl Parser for Memcached {
         let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
         match side {
             Side::Client => message::sure_of_command(line).is_some(),
-            Side::Server => message::sure_of_reply(line).is_some(),
+            // The answer to `incr` and `decr` is a bare number.
+            Side::Server => message::sure_of_reply(line).is_some() || message::is_number(line),
         }
     }
 
     fn lost(&mut self, side: Side, out: &mut Output<'_>) {
         if side == Side::Server && self.since.is_some() {
-            let fields = message::values(self.values);
+            // How many values there were is not known.
+            let fields = RequestFields { affected_rows: None, ..message::values(self.values) };
             self.respond(fields, out);
         }
         self.asked.clear();

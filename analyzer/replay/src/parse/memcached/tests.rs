@@ -47,6 +47,39 @@ fn values_that_were_not_captured() {
     assert_eq!(sessions[2].fields.affected_rows, Some(0));
 }
 
+/// After an answer whose end was not captured, each answer belongs to its own request again.
+#[test]
+fn answers_after_a_cut_one() {
+    let value = "v".repeat(3000);
+    let sessions = play_prefix(
+        11211,
+        512,
+        &[
+            c("get key\r\n"),
+            s(format!("VALUE key 0 3000\r\n{value}\r\nEND\r\n")),
+            c("incr n 5\r\n"),
+            s("6\r\n"),
+            c("get key\r\n"),
+            s(format!("VALUE key 0 3000\r\n{value}\r\nEND\r\n")),
+            // Nothing tells this answer from the rest of the value: its request is the one that stays without.
+            c("flush_all\r\n"),
+            s("OK\r\n"),
+            c("get other\r\n"),
+            s("END\r\n"),
+        ],
+    );
+    assert_eq!(
+        lines(&sessions),
+        [
+            "memcached get||get key| ok 'END' [truncated_payload]",
+            "memcached incr||incr n 5| ok '6'",
+            "memcached get||get key| ok 'END' [truncated_payload]",
+            "memcached flush_all||flush_all| unknown [gap]",
+            "memcached get||get other| ok 'END' rows=0",
+        ]
+    );
+}
+
 #[test]
 fn binary() {
     // Get "Hello" and its answer, as in the protocol's document.

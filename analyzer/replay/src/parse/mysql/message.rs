@@ -231,6 +231,11 @@ impl Outcome {
         *self.rows.get_or_insert(0) += 1;
     }
 
+    /// How many rows there were is not known: not all of them were seen.
+    pub(super) fn count_is_lost(&mut self) {
+        self.rows = None;
+    }
+
     /// An EOF packet; whether more results follow.
     pub(super) fn eof(&mut self, body: &[u8]) -> bool {
         self.ok();

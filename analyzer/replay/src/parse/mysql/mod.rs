@@ -475,7 +475,10 @@ impl MySql {
         let start = self.since.take().unwrap_or(out.mark);
         self.asked.pop_front();
         self.phase = Phase::Start;
-        let outcome = std::mem::take(&mut self.outcome);
+        let mut outcome = std::mem::take(&mut self.outcome);
+        if truncated {
+            outcome.count_is_lost();
+        }
         out.hold = false;
         let fields = outcome.fields(out.mask);
         out.emit(Message::new(Kind::Response, fields).since(start).truncated(truncated));

@@ -267,6 +267,11 @@ impl Reply {
         }
     }
 
+    /// Whether enough was seen to tell what it is.
+    pub(super) fn has_begun(&self) -> bool {
+        self.kind != 0
+    }
+
     /// Whether it is an error.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self.kind, b'-' | b'!')

@@ -151,16 +151,24 @@ impl Parser for Redis {
             Side::Client => matches!(bytes, [b'*', b'1'..=b'9', ..]),
             Side::Server => {
                 matches!(bytes, [b'+' | b'-' | b':' | b'$' | b'*' | b'%' | b'~' | b'_' | b'#' | b',' | b'>', ..])
-                    && memchr::memmem::find(bytes.get(..64).unwrap_or(bytes), b"\r\n").is_some()
+                    && memchr::memmem::find(bytes.get(..LINE_LIMIT).unwrap_or(bytes), b"\r\n").is_some()
             }
         }
     }
 
-    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
-        self.reading[side.index()] = Reading::default();
+    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
+        let reading = std::mem::take(&mut self.reading[side.index()]);
         match side {
             Side::Client => self.command = Command::default(),
-            Side::Server => self.reply = Reply::default(),
+            Side::Server => {
+                let reply = std::mem::take(&mut self.reply);
+                if let Some(start) = reading.start
+                    && reply.has_begun()
+                    && !self.asked.is_empty()
+                {
+                    self.answered(reply, start, true, out);
+                }
+            }
         }
         self.asked.clear();
     }
@@ -287,7 +295,7 @@ impl Redis {
             }
             Side::Server => {
                 let reply = std::mem::take(&mut self.reply);
-                self.answered(reply, start, out);
+                self.answered(reply, start, false, out);
             }
         }
     }
@@ -303,7 +311,7 @@ impl Redis {
         }
     }
 
-    fn answered(&mut self, reply: Reply, start: Mark, out: &mut Output<'_>) {
+    fn answered(&mut self, reply: Reply, start: Mark, truncated: bool, out: &mut Output<'_>) {
         let version = if self.resp3 { "RESP3" } else { "RESP2" };
         let asked = self.asked.front().copied();
         match reply.push(self.subscribed) {
@@ -312,7 +320,7 @@ impl Redis {
                 return;
             }
             Some(Push::Message) => {
-                out.emit(Message::new(Kind::OneWay, reply.pushed(version)).since(start));
+                out.emit(Message::new(Kind::OneWay, reply.pushed(version)).since(start).truncated(truncated));
                 return;
             }
             _ => {}
@@ -323,6 +331,6 @@ impl Redis {
             self.resp3 |= asked.hello3 && !reply.is_failure();
             self.replicating |= asked.replicates && !reply.is_failure();
         }
-        out.emit(Message::new(Kind::Response, reply.fields(version)).since(start));
+        out.emit(Message::new(Kind::Response, reply.fields(version)).since(start).truncated(truncated));
     }
 }

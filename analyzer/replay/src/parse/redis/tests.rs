@@ -1,5 +1,5 @@
 use super::super::script::{c, lines, play, play_prefix, s};
-use crate::model::Side;
+use crate::model::{Side, Status};
 
 pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
     vec![
@@ -67,4 +67,24 @@ fn values_that_were_not_captured() {
     assert_eq!(sessions[1].response_bytes, 3000 + 9);
     assert_eq!(&*sessions[2].fields.result, "PONG");
     assert!(sessions.iter().all(|session| session.completeness.0 == 0));
+}
+
+/// An error text longer than most lines is an answer all the same when the one before it was cut.
+#[test]
+fn a_long_error_after_a_cut_answer() {
+    let value = "v".repeat(1000);
+    let sessions = play_prefix(
+        6379,
+        192,
+        &[
+            c("*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n"),
+            s(format!("*2\r\n$1000\r\n{value}\r\n$1000\r\n{value}\r\n")),
+            c("*2\r\n$6\r\nCLIENT\r\n$4\r\nNONE\r\n"),
+            s("-ERR unknown subcommand or wrong number of arguments for 'NONE'. Try CLIENT HELP.\r\n"),
+            c("*1\r\n$4\r\nPING\r\n"),
+            s("+PONG\r\n"),
+        ],
+    );
+    let kept: Vec<_> = sessions.iter().map(|s| (&*s.fields.request_type, s.fields.status)).collect();
+    assert_eq!(kept, [("MGET", Status::Ok), ("CLIENT", Status::ServerError), ("PING", Status::Ok)]);
 }
