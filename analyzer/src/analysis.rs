@@ -58,6 +58,26 @@ impl Analysis {
         self.replayed.manifest.as_ref().map_or("", |m| &m.hostname)
     }
 
+    /// Host name of the node where there is one only: what is added up over several has none.
+    #[must_use]
+    pub fn only_node(&self) -> &str {
+        let several = self.replayed.nodes.iter().any(|n| n.name != self.node());
+        if several { "" } else { self.node() }
+    }
+
+    /// Host name of one of the nodes, empty for captures.
+    #[must_use]
+    pub fn node_name(&self, node: u32) -> &str {
+        self.replayed.nodes.get(node as usize).map_or("", |n| &n.name)
+    }
+
+    /// Host name of the node that a flow was seen on, empty for captures.
+    #[must_use]
+    pub fn node_of_flow(&self, flow_id: u64) -> &str {
+        let flow = usize::try_from(flow_id).ok().and_then(|i| self.replayed.flows.get(i));
+        flow.map_or("", |f| self.node_name(f.node))
+    }
+
     /// Length of the recording, ns.
     #[must_use]
     pub fn length_ns(&self) -> u64 {

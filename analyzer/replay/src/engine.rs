@@ -89,8 +89,8 @@ pub(crate) struct Shard {
     pub(crate) flows: FlowTable,
     /// Sockets of the present input.
     pub(crate) sockets: Option<SocketEngine>,
-    /// Sockets of the inputs before.
-    pub(crate) ended: Vec<SocketEngine>,
+    /// Sockets of the inputs before, with their nodes.
+    pub(crate) ended: Vec<(u32, SocketEngine)>,
     pub(crate) pending: Vec<batch::Pending>,
 }
 
@@ -161,7 +161,7 @@ impl Engine {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             interfaces: Interfaces::default(),
             decoding: Decoding::default(),
-            events: Events::new(),
+            events: Events::default(),
             link: options.link,
             filter: options.filter.clone(),
             out: Replayed { start: Nanos::MAX, end: Nanos::MIN, filtered, ..Replayed::default() },
@@ -175,11 +175,13 @@ impl Engine {
         let mut work = Work::new(ordered);
         let mut next = reader.next_batch();
         let first = next.as_ref().and_then(|b| b.packets.first()).map(|p| p.ts);
-        self.interfaces.new_input(first, self.clock);
+        let name = reader.name().rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+        self.interfaces.new_input(&name, first, self.clock);
         while let Some(batch) = next {
-            self.interfaces.learn(reader.interfaces(), reader.manifest());
-            self.settings.ethernet = self.interfaces.ethernet();
             let offset = reader.realtime_offset_ns().unwrap_or(0);
+            let node = self.interfaces.learn(reader.interfaces(), reader.manifest(), offset);
+            self.events.turn_to(node, reader.manifest());
+            self.settings.ethernet = self.interfaces.ethernet();
             (_, next) = rayon::join(|| self.batch(&mut work, batch, offset), || reader.next_batch());
         }
         self.release(&mut work, Nanos::MAX);
@@ -188,7 +190,6 @@ impl Engine {
             self.out.manifest = reader.manifest().cloned();
             self.out.summary = reader.summary().cloned();
         }
-        let name = reader.name().rsplit(['/', '\\']).next().unwrap_or_default();
         for damage in reader.damages() {
             self.out.health.push(Health {
                 kind: "frame".into(),

@@ -213,6 +213,8 @@ pub struct Flow {
     pub community_id: String,
     /// Where.
     pub observed_at: ObservedAt,
+    /// The node, or the capture, that it was seen by: a place in [`Replayed::nodes`].
+    pub node: u32,
     /// Network namespace inode, 0 if unknown.
     pub netns: u32,
     /// First packet or event.
@@ -596,6 +598,8 @@ pub struct Stack {
 /// A process seen in the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
+    /// Its node, a place in [`Replayed::nodes`].
+    pub node: u32,
     /// Process id.
     pub pid: u32,
     /// Parent, 0 if unknown.
@@ -637,6 +641,8 @@ pub struct Interface {
     pub id: u32,
     /// Name, or `if0`.
     pub name: Arc<str>,
+    /// Its node or capture, a place in [`Replayed::nodes`].
+    pub node: u32,
     /// `lo`, `veth`, `bridge`, ...; empty if unknown.
     pub kind: String,
     /// Network namespace inode, 0 if unknown.
@@ -662,6 +668,8 @@ pub struct Interface {
 /// What happened to a socket inside the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketEvent {
+    /// Its node, a place in [`Replayed::nodes`].
+    pub node: u32,
     /// When.
     pub ts: Nanos,
     /// `state`, `retransmit`, `reset_sent`, `reset_received`, `drop`.
@@ -686,6 +694,10 @@ pub struct SocketEvent {
     pub location: Arc<str>,
     /// Bytes of the packet.
     pub len: u32,
+    /// Retransmissions and drops of TCP: sequence number of the segment, where known.
+    pub seq: Option<u32>,
+    /// The packet was on its way to the remote end.
+    pub outbound: bool,
     /// Running process, a hint.
     pub pid: u32,
     /// Network namespace inode.
@@ -731,9 +743,22 @@ pub struct Filtered {
     pub records: u64,
 }
 
+/// A node that was recorded, or a capture that says nothing of where it was made: what one clock gave its times to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Host name; empty for captures.
+    pub name: String,
+    /// What identifies the node beyond its name, if anything does.
+    pub node_id: String,
+    /// Name of the first file of it, without folders.
+    pub input: String,
+}
+
 /// Everything that replay found.
 #[derive(Debug, Default)]
 pub struct Replayed {
+    /// Nodes and captures, in the order of their first packets.
+    pub nodes: Vec<Node>,
     /// Manifest of the (first) bundle; `None` for plain captures.
     pub manifest: Option<formats::manifest::Manifest>,
     /// How the recording ended, if the bundle is whole.
@@ -758,6 +783,8 @@ pub struct Replayed {
     pub spans: Vec<Span>,
     /// Traces, sorted by start.
     pub traces: Vec<Trace>,
+    /// By flow: the first flow of its conversation; itself for one seen at one place.
+    pub conversations: Vec<u64>,
     /// Network profile, sorted by flow, then start.
     pub profile: Vec<ProfileSegment>,
     /// Stacks, sorted by process, thread, frames.

@@ -42,6 +42,7 @@ fn a_conversation_seen_at_two_places_counts_once() {
     r.flows[0].server.zero_window = 3;
     r.flows.push(again);
     let drop_of = |reason: &str| SocketEvent {
+        node: 0,
         ts: 0,
         event: "drop",
         transport: Transport::Tcp,
@@ -54,6 +55,8 @@ fn a_conversation_seen_at_two_places_counts_once() {
         reason: reason.into(),
         location: "".into(),
         len: 0,
+        seq: None,
+        outbound: false,
         pid: 0,
         netns: 0,
         flow_id: None,

@@ -92,7 +92,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.int("flow_id", |f| f.flow_id);
     c.text("community_id", |f| &f.community_id);
     c.text("observed_at", |f| place(&f.observed_at));
-    c.text("node", |_| a.node());
+    c.text("node", |f| a.node_name(f.node));
     c.nonzero("netns", |f| f.netns);
     c.text("interface", |f| a.interface(&f.observed_at).map_or("", |i| &i.name));
     c.opt("observer_pid", |f| observer(&f.observed_at));

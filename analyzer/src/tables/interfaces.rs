@@ -28,7 +28,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.int("interface_id", |i| i.id);
     c.text("name", |i| &i.name);
     c.text("kind", |i| &i.kind);
-    c.text("node", |_| a.node());
+    c.text("node", |i| a.node_name(i.node));
     c.nonzero("netns", |i| i.netns);
     c.nonzero("ifindex", |i| i.ifindex);
     c.text("mac", |i| &i.mac);

@@ -38,7 +38,10 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.written("transport", |e, out| out.push_str(&e.transport.name()));
     c.text("l7_protocol", |e| e.l7_protocol);
     c.text("view", |e| e.view.name());
-    c.text("node", |_| a.node());
+    c.text("node", |e| match e.interface.and_then(|i| a.replayed.interfaces.get(i as usize)) {
+        Some(interface) => a.node_name(interface.node),
+        None => a.only_node(),
+    });
     c.text("interface", |e| e.interface.and_then(|i| a.replayed.interfaces.get(i as usize)).map_or("", |i| &i.name));
     counts(&mut c, |e| &e.counts, move |_| length_ns);
     c.int("connections", |e| e.connections);

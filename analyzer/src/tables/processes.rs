@@ -35,7 +35,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.text("build_id", |p| &p.build_id);
     c.text("cgroup", |p| &p.cgroup);
     c.text("container", |p| &p.container);
-    c.text("node", |_| a.node());
+    c.text("node", |p| a.node_name(p.node));
     c.opt("uid", |p| p.uid);
     c.nonzero("netns", |p| p.netns);
     c.opt_time("start", |p| p.start);

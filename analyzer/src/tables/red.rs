@@ -33,7 +33,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.text("l7_protocol", |r| r.l7_protocol);
     c.text("endpoint", |r| &r.endpoint);
     c.text("view", |r| r.view.name());
-    c.text("node", |_| a.node());
+    c.text("node", |_| a.only_node());
     c.time("start", |r| r.start);
     c.int("bucket_ns", |r| r.length_ns);
     counts(&mut c, |r| &r.counts, |r| r.length_ns);

@@ -42,7 +42,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         Some(Side::Server) => "server",
         None => "",
     });
-    c.text("node", |_| a.node());
+    c.text("node", |r| a.node_of_flow(r.flow_id));
     c.nonzero("netns", |r| r.netns);
     c.text("l7_protocol", |r| r.fields.l7_protocol);
     c.text("version", |r| r.fields.version);

@@ -42,7 +42,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.text("location", |e| &e.location);
     c.int("bytes", |e| e.len);
     c.nonzero("pid", |e| e.pid);
-    c.text("node", |_| a.node());
+    c.text("node", |e| a.node_name(e.node));
     c.nonzero("netns", |e| e.netns);
     c.opt("flow_id", |e| e.flow_id);
     c.finish()

@@ -35,7 +35,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.text("span_id", |s| &s.span_id);
     c.text("parent_span_id", |s| &s.parent_span_id);
     c.text("tap_side", |s| s.tap_side.name());
-    c.text("node", |_| a.node());
+    c.text("node", |s| a.replayed.requests.get(s.request_id as usize).map_or("", |r| a.node_of_flow(r.flow_id)));
     c.text("service", |s| &s.service);
     c.text("process", |s| name_of(s.process.as_ref()));
     c.opt("pid", |s| pid(&s.process));

@@ -60,6 +60,7 @@ fn side(n: &mut Numbers) -> SideCounters {
 pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
     let mut n = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut out = Replayed {
+        nodes: vec![Node { name: "node1".into(), ..Node::default() }],
         manifest: Some(formats::manifest::Manifest {
             hostname: "node1".into(),
             kernel_release: "6.18.0".into(),
@@ -105,6 +106,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             flow_id: i as u64,
             community_id: format!("1:{:027}=", n.below(u64::MAX)),
             observed_at: if i % 2 == 0 { ObservedAt::Interface(0) } else { ObservedAt::Process(server_process.pid) },
+            node: 0,
             netns: 4_026_531_840,
             start,
             end: start + 500_000_000,

@@ -6,26 +6,51 @@ use crate::host::Host;
 use crate::model::{Health, Nanos};
 use crate::order::shard_of;
 use crate::profile::Stacks;
-use crate::socket::{Listening, Losses, SocketEngine, SocketEvents, SocketOptions, shard_key};
+use crate::socket::{Listening, SocketEngine, SocketEvents, SocketOptions, shard_key};
 use formats::block;
 use formats::event::{Records, kind};
 use formats::facts::{Loss, RecorderCost};
+use formats::manifest::Manifest;
 use formats::read::{Batch, BlockRef};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is known beside flows and requests.
-#[derive(Debug, Default)]
-pub(crate) struct Events {
+/// What one node said beside flows and requests: process ids, network namespaces and kernel functions mean something there only.
+#[derive(Debug)]
+pub(crate) struct OfNode {
     pub(crate) host: Host,
     pub(crate) stacks: Stacks,
     pub(crate) states: SocketEvents,
+    /// Its bundle's.
+    pub(crate) manifest: Option<Manifest>,
     /// Times within which socket data was lost.
-    lost_data: Vec<(Nanos, Nanos)>,
+    pub(crate) lost_data: Vec<(Nanos, Nanos)>,
     /// Times within which packets were lost.
-    lost_packets: Vec<(Nanos, Nanos)>,
+    pub(crate) lost_packets: Vec<(Nanos, Nanos)>,
+}
+
+impl OfNode {
+    fn new() -> Self {
+        Self {
+            host: Host::new(),
+            stacks: Stacks::new(),
+            states: SocketEvents::new(),
+            manifest: None,
+            lost_data: Vec::new(),
+            lost_packets: Vec::new(),
+        }
+    }
+}
+
+/// What is known beside flows and requests.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    /// By node.
+    pub(crate) nodes: Vec<OfNode>,
+    /// The node of the present input.
+    at: usize,
     /// (kind, cpu, cause) -> (first, last, how many).
     losses: BTreeMap<(String, u32, String), (Nanos, Nanos, u64)>,
     bad_lines: u64,
@@ -46,14 +71,23 @@ fn utc(ts: u64, offset: i64) -> Nanos {
 }
 
 impl Events {
-    pub(crate) fn new() -> Self {
-        Self { stacks: Stacks::new(), ..Self::default() }
+    /// What comes next is of this node.
+    pub(crate) fn turn_to(&mut self, node: u32, manifest: Option<&Manifest>) {
+        self.at = node as usize;
+        while self.nodes.len() <= self.at {
+            self.nodes.push(OfNode::new());
+        }
+        if let Some(of) = self.nodes.get_mut(self.at)
+            && of.manifest.is_none()
+        {
+            of.manifest = manifest.cloned();
+        }
     }
 
     /// Facts and events that need no shard.
     fn take(&mut self, batch: &Batch, offset: i64) -> BTreeMap<u16, u64> {
-        self.host.set_offset(offset);
-        let Self { host, stacks, states, .. } = self;
+        let Some(OfNode { host, stacks, states, .. }) = self.nodes.get_mut(self.at) else { return BTreeMap::new() };
+        host.set_offset(offset);
         let of = |kinds: &'static [u16]| batch.blocks.iter().filter(move |b| kinds.contains(&b.header.kind));
         let each = |blocks: &mut dyn Iterator<Item = &BlockRef>, take: &mut dyn FnMut(&[u8])| {
             let mut counts = BTreeMap::<u16, u64>::new();
@@ -83,7 +117,11 @@ impl Events {
         for b in &batch.blocks {
             match b.header.kind {
                 block::kind::LOSSES => batch.json(b).for_each(|loss| self.lost(&loss, offset)),
-                k if k >= 0x100 => self.bad_lines += self.host.block(k, batch.payload(b)) as u64,
+                k if k >= 0x100 => {
+                    if let Some(of) = self.nodes.get_mut(self.at) {
+                        self.bad_lines += of.host.block(k, batch.payload(b)) as u64;
+                    }
+                }
                 _ => {}
             }
         }
@@ -92,19 +130,16 @@ impl Events {
 
     fn lost(&mut self, loss: &Loss, offset: i64) {
         let range = (utc(loss.first_ns, offset), utc(loss.last_ns, offset));
-        if loss.kind == kind::NAMES[usize::from(kind::SOCKET_DATA)] {
-            self.lost_data.push(range);
-        }
-        if loss.kind == kind::NAMES[usize::from(kind::PACKET)] {
-            self.lost_packets.push(range);
+        if let Some(of) = self.nodes.get_mut(self.at) {
+            if loss.kind == kind::NAMES[usize::from(kind::SOCKET_DATA)] {
+                of.lost_data.push(range);
+            }
+            if loss.kind == kind::NAMES[usize::from(kind::PACKET)] {
+                of.lost_packets.push(range);
+            }
         }
         let sum = self.losses.entry((loss.kind.clone(), loss.cpu, loss.cause.clone())).or_insert((range.0, range.1, 0));
         *sum = (sum.0.min(range.0), sum.1.max(range.1), sum.2.saturating_add(loss.lost));
-    }
-
-    /// What losses may have touched.
-    pub(crate) fn lost_times(&mut self) -> (Losses, Losses) {
-        (Losses::new(std::mem::take(&mut self.lost_data)), Losses::new(std::mem::take(&mut self.lost_packets)))
     }
 
     /// Losses as rows.
@@ -117,7 +152,8 @@ impl Events {
             let cause = "lines of facts (JSON) that could not be read".into();
             out.push(Health { kind: "fact".into(), lost: self.bad_lines, cause, ..Health::default() });
         }
-        for (what, lost) in [("fact", self.host.dropped()), ("socket_state", self.states.dropped())] {
+        let sum = |of: fn(&OfNode) -> u64| self.nodes.iter().map(of).sum::<u64>();
+        for (what, lost) in [("fact", sum(|n| n.host.dropped())), ("socket_state", sum(|n| n.states.dropped()))] {
             if lost > 0 {
                 let cause = "more than the analyzer keeps".into();
                 out.push(Health { kind: what.into(), lost, cause, ..Health::default() });
@@ -182,7 +218,8 @@ impl Engine {
 
     /// Gives every shard a socket engine, with the first records of an input: facts of the node have come before them.
     fn listen(&mut self) {
-        let listening = Arc::new(Listening::new(self.events.host.sockets().listening()));
+        let Some(of) = self.events.nodes.get(self.events.at) else { return };
+        let listening = Arc::new(Listening::new(of.host.sockets().listening()));
         for shard in &self.shards {
             let mut shard = lock(shard);
             if shard.sockets.is_none() {
@@ -197,7 +234,7 @@ impl Engine {
         for shard in &self.shards {
             let mut shard = lock(shard);
             if let Some(sockets) = shard.sockets.take() {
-                shard.ended.push(sockets);
+                shard.ended.push((self.events.at as u32, sockets));
             }
         }
     }

@@ -2,17 +2,19 @@
 
 use super::Engine;
 use super::batch::lock;
-use super::events::Events;
 use crate::host::Host;
 use crate::link::{LinkInput, link};
-use crate::model::{Completeness, Flow, Health, Nanos, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::model::{Completeness, Flow, Health, Nanos, ObservedAt, Process, ProfileSegment, Replayed, Request};
 use crate::netprofile::Profile;
 use crate::socket::{Losses, SocketLog};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// What one shard's flows, or one input's sockets in it, gave.
 #[derive(Default)]
 struct Part {
+    /// Sockets: their node.
+    node: u32,
     flows: Vec<Flow>,
     requests: Vec<Request>,
     profile: Vec<Profile>,
@@ -24,7 +26,7 @@ impl Engine {
     pub(super) fn finish(mut self) -> Replayed {
         self.end_of_fragments();
         let end = self.out.end;
-        let (settings, host) = (&self.settings, &self.events.host);
+        let (settings, nodes) = (&self.settings, &self.events.nodes);
         let shards: Vec<(Vec<Part>, Evicted)> = self
             .shards
             .par_iter()
@@ -35,9 +37,10 @@ impl Engine {
                 let evicted = f.evicted;
                 let mut parts =
                     vec![Part { flows: f.flows, requests: f.requests, profile: f.profile, ..Part::default() }];
-                for sockets in std::mem::take(&mut shard.ended) {
-                    let s = sockets.finish(end, host);
-                    parts.push(Part { flows: s.flows, requests: s.requests, log: s.log, ..Part::default() });
+                for (node, sockets) in std::mem::take(&mut shard.ended) {
+                    let Some(of) = nodes.get(node as usize) else { continue };
+                    let s = sockets.finish(end, &of.host);
+                    parts.push(Part { node, flows: s.flows, requests: s.requests, log: s.log, ..Part::default() });
                 }
                 (parts, evicted)
             })
@@ -47,6 +50,7 @@ impl Engine {
             (out.start, out.end) = (0, 0);
         }
         out.interfaces = self.interfaces.rows;
+        out.nodes = self.interfaces.nodes;
         let mut parts = Vec::new();
         let mut evicted: Evicted = (0, None);
         for (of_shard, (count, range)) in shards {
@@ -68,12 +72,21 @@ impl Engine {
             });
         }
         self.events.health(&mut out.health);
-        let (lost_data, lost_packets) = self.events.lost_times();
-        lost_data.mark(&mut out.flows, &mut out.requests);
-        mark_packets(&lost_packets, &mut out);
-        let Events { host, stacks, states, .. } = self.events;
-        interface_facts(&host, &mut out);
-        out.socket_events = states.finish(out.manifest.as_ref(), &host);
+        let mut hosts = Vec::with_capacity(self.events.nodes.len());
+        let mut stacks = Vec::with_capacity(hosts.capacity());
+        let mut samples = BTreeMap::new();
+        for (node, of) in (0u32..).zip(self.events.nodes) {
+            Losses::new(of.lost_data).mark(node, &mut out.flows, &mut out.requests);
+            mark_packets(node, &Losses::new(of.lost_packets), &mut out);
+            interface_facts(node, &of.host, &mut out);
+            out.socket_events.extend(of.states.finish(node, of.manifest.as_ref(), &of.host));
+            out.processes.extend(of.host.processes().into_iter().map(|p| Process { node, ..p }));
+            samples.extend(of.stacks.samples_by_pid().into_iter().map(|(pid, n)| ((node, pid), n)));
+            stacks.push(of.stacks);
+            hosts.push(of.host);
+        }
+        // Stable: each node's are in their order.
+        out.socket_events.sort_by_key(|e| e.ts);
         if let (Some(filter), Some(filtered)) = (&self.filter, &mut out.filtered) {
             let all = out.socket_events.len();
             out.socket_events.retain(|e| filter.event(e));
@@ -83,10 +96,8 @@ impl Engine {
                 *n = n.saturating_sub(left_out);
             }
         }
-        out.processes = host.processes();
-        let samples = stacks.samples_by_pid();
-        link(&mut out, LinkInput { logs, host: &host, samples, options: self.link });
-        out.stacks = stacks.finish(&host);
+        link(&mut out, LinkInput { logs, hosts: &hosts, samples, options: self.link });
+        out.stacks = stacks.into_iter().zip(&hosts).flat_map(|(stacks, host)| stacks.finish(host)).collect();
         out
     }
 }
@@ -94,14 +105,19 @@ impl Engine {
 /// How many, and from when to when.
 type Evicted = (u64, Option<(Nanos, Nanos)>);
 
-/// Marks what was seen at interfaces while packets were lost.
-fn mark_packets(lost: &Losses, out: &mut Replayed) {
-    for f in out.flows.iter_mut().filter(|f| matches!(f.observed_at, ObservedAt::Interface(_))) {
+/// Marks what was seen at interfaces of a node while packets were lost.
+fn mark_packets(node: u32, lost: &Losses, out: &mut Replayed) {
+    if lost.is_empty() {
+        return;
+    }
+    for f in out.flows.iter_mut().filter(|f| f.node == node && matches!(f.observed_at, ObservedAt::Interface(_))) {
         if lost.touch(f.start, f.end) {
             f.completeness.add(Completeness::GAP);
         }
     }
-    for r in out.requests.iter_mut().filter(|r| matches!(r.observed_at, ObservedAt::Interface(_))) {
+    let flows = &out.flows;
+    let of_node = |r: &Request| flows.get(r.flow_id as usize).is_some_and(|f| f.node == node);
+    for r in out.requests.iter_mut().filter(|r| matches!(r.observed_at, ObservedAt::Interface(_)) && of_node(r)) {
         let start = r.request_ts.or(r.response_ts);
         let end = r.response_ts.or(r.request_end_ts).or(start);
         if let (Some(start), Some(end)) = (start, end)
@@ -113,8 +129,8 @@ fn mark_packets(lost: &Losses, out: &mut Replayed) {
 }
 
 /// What the node said of its interfaces.
-fn interface_facts(host: &Host, out: &mut Replayed) {
-    for row in &mut out.interfaces {
+fn interface_facts(node: u32, host: &Host, out: &mut Replayed) {
+    for row in out.interfaces.iter_mut().filter(|row| row.node == node) {
         let same =
             |f: &&formats::facts::Interface| f.netns == row.netns && f.ifindex == row.ifindex && row.ifindex != 0;
         // The last word counts: addresses may have come later.
@@ -159,9 +175,11 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
         let new_id = |old: u64| ids.get(old as usize).copied().unwrap_or(0);
         let base = requested;
         counts.push(f.requests.len());
-        logs.push(f.log);
+        logs.push(SocketLog { node: f.node, ..f.log });
         profiles.push((f.profile, base));
-        flows.push(f.flows.into_iter().map(Some).collect::<Vec<_>>());
+        let of_sockets = |flow: &Flow| matches!(flow.observed_at, ObservedAt::Process(_));
+        let with_node = |flow: Flow| Flow { node: if of_sockets(&flow) { f.node } else { 0 }, ..flow };
+        flows.push(f.flows.into_iter().map(with_node).map(Some).collect::<Vec<_>>());
         requested += f.requests.len() as u64;
         requests.push(
             f.requests
@@ -209,18 +227,18 @@ fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
     for (id, f) in flows.iter_mut().enumerate() {
         f.flow_id = id as u64;
     }
-    let netns = |at: &ObservedAt| match at {
-        ObservedAt::Interface(id) => out.interfaces.get(*id as usize).map(|i| i.netns),
+    let interface = |at: &ObservedAt| match at {
+        ObservedAt::Interface(id) => out.interfaces.get(*id as usize),
         ObservedAt::Process(_) => None,
     };
     for f in &mut flows {
-        if let Some(ns) = netns(&f.observed_at) {
-            f.netns = ns;
+        if let Some(interface) = interface(&f.observed_at) {
+            (f.netns, f.node) = (interface.netns, interface.node);
         }
     }
     for r in &mut requests {
-        if let Some(ns) = netns(&r.observed_at) {
-            r.netns = ns;
+        if let Some(interface) = interface(&r.observed_at) {
+            r.netns = interface.netns;
         }
     }
     let mut from = 0;

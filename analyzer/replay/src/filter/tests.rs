@@ -290,6 +290,7 @@ fn errors_name_the_place_and_the_remedy() {
 #[test]
 fn events_of_sockets_match_in_either_direction() {
     let event = SocketEvent {
+        node: 0,
         ts: 0,
         event: "retransmit",
         transport: Transport::Tcp,
@@ -302,6 +303,8 @@ fn events_of_sockets_match_in_either_direction() {
         reason: "".into(),
         location: "".into(),
         len: 0,
+        seq: None,
+        outbound: false,
         pid: 0,
         netns: 0,
         flow_id: None,

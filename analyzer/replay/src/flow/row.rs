@@ -86,6 +86,7 @@ impl Track {
             flow_id,
             community_id: community_id(transport, &endpoints),
             observed_at: ObservedAt::Interface(self.interface),
+            node: 0,
             netns: 0,
             start: self.first,
             end: self.last,

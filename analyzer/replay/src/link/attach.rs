@@ -31,6 +31,7 @@ fn key(transport: Transport, a: End, b: End) -> Key {
 /// The process at one end of a conversation, as its own system calls showed it.
 struct Seen {
     flow: usize,
+    node: u32,
     netns: u32,
     local: End,
     start: Nanos,
@@ -74,6 +75,7 @@ impl Index {
             };
             let seen = Seen {
                 flow: end.flow as usize,
+                node: flow.node,
                 netns: flow.netns,
                 local,
                 start: flow.start,
@@ -99,16 +101,9 @@ impl Index {
         Self { processes, unix }
     }
 
-    /// The process that holds the end `local` of a conversation seen in `netns` between `start` and `end`.
-    fn holder(
-        &self,
-        transport: Transport,
-        netns: u32,
-        local: End,
-        remote: End,
-        time: (Nanos, Nanos),
-        not: usize,
-    ) -> Option<&ProcessRef> {
+    /// The process that holds the end `local` of a conversation that was seen as a flow.
+    fn holder(&self, seen: &Flow, local: End, remote: End, not: usize) -> Option<&ProcessRef> {
+        let (transport, netns, time) = (seen.transport, seen.netns, (seen.start, seen.end));
         // Loopback addresses mean something only within their namespace; others are the same conversation anywhere.
         let confined = local.0.is_some_and(|ip| ip.is_loopback());
         let unbound = (None, local.1);
@@ -116,9 +111,10 @@ impl Index {
             .into_iter()
             .filter_map(|at| Some((at, self.processes.get(&key(transport, at, remote))?)))
             .flat_map(|(at, list)| list.iter().filter(move |s| s.local == at))
-            .filter(|s| s.flow != not && (!confined || s.netns == netns || netns == 0 || s.netns == 0))
+            .filter(|s| s.flow != not && (!confined || s.node == seen.node))
+            .filter(|s| !confined || s.netns == netns || netns == 0 || s.netns == 0)
             .filter(|s| s.start - SLACK_NS <= time.1 && time.0 <= s.end.saturating_add(SLACK_NS))
-            .min_by_key(|s| (s.netns != netns, (s.start - time.0).abs()))
+            .min_by_key(|s| ((s.node, s.netns) != (seen.node, netns), (s.start - time.0).abs()))
             .and_then(|s| s.process.as_ref())
     }
 }
@@ -156,7 +152,8 @@ fn attach_flows(replayed: &mut Replayed, index: &Index, input: &LinkInput<'_>) {
         .iter()
         .enumerate()
         .map(|(i, flow)| {
-            (process_of(i, flow, Side::Client, index, input.host), process_of(i, flow, Side::Server, index, input.host))
+            let host = input.hosts.get(flow.node as usize);
+            (process_of(i, flow, Side::Client, index, host), process_of(i, flow, Side::Server, index, host))
         })
         .collect();
     for (flow, (client, server)) in replayed.flows.iter_mut().zip(found) {
@@ -184,7 +181,7 @@ fn attach_flows(replayed: &mut Replayed, index: &Index, input: &LinkInput<'_>) {
 }
 
 /// The process on one side of a flow: by its own calls, else by the sockets that were there at the start.
-fn process_of(i: usize, flow: &Flow, side: Side, index: &Index, host: &Host) -> Option<ProcessRef> {
+fn process_of(i: usize, flow: &Flow, side: Side, index: &Index, host: Option<&Host>) -> Option<ProcessRef> {
     let e = &flow.endpoints;
     let (known, local, remote) = match side {
         Side::Client => (&flow.client_process, client(e), server(e)),
@@ -193,12 +190,10 @@ fn process_of(i: usize, flow: &Flow, side: Side, index: &Index, host: &Host) -> 
     if known.is_some() || !matches!(flow.transport, Transport::Tcp | Transport::Udp) {
         return None;
     }
-    if let Some(process) = index.holder(flow.transport, flow.netns, local, remote, (flow.start, flow.end), i) {
+    if let Some(process) = index.holder(flow, local, remote, i) {
         return Some(process.clone());
     }
-    if flow.netns == 0 {
-        return None;
-    }
+    let host = host.filter(|_| flow.netns != 0)?;
     let (local_ip, remote_ip) = (local.0?, remote.0?);
     let sockets = host.sockets();
     let pid =
@@ -234,7 +229,7 @@ fn attach_events(replayed: &mut Replayed) {
             .filter(|(_, f)| event.ts <= f.end.saturating_add(SLACK_NS))
             .min_by_key(|(i, f)| {
                 let outside = f.start > event.ts || f.end < event.ts;
-                let elsewhere = f.netns != event.netns && event.netns != 0;
+                let elsewhere = f.node != event.node || f.netns != event.netns && event.netns != 0;
                 let interface = matches!(f.observed_at, ObservedAt::Interface(_));
                 (elsewhere, outside, interface, *i)
             })
@@ -254,16 +249,17 @@ fn count(replayed: &mut Replayed, input: &LinkInput<'_>) {
         flow.requests = requests;
         flow.request_errors = errors;
     }
-    let mut bytes: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for &(pid, read, written) in input.logs.iter().flat_map(|l| &l.bytes) {
-        let sum = bytes.entry(pid).or_default();
+    let mut bytes: BTreeMap<(u32, u32), (u64, u64)> = BTreeMap::new();
+    let of_nodes = input.logs.iter().flat_map(|l| l.bytes.iter().map(|b| (l.node, b)));
+    for (node, &(pid, read, written)) in of_nodes {
+        let sum = bytes.entry((node, pid)).or_default();
         sum.0 += read;
         sum.1 += written;
     }
     // Several processes may have had one id in turn: the last one is the likeliest to have done most of it.
-    let mut last: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut last: BTreeMap<(u32, u32), usize> = BTreeMap::new();
     for (i, process) in replayed.processes.iter().enumerate() {
-        last.insert(process.pid, i);
+        last.insert((process.node, process.pid), i);
     }
     for (pid, i) in last {
         let Some(process) = replayed.processes.get_mut(i) else { continue };

@@ -26,10 +26,10 @@ use std::collections::BTreeMap;
 pub struct LinkInput<'h> {
     /// One per shard, [`SocketLog::renumber`]ed to the final ids of flows and requests.
     pub logs: Vec<SocketLog>,
-    /// The node.
-    pub host: &'h Host,
-    /// Stack samples per process id ([`crate::profile::Stacks::samples_by_pid`]).
-    pub samples: BTreeMap<u32, u64>,
+    /// The nodes, as [`Replayed::nodes`] lists them.
+    pub hosts: &'h [Host],
+    /// Stack samples per node and process id ([`crate::profile::Stacks::samples_by_pid`]).
+    pub samples: BTreeMap<(u32, u32), u64>,
     /// How to link.
     pub options: LinkOptions,
 }

@@ -20,8 +20,10 @@ pub(super) struct Ends {
     pairs: AHashMap<u32, (u64, u64)>,
     /// First and last time of every flow.
     lives: Vec<(Nanos, Nanos)>,
-    /// Kinds and namespaces of interfaces.
-    interfaces: Vec<u32>,
+    /// Node of every flow.
+    nodes: Vec<u32>,
+    /// Nodes and namespaces of interfaces.
+    interfaces: Vec<(u32, u32)>,
 }
 
 impl Ends {
@@ -38,8 +40,9 @@ impl Ends {
             }
         }
         let lives = replayed.flows.iter().map(|f| (f.start, f.end)).collect();
-        let interfaces = replayed.interfaces.iter().map(|i| i.netns).collect();
-        Self { sides, pairs, lives, interfaces }
+        let nodes = replayed.flows.iter().map(|f| f.node).collect();
+        let interfaces = replayed.interfaces.iter().map(|i| (i.node, i.netns)).collect();
+        Self { sides, pairs, lives, nodes, interfaces }
     }
 
     /// Side of the process that a flow was seen at; `None` for flows seen on interfaces.
@@ -57,12 +60,18 @@ impl Ends {
         life(a).zip(life(b)).is_some_and(|(a, b)| a.0 <= b.1 && b.0 <= a.1)
     }
 
-    fn netns(&self, at: &ObservedAt, request: &Request) -> u32 {
-        match at {
-            ObservedAt::Interface(i) => self.interfaces.get(*i as usize).copied().filter(|&n| n != 0),
+    /// The node that a flow was seen on.
+    pub(super) fn node(&self, flow: u32) -> u32 {
+        self.nodes.get(flow as usize).copied().unwrap_or(0)
+    }
+
+    /// The network namespace that a request was seen in, with its node: numbers of namespaces are alike on all nodes.
+    fn netns(&self, request: &Request) -> (u32, u32) {
+        match request.observed_at {
+            ObservedAt::Interface(i) => self.interfaces.get(i as usize).copied().filter(|n| n.1 != 0),
             ObservedAt::Process(_) => None,
         }
-        .unwrap_or(request.netns)
+        .unwrap_or((self.node(request.flow_id as u32), request.netns))
     }
 }
 
@@ -229,13 +238,13 @@ fn name_places(way: &[u32], requests: &[Request], ends: &Ends, tap_sides: &mut [
         return;
     }
     let netns_of =
-        |rank_wanted: u8| way.iter().filter_map(|&i| of(i)).find(|r| rank(r) == rank_wanted).map(|r| r.netns);
+        |rank_wanted: u8| way.iter().filter_map(|&i| of(i)).find(|r| rank(r) == rank_wanted).map(|r| ends.netns(r));
     let (client, server) = (netns_of(CLIENT), netns_of(SERVER));
     let interfaces: Vec<u32> = way.iter().copied().filter(|&i| of(i).is_some_and(|r| rank(r) == INTERFACE)).collect();
     let last = interfaces.len().saturating_sub(1);
     for (n, &i) in interfaces.iter().enumerate() {
         let Some(request) = of(i) else { continue };
-        let netns = ends.netns(&request.observed_at, request);
+        let netns = ends.netns(request);
         let (at_client, at_server) = (client == Some(netns), server == Some(netns));
         let side = match (at_client, at_server) {
             (true, false) => TapSide::ClientInterface,

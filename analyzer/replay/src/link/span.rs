@@ -134,7 +134,9 @@ struct Chunk<'a> {
     order: Vec<(u32, usize)>,
     ids: Vec<u64>,
     sorted: Vec<u64>,
-    processes: Vec<u32>,
+    /// (node, process).
+    processes: Vec<(u32, u32)>,
+    nodes: Vec<u32>,
     covered: Vec<(Nanos, Nanos)>,
 }
 
@@ -149,6 +151,7 @@ impl Chunk<'_> {
             ids: Vec::new(),
             sorted: Vec::new(),
             processes: Vec::new(),
+            nodes: Vec::new(),
             covered: Vec::new(),
         }
     }
@@ -173,6 +176,11 @@ impl<'a> Builder<'a> {
         self.replayed.requests.get(i as usize)
     }
 
+    /// The node that a request was seen on.
+    fn node(&self, request: &Request) -> u32 {
+        self.replayed.flows.get(request.flow_id as usize).map_or(0, |f| f.node)
+    }
+
     fn trace(&self, id: (u64, u64), root: u32, chunk: &mut Chunk<'a>) {
         let text = TraceId::of(u128::from(id.0) << 64 | u128::from(id.1));
         let mut order = std::mem::take(&mut chunk.order);
@@ -186,12 +194,17 @@ impl<'a> Builder<'a> {
         self.span_ids(&order, id.0, chunk);
         let from = chunk.spans.len();
         chunk.processes.clear();
+        chunk.nodes.clear();
         let (mut errors, mut weakest) = (0, 1.0f32);
         for (place, &(i, parent)) in order.iter().enumerate() {
             let (Some(request), Some(&span_id)) = (self.request(i), chunk.ids.get(place)) else { continue };
             let link = self.links.taken.get(i as usize).copied().flatten();
+            let node = self.node(request);
             if let ObservedAt::Process(pid) = request.observed_at {
-                chunk.processes.push(pid);
+                chunk.processes.push((node, pid));
+            }
+            if self.replayed.nodes.get(node as usize).is_some_and(|n| !n.name.is_empty()) {
+                chunk.nodes.push(node);
             }
             if let Some(link) = &link {
                 weakest = weakest.min(link.confidence);
@@ -207,6 +220,8 @@ impl<'a> Builder<'a> {
         chunk.order = order;
         chunk.processes.sort_unstable();
         chunk.processes.dedup();
+        chunk.nodes.sort_unstable();
+        chunk.nodes.dedup();
         let Some(spans) = chunk.spans.get_mut(from..) else { return };
         if spans.len() > 1 {
             spans.sort_by_key(|s| (s.start, s.span_id));
@@ -224,7 +239,8 @@ impl<'a> Builder<'a> {
             duration_ns: u64::try_from(root_span.end.saturating_sub(root_span.start)).unwrap_or(0),
             spans: u32::try_from(spans.len()).unwrap_or(u32::MAX),
             processes: u32::try_from(chunk.processes.len()).unwrap_or(u32::MAX),
-            nodes: 1,
+            // Whoever made a capture does not say where: at least one node it was.
+            nodes: u32::try_from(chunk.nodes.len()).unwrap_or(u32::MAX).max(1),
             errors,
             weakest_link: weakest,
         });

@@ -80,9 +80,12 @@ struct Pass<'a> {
     over: Vec<Nanos>,
     /// The next request of the same flow.
     next: Vec<u32>,
-    answered: AHashMap<u32, Answered>,
+    /// By node and process.
+    answered: AHashMap<(u32, u32), Answered>,
     flows: Vec<FlowState>,
-    works: AHashMap<(u32, u32), Work>,
+    /// By node, process and thread.
+    works: AHashMap<(u32, u32, u32), Work>,
+    ends: &'a Ends,
     parents: Vec<Option<Work>>,
     written: Vec<bool>,
 }
@@ -108,7 +111,8 @@ pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, ca
         requests,
         over: requests.iter().map(over).collect(),
         next: next_of_flow(requests),
-        answered: answered(requests, &io),
+        answered: answered(requests, &io, ends),
+        ends,
         flows: vec![FlowState::default(); flows],
         works: AHashMap::new(),
         parents: vec![None; requests.len()],
@@ -144,13 +148,13 @@ fn over(request: &Request) -> Nanos {
     request.response_ts.unwrap_or(Nanos::MAX)
 }
 
-fn answered(requests: &[Request], io: &[Io]) -> AHashMap<u32, Answered> {
-    let mut by_pid: AHashMap<u32, Answered> = AHashMap::new();
+fn answered(requests: &[Request], io: &[Io], ends: &Ends) -> AHashMap<(u32, u32), Answered> {
+    let mut by_pid: AHashMap<(u32, u32), Answered> = AHashMap::new();
     for (i, request) in (0u32..).zip(requests) {
         if request.side == Some(Side::Server)
             && let ObservedAt::Process(pid) = request.observed_at
         {
-            let of_pid = by_pid.entry(pid).or_default();
+            let of_pid = by_pid.entry((ends.node(request.flow_id as u32), pid)).or_default();
             of_pid.starts.push((request.request_end_ts.unwrap_or_else(|| first_seen(request)), i));
             of_pid.ends.push(over(request));
         }
@@ -160,7 +164,7 @@ fn answered(requests: &[Request], io: &[Io]) -> AHashMap<u32, Answered> {
         of_pid.ends.sort_unstable();
     }
     for one in io {
-        if let Some(of_pid) = by_pid.get_mut(&one.pid)
+        if let Some(of_pid) = by_pid.get_mut(&(ends.node(one.flow), one.pid))
             && of_pid.threads.len() < 2
             && !of_pid.threads.contains(&one.tid)
         {
@@ -175,14 +179,25 @@ impl Pass<'_> {
         self.requests.get(i as usize)
     }
 
+    /// The process of a call, on its node.
+    fn process(&self, io: &Io) -> (u32, u32) {
+        (self.ends.node(io.flow), io.pid)
+    }
+
+    /// The thread.
+    fn who(&self, io: &Io) -> (u32, u32, u32) {
+        (self.ends.node(io.flow), io.pid, io.tid)
+    }
+
     /// What a thread works for at `ts`: what it read last, unless that is answered.
-    fn work(&mut self, pid: u32, tid: u32, ts: Nanos) -> Option<Work> {
+    fn work(&mut self, io: &Io) -> Option<Work> {
         /// Requests that came in one read and are looked at, when the first ones are done.
         const PIPELINED: usize = 64;
-        let mut work = *self.works.get(&(pid, tid))?;
+        let (who, ts) = (self.who(io), io.ts);
+        let mut work = *self.works.get(&who)?;
         for _ in 0..PIPELINED {
             if *self.over.get(work.request as usize)? >= ts {
-                self.works.insert((pid, tid), work);
+                self.works.insert(who, work);
                 return Some(work);
             }
             // One read may have brought several requests, which are then worked at in turn.
@@ -192,12 +207,12 @@ impl Pass<'_> {
             }
             work.request = next;
         }
-        self.works.remove(&(pid, tid));
+        self.works.remove(&who);
         None
     }
 
     fn connect(&mut self, io: &Io) {
-        let work = self.work(io.pid, io.tid, io.ts);
+        let work = self.work(io);
         if let Some(flow) = self.flows.get_mut(io.flow as usize) {
             flow.opened = work.map(|work| Opened { work, pid: io.pid, tid: io.tid, ts: io.ts });
             flow.work = work;
@@ -207,9 +222,9 @@ impl Pass<'_> {
     fn read_request(&mut self, io: &Io) {
         if io.request == NO_REQUEST {
             // Something that is not understood: what the thread does next may be because of it.
-            self.works.remove(&(io.pid, io.tid));
+            self.works.remove(&self.who(io));
         } else {
-            self.works.insert((io.pid, io.tid), Work { request: io.request, since: io.ts, unclear: false });
+            self.works.insert(self.who(io), Work { request: io.request, since: io.ts, unclear: false });
         }
     }
 
@@ -226,13 +241,13 @@ impl Pass<'_> {
             first.map(|w| Work { unclear: w.unclear || unclear, ..w })
         };
         match work {
-            Some(work) => self.works.insert((io.pid, io.tid), Work { since: io.ts, ..work }),
-            None => self.works.remove(&(io.pid, io.tid)),
+            Some(work) => self.works.insert(self.who(io), Work { since: io.ts, ..work }),
+            None => self.works.remove(&self.who(io)),
         };
     }
 
     fn write_request(&mut self, io: &Io, candidates: &mut Vec<Candidate>) {
-        let works = self.work(io.pid, io.tid, io.ts);
+        let works = self.work(io);
         let Some(flow) = self.flows.get(io.flow as usize).copied() else { return };
         let opened = flow
             .opened
@@ -261,7 +276,7 @@ impl Pass<'_> {
             }
         }
         if let Some(work) = works {
-            let alone = self.answered.get(&io.pid).is_none_or(|a| a.in_flight(io.ts) <= 1);
+            let alone = self.answered.get(&self.process(io)).is_none_or(|a| a.in_flight(io.ts) <= 1);
             let confidence = match (found.is_some(), work.unclear, alone) {
                 (true, _, _) => DISPUTED,
                 (_, true, false) => UNCLEAR,
@@ -314,7 +329,7 @@ impl Pass<'_> {
 
     /// A process of one thread that had one request in work during all of the child's life.
     fn contained(&self, io: &Io, candidates: &mut Vec<Candidate>) -> Option<Work> {
-        let of_pid = self.answered.get(&io.pid)?;
+        let of_pid = self.answered.get(&self.process(io))?;
         if of_pid.threads.len() != 1 {
             return None;
         }
@@ -327,7 +342,7 @@ impl Pass<'_> {
     }
 
     fn candidate(&self, io: &Io, method: Method, work: Work, write_ts: Nanos, confidence: f32) -> Candidate {
-        let in_flight = self.answered.get(&io.pid).map_or(0, |a| a.in_flight(io.ts));
+        let in_flight = self.answered.get(&self.process(io)).map_or(0, |a| a.in_flight(io.ts));
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
         Candidate {
             child: io.request,

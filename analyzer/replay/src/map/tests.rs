@@ -92,6 +92,7 @@ fn a_process_sees_retransmissions_through_the_kernels_events() {
     f.client_process = Some(process(10, "curl"));
     f.client.payload_bytes = 77;
     let event = |event| SocketEvent {
+        node: 0,
         ts: 0,
         event,
         transport: Transport::Tcp,
@@ -104,6 +105,8 @@ fn a_process_sees_retransmissions_through_the_kernels_events() {
         reason: "".into(),
         location: "".into(),
         len: 0,
+        seq: None,
+        outbound: false,
         pid: 0,
         netns: 0,
         flow_id: Some(0),

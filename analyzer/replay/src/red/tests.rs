@@ -8,6 +8,7 @@ pub(crate) fn flow(flow_id: u64, observed_at: ObservedAt) -> Flow {
         flow_id,
         community_id: String::new(),
         observed_at,
+        node: 0,
         netns: 1,
         start: 0,
         end: 1_000,

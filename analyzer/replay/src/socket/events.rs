@@ -50,6 +50,10 @@ struct Tuple {
     local_port: u16,
     remote: Option<IpAddr>,
     remote_port: u16,
+    /// TCP: sequence number of the packet.
+    seq: Option<u32>,
+    /// The packet was sent by the local end.
+    outbound: bool,
 }
 
 /// Collects socket state records.
@@ -81,8 +85,17 @@ impl SocketEvents {
             tuple.remote = Some(ip(state.family, &state.remote_addr));
             tuple.local_port = state.local_port;
             tuple.remote_port = state.remote_port;
+            // A packet of a socket may be on its way out of it or into it.
+            if let Some(dropped) = of_packet(state.ethertype, packet).filter(|_| state.event == state_event::DROP) {
+                tuple.seq = dropped.seq;
+                let source = (dropped.remote, dropped.remote_port);
+                tuple.outbound = source == (tuple.local, tuple.local_port);
+            }
         } else if let Some(dropped) = of_packet(state.ethertype, packet) {
             tuple = dropped;
+        }
+        if state.event == state_event::RETRANSMIT && state.protocol == TCP {
+            (tuple.seq, tuple.outbound) = (Some(state.seq), true);
         }
         let ts = i64::try_from(state.hdr.ts).unwrap_or(i64::MAX).saturating_add(offset_ns);
         self.raw.push(Raw { ts, state, tuple });
@@ -104,7 +117,7 @@ impl SocketEvents {
     /// The events by time, with the names of reasons (from the manifest: numbers differ between kernels) and of kernel
     /// functions (from the symbols).
     #[must_use]
-    pub fn finish(mut self, manifest: Option<&Manifest>, host: &Host) -> Vec<SocketEvent> {
+    pub fn finish(mut self, node: u32, manifest: Option<&Manifest>, host: &Host) -> Vec<SocketEvent> {
         self.raw.sort_by_key(|r| (r.ts, r.state.sock, r.state.event));
         complete(&mut self.raw);
         let kernel: AHashMap<u64, &str> =
@@ -153,6 +166,7 @@ impl SocketEvents {
             let name = |state: u8| TCP_STATES.get(usize::from(state)).copied().unwrap_or("");
             let is_change = state.event == state_event::STATE;
             events.push(SocketEvent {
+                node,
                 ts,
                 event,
                 transport: transport(tuple.protocol),
@@ -165,6 +179,8 @@ impl SocketEvents {
                 reason,
                 location,
                 len: state.len,
+                seq: tuple.seq,
+                outbound: tuple.outbound,
                 pid: state.hdr.pid,
                 netns: state.netns,
                 flow_id: None,
@@ -193,7 +209,7 @@ fn complete(raw: &mut [Raw]) {
             && (one.ts - ts).abs() <= WITHIN_NS
             && (tuple.remote, tuple.remote_port) == (one.tuple.remote, one.tuple.remote_port)
         {
-            one.tuple = *tuple;
+            one.tuple = Tuple { seq: one.tuple.seq, outbound: one.tuple.outbound, ..*tuple };
         }
     };
     let mut known = AHashMap::new();
@@ -252,5 +268,14 @@ fn of_packet(ethertype: u16, packet: &[u8]) -> Option<Tuple> {
     let port = |at: usize| -> u16 {
         ports.and_then(|p| p.get(at..at + 2)).and_then(|p| p.try_into().ok()).map_or(0, u16::from_be_bytes)
     };
-    Some(Tuple { protocol, local: Some(destination), local_port: port(2), remote: Some(source), remote_port: port(0) })
+    let seq = rest.filter(|_| protocol == TCP).and_then(|r| r.get(4..8)?.try_into().ok()).map(u32::from_be_bytes);
+    Some(Tuple {
+        protocol,
+        local: Some(destination),
+        local_port: port(2),
+        remote: Some(source),
+        remote_port: port(0),
+        seq,
+        outbound: false,
+    })
 }

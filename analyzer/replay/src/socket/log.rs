@@ -62,6 +62,8 @@ pub struct LateClose {
 /// What one shard hands to [`crate::link`].
 #[derive(Clone, Debug, Default)]
 pub struct SocketLog {
+    /// The node that it is of, a place in [`crate::model::Replayed::nodes`].
+    pub node: u32,
     /// By time.
     pub io: Vec<Io>,
     /// One per flow.

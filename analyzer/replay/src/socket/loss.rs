@@ -32,18 +32,26 @@ impl Losses {
         self.times.get(at).is_some_and(|t| t.0 <= end)
     }
 
-    /// Marks flows and requests seen at processes that were alive during a loss with [`Completeness::GAP`]: their
+    /// Whether nothing was lost at any time.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// Marks flows and requests seen at processes of `node` that were alive during a loss with [`Completeness::GAP`]: their
     /// numbers may be too small. A loss on one CPU can concern any process, so all are marked.
-    pub fn mark(&self, flows: &mut [Flow], requests: &mut [Request]) {
+    pub fn mark(&self, node: u32, flows: &mut [Flow], requests: &mut [Request]) {
         if self.times.is_empty() {
             return;
         }
-        for flow in flows.iter_mut().filter(|f| matches!(f.observed_at, ObservedAt::Process(_))) {
+        for flow in flows.iter_mut().filter(|f| f.node == node && matches!(f.observed_at, ObservedAt::Process(_))) {
             if self.touch(flow.start, flow.end) {
                 flow.completeness.add(Completeness::GAP);
             }
         }
-        for request in requests.iter_mut().filter(|r| matches!(r.observed_at, ObservedAt::Process(_))) {
+        let of_node = |r: &Request| flows.get(r.flow_id as usize).is_some_and(|f| f.node == node);
+        let at_process = |r: &Request| matches!(r.observed_at, ObservedAt::Process(_));
+        for request in requests.iter_mut().filter(|r| at_process(r) && of_node(r)) {
             let start = request.request_ts.or(request.response_ts);
             let end = request.response_ts.or(request.request_end_ts).or(start);
             if let (Some(start), Some(end)) = (start, end)

@@ -139,6 +139,7 @@ impl Finished {
             flow_id,
             community_id: String::new(),
             observed_at: ObservedAt::Process(self.pid),
+            node: 0,
             netns: self.netns,
             start: self.start,
             end: self.end,

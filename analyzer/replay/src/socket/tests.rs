@@ -261,10 +261,10 @@ fn losses_mark_what_was_alive() {
     exchange(&mut n);
     let mut out = replay(&n.sorted(), &names());
     let before = Losses::new([(0, OFFSET)]);
-    before.mark(&mut out.flows, &mut out.requests);
+    before.mark(0, &mut out.flows, &mut out.requests);
     assert!(out.flows.iter().all(|f| f.completeness == Completeness::default()));
     let during = Losses::new([(OFFSET + 1_004_000, OFFSET + 1_004_001), (0, 5)]);
-    during.mark(&mut out.flows, &mut out.requests);
+    during.mark(0, &mut out.flows, &mut out.requests);
     assert!(out.flows.iter().all(|f| f.completeness == Completeness::GAP));
     // The server had not read the request yet.
     let marked: Vec<_> = out.requests.iter().map(|r| (r.side.unwrap(), r.completeness)).collect();

@@ -87,6 +87,7 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
             flow_id: *id,
             community_id: format!("1:hO+sN4H+MG5MY/8hIrXPqc4Z{number:03}="),
             observed_at,
+            node: 0,
             netns: 4_026_531_840,
             start,
             end: START + LENGTH - 100 * MS + number as i64 % 90 * MS,
@@ -272,6 +273,7 @@ pub(crate) fn recording(requests: u32, flows: u32) -> Replayed {
     let mut chance = Chance(7);
     let mut r = Replayed {
         manifest: Some(manifest()),
+        nodes: vec![Node { name: manifest().hostname, ..Node::default() }],
         summary: Some(Summary {
             reason: "duration".into(),
             end_realtime_ns: (START + LENGTH) as u64,

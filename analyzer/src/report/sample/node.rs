@@ -27,6 +27,7 @@ pub(super) fn facts(r: &mut Replayed) {
         .collect();
     r.interfaces = vec![Interface {
         id: 0,
+        node: 0,
         name: "eth0".into(),
         kind: "veth".into(),
         netns: 4_026_531_840,
@@ -43,6 +44,7 @@ pub(super) fn facts(r: &mut Replayed) {
     for (n, event) in events.iter().cycle().take(40).enumerate() {
         let flow = r.flows.get(1 + n % 3 * 3);
         r.socket_events.push(SocketEvent {
+            node: 0,
             ts: START + n as i64 * 1_400 * MS,
             event,
             transport: Transport::Tcp,
@@ -58,6 +60,8 @@ pub(super) fn facts(r: &mut Replayed) {
             },
             location: if *event == "drop" { "tcp_v4_rcv".into() } else { "".into() },
             len: 1_448,
+            seq: None,
+            outbound: false,
             pid: 1_001,
             netns: 4_026_531_840,
             flow_id: flow.map(|f| f.flow_id),
