@@ -10,9 +10,11 @@
 
 mod cursor;
 mod detect;
+mod frame;
 mod half;
 pub mod mask;
 mod message;
+mod protobuf;
 mod registry;
 mod sql;
 mod stream;
@@ -20,6 +22,7 @@ mod text;
 mod trace_context;
 
 mod amqp;
+mod brpc;
 mod cassandra;
 mod dns;
 mod dubbo;
@@ -34,11 +37,15 @@ mod mqtt;
 mod mysql;
 mod nats;
 mod postgresql;
+mod pulsar;
 mod redis;
+mod rocketmq;
 mod smtp;
+mod tars;
 mod thrift;
 mod tls;
 mod websocket;
+mod zmtp;
 
 #[cfg(test)]
 mod properties;

@@ -29,6 +29,11 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("smtp", 25, super::smtp::tests::sample()),
         ("ldap", 389, super::ldap::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
+        ("brpc", 8000, super::brpc::tests::sample()),
+        ("pulsar", 6650, super::pulsar::tests::sample()),
+        ("rocketmq", 10911, super::rocketmq::tests::sample()),
+        ("tars", 18000, super::tars::tests::sample()),
+        ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }
 

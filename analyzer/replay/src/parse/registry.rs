@@ -1,8 +1,8 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, ldap, memcached, mongodb, mqtt, mysql, nats,
-    postgresql, redis, smtp, thrift, tls, websocket,
+    Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, ldap, memcached, mongodb, mqtt, mysql,
+    nats, postgresql, pulsar, redis, rocketmq, smtp, tars, thrift, tls, websocket, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -22,6 +22,11 @@ pub(super) static ALL: &[&Protocol] = &[
     &kafka::PROTOCOL,
     &fastcgi::PROTOCOL,
     &dubbo::PROTOCOL,
+    &pulsar::PROTOCOL,
+    &rocketmq::PROTOCOL,
+    &brpc::PROTOCOL,
+    &zmtp::PROTOCOL,
+    &tars::PROTOCOL,
     &thrift::PROTOCOL,
     &cassandra::PROTOCOL,
     &smtp::PROTOCOL,
