@@ -130,7 +130,12 @@ impl Head {
 
     /// Name and content of a command that is known.
     pub(super) fn command(self, bytes: &[u8]) -> Option<(&'static str, &[u8])> {
-        let mut cursor = Cursor::new(self.body(bytes));
+        let body = self.body(bytes);
+        // libzmq's `"\x5ERROR"` is `^RROR` to its compiler: length and first letter are one byte.
+        if let Some(reason) = body.strip_prefix(b"\x5eRROR").filter(|_| self.is_command()) {
+            return Some(("ERROR", reason));
+        }
+        let mut cursor = Cursor::new(body);
         let len = usize::from(cursor.u8()?);
         let name = cursor.take(len)?;
         let known = COMMANDS.iter().find(|known| known.as_bytes() == name)?;
@@ -279,15 +284,17 @@ impl Known {
             }
             _ => {}
         }
-        if message.frames > 1 {
-            fields.attributes.push(("frames", number(message.frames)));
-        }
-        fields.attributes.push(("payload_bytes", number(message.bytes)));
         let kind = match (from, to) {
             ("REQ", _) | ("DEALER", "REP") => Kind::Request,
             ("REP", _) | (_, "REQ") => Kind::Response,
             _ => Kind::OneWay,
         };
+        let (frames, bytes) = match kind {
+            Kind::Response => ("response_frames", "response_payload_bytes"),
+            _ => ("frames", "payload_bytes"),
+        };
+        fields.attributes.push((frames, number(message.frames)));
+        fields.attributes.push((bytes, number(message.bytes)));
         if kind == Kind::Request {
             fields.status = Status::Unknown;
         }

@@ -94,6 +94,9 @@ fn wrong_password() {
         ["zmtp Command|||HELLO ok async", "zmtp Command|||ERROR server_error '400' async"]
     );
     assert!(!format!("{sessions:?}").contains("secret"));
+    // As libzmq says it, in nine bytes.
+    let sessions = play(&[c(greeting("PLAIN")), s(greeting("PLAIN")), s(frame(4, b"^RROR\x03400"))]);
+    assert_eq!(lines(&sessions)[2..], ["zmtp Command|||ERROR server_error '400' async"]);
 }
 
 #[test]
