@@ -42,6 +42,7 @@ mod redis;
 mod rocketmq;
 mod smtp;
 mod tars;
+mod tds;
 mod thrift;
 mod tls;
 mod websocket;

@@ -33,6 +33,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("pulsar", 6650, super::pulsar::tests::sample()),
         ("rocketmq", 10911, super::rocketmq::tests::sample()),
         ("tars", 18000, super::tars::tests::sample()),
+        ("tds", 1433, super::tds::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }

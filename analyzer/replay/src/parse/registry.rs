@@ -2,7 +2,7 @@
 
 use super::{
     Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, ldap, memcached, mongodb, mqtt, mysql,
-    nats, postgresql, pulsar, redis, rocketmq, smtp, tars, thrift, tls, websocket, zmtp,
+    nats, postgresql, pulsar, redis, rocketmq, smtp, tars, tds, thrift, tls, websocket, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -22,6 +22,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &kafka::PROTOCOL,
     &fastcgi::PROTOCOL,
     &dubbo::PROTOCOL,
+    &tds::PROTOCOL,
     &pulsar::PROTOCOL,
     &rocketmq::PROTOCOL,
     &brpc::PROTOCOL,

@@ -17,6 +17,8 @@ pub(super) enum Dialect {
     PostgreSql,
     /// `"text"`, `` `name` ``, backslashes in text, `#` comments.
     MySql,
+    /// `"name"`, `[name]`, `--` comments, no backslashes in text.
+    SqlServer,
 }
 
 /// A statement as rows see it.
@@ -60,9 +62,10 @@ impl<'a> Iterator for Tokens<'a> {
         let span = |test: fn(u8) -> bool| rest.iter().position(|byte| !test(*byte)).unwrap_or(rest.len());
         let (kind, len) = match first {
             b' ' | b'\t' | b'\r' | b'\n' => (0, span(|byte| byte.is_ascii_whitespace())),
-            b'\'' => (1, quoted(rest, b'\'', true)),
+            b'\'' => (1, quoted(rest, b'\'', self.dialect != Dialect::SqlServer)),
             b'"' if self.dialect == Dialect::MySql => (1, quoted(rest, b'"', true)),
             b'"' => (2, quoted(rest, b'"', false)),
+            b'[' if self.dialect == Dialect::SqlServer => (2, quoted(rest, b']', false)),
             b'`' => (2, quoted(rest, b'`', false)),
             b'-' if second == b'-' => (3, line(rest)),
             b'#' if self.dialect == Dialect::MySql => (3, line(rest)),
@@ -74,7 +77,7 @@ impl<'a> Iterator for Tokens<'a> {
             b'0'..=b'9' => (1, span(|byte| byte.is_ascii_alphanumeric() || byte == b'.')),
             // Text with a prefix: E'..', N'..', X'..', B'..', _utf8'..'.
             b'e' | b'E' | b'n' | b'N' | b'x' | b'X' | b'b' | b'B' if second == b'\'' => {
-                (1, 1 + quoted(rest.get(1..).unwrap_or_default(), b'\'', true))
+                (1, 1 + quoted(rest.get(1..).unwrap_or_default(), b'\'', self.dialect != Dialect::SqlServer))
             }
             first if is_word(first) => (4, span(is_word)),
             _ => (5, 1),
