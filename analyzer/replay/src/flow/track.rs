@@ -231,7 +231,7 @@ impl Track {
             6 if !d.cut_header => self.tcp_packet(side, d, frame, payload, settings),
             6 => {}
             17 => self.datagram(side, d, payload, settings),
-            1 | 58 => self.icmp(side, d),
+            1 | 58 => self.icmp(side, d, frame, settings),
             _ => self.zeek.datagram(side),
         }
     }
@@ -262,7 +262,22 @@ impl Track {
         self.turn_if_proved();
     }
 
-    fn icmp(&mut self, side: Side, d: &Decoded) {
+    fn icmp(&mut self, side: Side, d: &Decoded, frame: &[u8], settings: &Settings) {
+        // The payload starts behind identifier and sequence number.
+        let from = (d.payload_at as usize).saturating_sub(8);
+        let to = (d.payload_at as usize).saturating_add(d.payload_captured as usize).min(frame.len());
+        let message = frame.get(from..to).unwrap_or(&[]);
+        if settings.parse && !message.is_empty() {
+            self.conversation(settings).data(&Segment {
+                from: side,
+                start_ts: d.ts,
+                end_ts: d.ts,
+                tcp_seq: None,
+                point: None,
+                data: message,
+                missing: d.payload_len.saturating_sub(d.payload_captured),
+            });
+        }
         if d.flags & 1 == 1 {
             if self.pending.len() >= MAX_PENDING {
                 self.pending.pop_front();

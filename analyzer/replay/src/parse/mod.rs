@@ -29,6 +29,8 @@ mod dubbo;
 mod fastcgi;
 mod http1;
 mod http2;
+mod icmp;
+mod imap;
 mod kafka;
 mod ldap;
 mod memcached;
@@ -36,8 +38,11 @@ mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
+mod pop3;
 mod postgresql;
+mod proxy;
 mod pulsar;
+mod quic;
 mod redis;
 mod rocketmq;
 mod smtp;
@@ -105,6 +110,8 @@ pub(crate) struct Output<'o> {
     pub(crate) switch: Option<Switch>,
     /// The other side's waiting bytes may be understood now.
     pub(crate) kick: bool,
+    /// An attribute of all requests of the connection from now on.
+    pub(crate) note: Option<(&'static str, Box<str>)>,
     /// Where the step starts.
     pub(crate) mark: Mark,
     /// Masks secrets.
@@ -119,7 +126,7 @@ impl<'o> Output<'o> {
 
     /// The same, with a vector to be used again.
     fn with(messages: Vec<Message>, mark: Mark, mask: &'o mut Masker) -> Self {
-        Self { messages, hold: false, switch: None, kick: false, mark, mask }
+        Self { messages, hold: false, switch: None, kick: false, note: None, mark, mask }
     }
 
     /// Adds a message.

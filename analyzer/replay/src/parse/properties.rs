@@ -28,6 +28,8 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("cassandra", 9042, super::cassandra::tests::sample()),
         ("smtp", 25, super::smtp::tests::sample()),
         ("ldap", 389, super::ldap::tests::sample()),
+        ("pop3", 110, super::pop3::tests::sample()),
+        ("imap", 143, super::imap::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
         ("brpc", 8000, super::brpc::tests::sample()),
         ("pulsar", 6650, super::pulsar::tests::sample()),

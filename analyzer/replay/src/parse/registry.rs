@@ -1,8 +1,9 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, kafka, ldap, memcached, mongodb, mqtt, mysql,
-    nats, postgresql, pulsar, redis, rocketmq, smtp, tars, tds, thrift, tls, websocket, zmtp,
+    Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, icmp, imap, kafka, ldap, memcached, mongodb,
+    mqtt, mysql, nats, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp, tars, tds, thrift, tls, websocket,
+    zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -33,6 +34,11 @@ pub(super) static ALL: &[&Protocol] = &[
     &smtp::PROTOCOL,
     &ldap::PROTOCOL,
     &dns::PROTOCOL,
+    &quic::PROTOCOL,
+    &icmp::PROTOCOL,
+    &imap::PROTOCOL,
+    &pop3::PROTOCOL,
+    &proxy::PROTOCOL,
 ];
 
 /// The protocol's bit in a set of protocols.

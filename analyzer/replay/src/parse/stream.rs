@@ -3,7 +3,7 @@
 use super::detect::{self, Found};
 use super::half::{BUFFER_LIMIT, Half, matters_in_body};
 use super::mask::Masker;
-use super::message::{Message, Segment};
+use super::message::{Kind, Message, Segment};
 use super::{Input, Output, Parser, Protocol, Session, Step, Switch, registry};
 use crate::model::{Completeness, Nanos, Side, Transport};
 use crate::pair::{Ended, Pairer};
@@ -14,6 +14,9 @@ const DETECT_ATTEMPTS: u32 = 64;
 const REJECTS: u32 = 4;
 /// Protocols tried on one conversation before it is left alone.
 const RETRIES: u32 = 6;
+
+/// Attributes kept for all requests of a connection.
+const NOTES: usize = 8;
 
 /// How to parse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct Conversation {
     last_from: Option<Side>,
     masker: Masker,
     pairer: Pairer,
+    /// What is known of all requests from now on.
+    notes: Vec<(&'static str, Box<str>)>,
     /// Empty; kept for its memory.
     scratch: Vec<Message>,
 }
@@ -75,6 +80,7 @@ impl Conversation {
             last_from: None,
             masker: Masker::new(options.show_secrets),
             pairer: Pairer::default(),
+            notes: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -222,7 +228,7 @@ impl Conversation {
             let mut out = Output::with(std::mem::take(&mut self.scratch), mark, &mut self.masker);
             let rest = bytes.get(at..).unwrap_or_default();
             let step = parser.parse(side, Input { bytes: rest, cut }, &mut out);
-            let Output { messages, hold, switch, kick, .. } = out;
+            let Output { messages, hold, switch, kick, note, .. } = out;
             let moved = !matches!(step, Step::Consume(0)) || switch.is_some();
             if !messages.is_empty() {
                 self.proved = true;
@@ -267,6 +273,9 @@ impl Conversation {
                     self.lose(side, rest.len());
                 }
             }
+            if let Some(note) = note.filter(|_| self.notes.len() < NOTES) {
+                self.notes.push(note);
+            }
             if let Some(switch) = switch {
                 let rest = bytes.get(at..).unwrap_or_default();
                 self.change(side, switch, rest, cut);
@@ -281,7 +290,10 @@ impl Conversation {
     fn emit(&mut self, side: Side, mut messages: Vec<Message>, mark: super::Mark) {
         let (name, timeout) =
             self.speaking.as_ref().map_or(("", Nanos::MAX), |(protocol, _)| (protocol.name, protocol.timeout));
-        for message in messages.drain(..) {
+        for mut message in messages.drain(..) {
+            if !self.notes.is_empty() && message.kind != Kind::Response {
+                message.fields.attributes.extend(self.notes.iter().cloned());
+            }
             if let Some(ticket) = self.pairer.begin(message, mark, name, timeout) {
                 self.halves[side.index()].open.push(ticket);
             }

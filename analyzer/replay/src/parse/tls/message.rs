@@ -36,7 +36,7 @@ fn list(cursor: &mut Cursor<'_>) -> Option<Vec<u16>> {
 
 /// A ClientHello.
 #[derive(Debug, Default)]
-pub(super) struct Hello {
+pub(in crate::parse) struct Hello {
     version: u16,
     session: Vec<u8>,
     ciphers: Vec<u16>,
@@ -53,7 +53,7 @@ pub(super) struct Hello {
 
 impl Hello {
     /// As far as it goes.
-    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+    pub(in crate::parse) fn parse(body: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(body);
         let mut hello = Self { version: cursor.u16()?, ..Self::default() };
         cursor.take(32)?;
@@ -130,7 +130,8 @@ impl Hello {
         hex(&Md5::digest(text))
     }
 
-    fn ja4(&self) -> String {
+    /// `over`: `t` for TCP, `q` for QUIC.
+    fn ja4(&self, over: u8) -> String {
         let plain = |values: &[u16]| values.iter().copied().filter(|value| !is_grease(*value)).collect::<Vec<u16>>();
         let version = match self.best_version() {
             0x0304 => "13",
@@ -165,7 +166,8 @@ impl Hello {
         let signatures = words(&plain(&self.signatures));
         let tail = if signatures.is_empty() { words(&others) } else { format!("{}_{signatures}", words(&others)) };
         format!(
-            "t{version}{}{:02}{:02}{protocol}_{}_{}",
+            "{}{version}{}{:02}{:02}{protocol}_{}_{}",
+            char::from(over),
             if self.extensions.contains(&0) { 'd' } else { 'i' },
             ciphers.len().min(99),
             extensions.len().min(99),
@@ -174,8 +176,8 @@ impl Hello {
         )
     }
 
-    /// As a request.
-    pub(super) fn fields(&self) -> RequestFields {
+    /// As a request; `over`: `t` for TCP, `q` for QUIC, as in JA4.
+    pub(in crate::parse) fn fields(&self, over: u8) -> RequestFields {
         let mut fields = RequestFields {
             l7_protocol: "tls",
             version: version_name(self.best_version()),
@@ -189,7 +191,7 @@ impl Hello {
             fields.attributes.push(("alpn_offered", self.alpn.join(",").into()));
         }
         fields.attributes.push(("ja3", self.ja3().into()));
-        fields.attributes.push(("ja4", self.ja4().into()));
+        fields.attributes.push(("ja4", self.ja4(over).into()));
         fields
     }
 }
@@ -203,7 +205,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A ServerHello.
 #[derive(Debug, Default)]
-pub(super) struct ServerHello {
+pub(in crate::parse) struct ServerHello {
     version: u16,
     session: Vec<u8>,
     cipher: u16,
@@ -218,7 +220,7 @@ const RETRY: [u8; 8] = [0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11];
 
 impl ServerHello {
     /// As far as it goes.
-    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+    pub(in crate::parse) fn parse(body: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(body);
         let mut hello = Self { version: cursor.u16()?, ..Self::default() };
         hello.retry = cursor.take(32)?.starts_with(&RETRY);
@@ -251,7 +253,7 @@ impl ServerHello {
     }
 
     /// HelloRetryRequest.
-    pub(super) fn is_retry(&self) -> bool {
+    pub(in crate::parse) fn is_retry(&self) -> bool {
         self.retry
     }
 
@@ -264,7 +266,7 @@ impl ServerHello {
 
 /// What else was seen of the handshake.
 #[derive(Debug, Default)]
-pub(super) struct Summary {
+pub(in crate::parse) struct Summary {
     pub(super) certificate: Option<Certificate>,
     pub(super) alert: Option<(Side, u8, u8)>,
     /// A full key exchange took place.
@@ -274,7 +276,7 @@ pub(super) struct Summary {
 
 impl Summary {
     /// As a response.
-    pub(super) fn fields(self, client: Option<&Hello>, server: Option<&ServerHello>) -> RequestFields {
+    pub(in crate::parse) fn fields(self, client: Option<&Hello>, server: Option<&ServerHello>) -> RequestFields {
         let mut fields = RequestFields { l7_protocol: "tls", ..RequestFields::default() };
         if let Some(server) = server {
             fields.version = version_name(server.version);
@@ -335,7 +337,7 @@ fn cipher_name(cipher: u16) -> Box<str> {
     .into()
 }
 
-fn alert_name(code: u8) -> &'static str {
+pub(in crate::parse) fn alert_name(code: u8) -> &'static str {
     match code {
         0 => "close_notify",
         10 => "unexpected_message",

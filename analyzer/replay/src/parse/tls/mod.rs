@@ -2,7 +2,7 @@
 //! What follows is encrypted and passed over.
 
 mod certificate;
-mod message;
+pub(super) mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -181,7 +181,7 @@ impl Tls {
                             let (summary, done) = (Summary::default(), false);
                             (self.summary, self.done, self.server) = (summary, done, None);
                             (self.since, self.last, self.bytes, self.changed) = (None, None, 0, [false; 2]);
-                            let fields = hello.fields();
+                            let fields = hello.fields(b't');
                             out.hold = false;
                             out.emit(Message::new(Kind::Request, fields).truncated(!whole));
                         }

@@ -1,0 +1,187 @@
+//! QUIC (RFC 9000, 9369 and drafts): Initial packets are opened, as everyone may, for name, ALPN and version; one request per
+//! handshake, from the ClientHello to the ServerHello. What follows is encrypted and passed over.
+
+mod keys;
+mod message;
+mod packet;
+#[cfg(test)]
+pub(super) mod tests;
+
+use super::tls::message::{Hello, ServerHello};
+use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
+use crate::model::{Side, Transport};
+use keys::{Keys, Version};
+use packet::{Close, Frames, Long, Stream};
+
+/// Line in the registry.
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "quic",
+    ports: &[443, 8443, 784, 853],
+    timeout: 15_000_000_000,
+    detect,
+    start: |_| Box::new(Quic::default()),
+};
+
+/// Packets in one datagram.
+const COALESCED: usize = 16;
+
+fn detect(first: First<'_>) -> Detection {
+    if first.transport != Transport::Udp {
+        return Detection::No;
+    }
+    let Some((long, _)) = Long::parse(first.bytes) else {
+        return Detection::No;
+    };
+    match (long.kind, long.version) {
+        (packet::Kind::Negotiation, _) => Detection::Yes { confidence: 40, from: Some(Side::Server) },
+        (packet::Kind::Initial, Some(version)) => {
+            // Only the client's first packets can be opened by what they say themselves.
+            let opened = opened(version, &long).is_some();
+            Detection::Yes { confidence: if opened { 98 } else { 75 }, from: opened.then_some(Side::Client) }
+        }
+        _ => Detection::Yes { confidence: 70, from: None },
+    }
+}
+
+/// Opens a client's packet with keys made of its own destination id.
+fn opened(version: Version, long: &Long<'_>) -> Option<([Keys; 2], Frames)> {
+    let keys = keys::initial(version, long.destination)?;
+    let plain = keys[0].open(long.bytes, long.number_at)?;
+    Some((keys, packet::frames(&plain, long.cut)?))
+}
+
+#[derive(Debug, Default)]
+struct Quic {
+    version: Option<Version>,
+    keys: Option<[Keys; 2]>,
+    streams: [Stream; 2],
+    hello: Option<Hello>,
+    /// First datagram of a side's part.
+    since: [Option<Mark>; 2],
+    asked: bool,
+    answered: bool,
+    /// The server wanted the client's address proved.
+    retried: bool,
+}
+
+impl Parser for Quic {
+    fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let mut rest = input.bytes;
+        for _ in 0..COALESCED {
+            let Some((long, more)) = Long::parse(rest) else { break };
+            match long.kind {
+                packet::Kind::Initial => self.initial(side, &long, out),
+                packet::Kind::Retry if side == Side::Server => {
+                    // The client says hello again, with keys of the new id.
+                    self.retried = true;
+                    self.keys = None;
+                }
+                packet::Kind::Negotiation if side == Side::Server && self.asked && !self.answered => {
+                    out.emit(Message::new(Kind::Response, message::negotiation(long.offered)));
+                    *self = Self::default();
+                }
+                _ => {}
+            }
+            rest = more;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        Step::Consume(input.bytes.len() as u64)
+    }
+
+    fn resumes(&self, _side: Side, _bytes: &[u8]) -> bool {
+        true
+    }
+
+    fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
+
+    fn close(&mut self, out: &mut Output<'_>) {
+        // A hello of which a part was lost still tells something.
+        if !self.asked {
+            self.ask(true, out);
+        }
+    }
+}
+
+impl Quic {
+    fn initial(&mut self, side: Side, long: &Long<'_>, out: &mut Output<'_>) {
+        let Some(version) = long.version else { return };
+        let known = self.keys.as_ref().and_then(|keys| {
+            let plain = keys.get(side.index())?.open(long.bytes, long.number_at)?;
+            packet::frames(&plain, long.cut)
+        });
+        let frames = match known {
+            Some(frames) => frames,
+            None if side == Side::Client => {
+                let Some((keys, frames)) = opened(version, long) else { return };
+                if self.keys.is_some() {
+                    // Another connection between the same ends.
+                    *self = Self::default();
+                }
+                self.keys = Some(keys);
+                frames
+            }
+            None => return,
+        };
+        self.version = Some(version);
+        self.since[side.index()].get_or_insert(out.mark);
+        let Frames { crypto, close } = frames;
+        for (offset, data) in crypto {
+            self.streams[side.index()].add(offset, data);
+        }
+        match side {
+            Side::Client if !self.asked => self.ask(long.cut, out),
+            Side::Server if !self.answered => self.answer(out),
+            _ => {}
+        }
+        if let Some(close) = close {
+            self.closed(side, &close, out);
+        }
+    }
+
+    /// Emits the request once the hello is whole, or if `now`.
+    fn ask(&mut self, now: bool, out: &mut Output<'_>) {
+        let Some(version) = self.version else { return };
+        let Some((1, body, whole)) = self.streams[0].message() else { return };
+        if !whole && !now {
+            return;
+        }
+        let Some(hello) = Hello::parse(body) else { return };
+        let mut message = Message::new(Kind::Request, message::request(version, &hello)).truncated(!whole);
+        if let Some(since) = self.since[0] {
+            message = message.since(since);
+        }
+        self.hello = Some(hello);
+        self.asked = true;
+        out.emit(message);
+    }
+
+    fn answer(&mut self, out: &mut Output<'_>) {
+        let Some((2, body, true)) = self.streams[1].message() else { return };
+        let Some(hello) = ServerHello::parse(body) else { return };
+        if hello.is_retry() {
+            // HelloRetryRequest: the ServerHello proper follows.
+            self.streams[1].pass();
+            return self.answer(out);
+        }
+        let fields = message::response(self.hello.as_ref(), &hello, self.retried);
+        let mut message = Message::new(Kind::Response, fields);
+        if let Some(since) = self.since[1] {
+            message = message.since(since);
+        }
+        self.answered = true;
+        out.emit(message);
+    }
+
+    fn closed(&mut self, side: Side, close: &Close, out: &mut Output<'_>) {
+        if self.asked && !self.answered && close.code != 0 {
+            self.answered = true;
+            let mut message = Message::new(Kind::Response, message::closed(side, close));
+            if side == Side::Client {
+                message.end = Some(out.mark);
+            }
+            out.emit(message);
+        }
+    }
+}
