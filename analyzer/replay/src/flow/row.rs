@@ -34,10 +34,16 @@ impl Track {
         let sessions_from = out.sessions.len();
         let (mut protocol, mut answered, mut errors, mut requests) = (self.carrier, 0, 0, 0);
         if let Some(mut conversation) = self.conversation.take() {
-            conversation.close(self.last);
+            // Only what was seen to end was closed: requests without response may else have timed out, or be answered later.
+            let over =
+                why == Why::Reused || self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());
+            if over {
+                conversation.close(self.last);
+            }
             conversation.finish(match why {
                 Why::CaptureEnd(end) => end.max(self.last),
-                _ => self.last,
+                Why::TimedOut => self.last.saturating_add(self.timeout(settings)),
+                Why::Reused | Why::Evicted => self.last,
             });
             conversation.sessions(&mut out.sessions);
             protocol = conversation.protocol();

@@ -92,6 +92,17 @@ impl Masker {
 }
 
 impl Masker {
+    /// Values of a statement's parameters: `?` for each, as literals are shown.
+    pub(super) fn values(&mut self, values: String, count: u16) -> Box<str> {
+        if self.show {
+            return values.into();
+        }
+        self.count += u64::from(count);
+        let mut masked = "?, ".repeat(usize::from(count).min(256));
+        masked.truncate(masked.len().saturating_sub(2));
+        masked.into()
+    }
+
     /// Text of an error: what stands between `quote`s is masked.
     pub(super) fn quoted(&mut self, text: Box<str>, quote: char) -> Box<str> {
         if self.show || !text.contains(quote) {

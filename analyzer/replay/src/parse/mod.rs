@@ -92,10 +92,12 @@ pub(crate) struct Input<'a> {
 }
 
 /// What to do with the rest of the conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Switch {
     /// Another protocol takes over, known by name.
     To(&'static str),
+    /// This one takes over.
+    Start(&'static Protocol),
     /// Something else follows: look anew.
     Detect,
 }

@@ -35,8 +35,13 @@ pub(super) fn play_on(transport: Transport, client: u16, server: u16, script: &[
 
 /// With secrets shown.
 pub(super) fn play_open(script: &[(Side, Vec<u8>)]) -> Vec<Session> {
+    play_open_on(40001, script)
+}
+
+/// The same on a given port.
+pub(super) fn play_open_on(port: u16, script: &[(Side, Vec<u8>)]) -> Vec<Session> {
     let mut conversation =
-        Conversation::with_options(Transport::Tcp, 40000, 40001, &ParseOptions { show_secrets: true });
+        Conversation::with_options(Transport::Tcp, 40000, port, &ParseOptions { show_secrets: true });
     for (turn, (from, data)) in script.iter().enumerate() {
         say(&mut conversation, *from, data, 0, turn);
     }

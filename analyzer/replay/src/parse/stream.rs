@@ -421,8 +421,13 @@ impl Conversation {
 
     /// Another protocol takes over behind the present step.
     fn change(&mut self, side: Side, switch: Switch, rest: &[u8], cut: bool) {
+        // What asked for the change ends here.
+        for side in [side.other(), side] {
+            self.end_open(side);
+        }
         self.speaking = match switch {
             Switch::To(name) => registry::by_name(name).map(|protocol| (protocol, (protocol.start)(self.transport))),
+            Switch::Start(protocol) => Some((protocol, (protocol.start)(self.transport))),
             Switch::Detect => None,
         };
         self.proved = false;

@@ -103,7 +103,10 @@ fn request_line(bytes: &[u8]) -> Option<Line> {
         return METHODS.iter().any(|method| method.starts_with(bytes)).then_some(Line::Maybe);
     };
     let (method, rest) = bytes.split_at_checked(space)?;
-    if !METHODS.contains(&method) {
+    let known = METHODS.contains(&method);
+    if !known
+        && (method.len() < 3 || !method.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')))
+    {
         return None;
     }
     let rest = rest.get(1..)?;
@@ -113,7 +116,8 @@ fn request_line(bytes: &[u8]) -> Option<Line> {
             None | Some(b'/' | b'*') => true,
             Some(byte) => byte.is_ascii_alphanumeric() || *byte == b'[',
         };
-        return (plausible && line.len() < LINE_LIMIT).then_some(Line::Start);
+        // Methods that nobody knows are told by the version behind the target.
+        return (known && plausible && line.len() < LINE_LIMIT).then_some(Line::Start);
     };
     let line = line.get(..end)?.trim_ascii_end();
     let version = line.get(line.len().checked_sub(9)?..)?;
@@ -255,6 +259,14 @@ impl Http1 {
             // An interim response is not the answer.
             return head.len.map_or(Step::Lose, |len| Step::Consume(len as u64));
         }
+        if status == 101
+            && let (Some(name), Some(len)) = (head.upgrade, head.len)
+            && name.eq_ignore_ascii_case(b"h2c")
+        {
+            // The request is answered on stream 1 of what follows.
+            out.switch = Some(Switch::Start(&super::http2::UPGRADED));
+            return Step::Consume(len as u64);
+        }
         let asked = self.asked.pop_front();
         let fields = message::response(&mut head, status);
         out.emit(Message::new(Kind::Response, fields).truncated(head.len.is_none()));
@@ -269,7 +281,6 @@ impl Http1 {
         if status == 101 {
             out.switch = Some(match head.upgrade {
                 Some(name) if name.eq_ignore_ascii_case(b"websocket") => Switch::To("websocket"),
-                Some(name) if name.eq_ignore_ascii_case(b"h2c") => Switch::To("http2"),
                 _ => Switch::Detect,
             });
             return Step::Consume(len);

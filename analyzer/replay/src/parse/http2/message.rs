@@ -21,6 +21,8 @@ pub(super) struct Headers {
     referer: Box<str>,
     forwarded: Box<str>,
     secrets: u64,
+    /// Said by the server, which answers it too.
+    pub(super) pushed: bool,
     context: RequestFields,
 }
 
@@ -83,6 +85,9 @@ impl Headers {
         } else {
             fields.endpoint = endpoint(&self.path).into();
             fields.request_resource = mask.url(self.path);
+        }
+        if self.pushed {
+            fields.attributes.push(("pushed", "1".into()));
         }
         if !self.referer.is_empty() {
             fields.attributes.push(("referer", mask.url(self.referer)));

@@ -22,6 +22,10 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     start: |_| Box::new(Http2::default()),
 };
 
+/// The same after `Upgrade: h2c` (RFC 7540 section 3.2); not in the registry, HTTP/1 hands over.
+pub(super) static UPGRADED: Protocol =
+    Protocol { start: |_| Box::new(Http2 { upgraded: true, ..Http2::default() }), ..PROTOCOL };
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams open at a time that are told apart.
 const STREAM_LIMIT: usize = 8192;
@@ -148,6 +152,7 @@ struct Http2 {
     decoders: [Decoder; 2],
     blocks: [Option<Block>; 2],
     streams: AHashMap<u32, Stream>,
+    /// Stream 1 answers the request of HTTP/1 that asked for the upgrade.
     upgraded: bool,
 }
 
@@ -156,7 +161,6 @@ impl Parser for Http2 {
         let bytes = input.bytes;
         if side == Side::Client && bytes.first() == Some(&b'P') {
             if bytes.starts_with(PREFACE) {
-                self.upgraded = true;
                 return Step::Consume(PREFACE.len() as u64);
             }
             return if PREFACE.starts_with(bytes) {
@@ -219,9 +223,7 @@ impl Parser for Http2 {
                 }
             }
             PUSH_PROMISE => {
-                // Keeps the table in step; pushed responses stand without a request of the client.
-                let block = body.get(4 + usize::from(flags & 8 != 0)..).unwrap_or_default();
-                let _ = self.decoders[side.index()].decode(block, |_, _| {});
+                self.promise(side, flags, body, out);
             }
             _ => {}
         }
@@ -255,6 +257,28 @@ impl Parser for Http2 {
 }
 
 impl Http2 {
+    /// Server push (RFC 9113 section 8.4): the server says the request that it answers unasked.
+    fn promise(&mut self, side: Side, flags: u8, body: &[u8], out: &mut Output<'_>) {
+        let mut cursor = Cursor::new(body);
+        let padding = if flags & 8 != 0 { cursor.u8().unwrap_or_default() } else { 0 };
+        let Some(id) = cursor.u32().map(|id| id & 0x7fff_ffff) else { return };
+        let block = cursor.rest();
+        let block = block.get(..block.len().saturating_sub(usize::from(padding))).unwrap_or_default();
+        let mut headers = Headers::default();
+        // Decoded in any case: it keeps the table in step.
+        let read = self.decoders[side.index()].decode(block, |name, value| headers.take(name, value));
+        if side != Side::Server || self.streams.len() >= STREAM_LIMIT || self.streams.contains_key(&id) {
+            return;
+        }
+        let mut stream = Stream { truncated: read.is_none(), ..Stream::default() };
+        let half = &mut stream.halves[Side::Client.index()];
+        (half.start, half.last, half.ended) = (Some(out.mark), Some(out.mark), true);
+        headers.pushed = true;
+        half.headers = Some(headers);
+        stream.asked = ask(id, &mut stream, false, out);
+        self.streams.insert(id, stream);
+    }
+
     fn data(&mut self, side: Side, id: u32, flags: u8, total: u64, out: &mut Output<'_>) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -344,7 +368,12 @@ impl Http2 {
         }
         let headers = half.headers.take().unwrap_or_default();
         let fields = headers.response(half.body, reset);
-        let mut message = Message::new(Kind::Response, fields).keyed(u64::from(id)).truncated(truncated);
+        let mut message = Message::new(Kind::Response, fields).truncated(truncated);
+        if self.upgraded && id == 1 {
+            message.fields.l7_protocol = "http2";
+        } else {
+            message = message.keyed(u64::from(id));
+        }
         message.start = half.start;
         message.bytes = Some(half.bytes);
         if side != Some(Side::Server) {

@@ -71,3 +71,31 @@ fn resets() {
         "grpc POST|www.example.com|pkg.Greeter|/pkg.Greeter/Hello server_error 'stream reset by the server: REFUSED_STREAM'"
     );
 }
+
+#[test]
+fn pushed_requests_are_said_by_the_server() {
+    let mut script = sample();
+    let promised = [vec![0, 0, 0, 2, 0x82], literal(":path", "/style.css"), literal(":authority", "h")].concat();
+    script.push(s(frame(5, 4, 1, &promised)));
+    script.push(s(frame(1, 5, 2, &[0x88])));
+    let sessions = play(&script);
+    assert_eq!(lines(&sessions)[2], "http2 GET|h|/style.css|/style.css ok 200");
+    assert!(sessions[2].fields.attributes.contains(&("pushed", "1".into())));
+    assert_eq!((sessions[2].request_ts, sessions[2].response_ts), (Some(5_000_000), Some(6_000_000)));
+}
+
+#[test]
+fn upgraded_from_http_1() {
+    let request = "GET /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let settings = frame(4, 0, 0, &[]);
+    let get = [vec![0x82], literal(":path", "/y"), literal(":authority", "h")].concat();
+    let sessions = play(&[
+        c(request),
+        s([&switching[..], &settings, &frame(1, 5, 1, &[0x88])].concat()),
+        c([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), settings, frame(1, 5, 3, &get)].concat()),
+        s(frame(1, 5, 3, &[0x8d])),
+    ]);
+    assert_eq!(lines(&sessions), ["http2 GET|h|/x|/x ok 200", "http2 GET|h|/y|/y client_error 404"]);
+    assert_eq!(sessions[0].request_bytes, request.len() as u64);
+}

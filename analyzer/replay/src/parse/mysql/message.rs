@@ -121,7 +121,11 @@ pub(super) fn starts_like_sql(text: &[u8]) -> bool {
 
 /// Query attributes (MySQL 8) may stand before the text: no parameters is `00 01`.
 pub(super) fn skip_attributes(text: &[u8]) -> &[u8] {
-    text.strip_prefix(&[0, 1]).unwrap_or(text)
+    match text {
+        // A statement starts with neither of these.
+        [0..=64, 1, ..] => super::values::behind_attributes(text).unwrap_or(text),
+        _ => text,
+    }
 }
 
 /// A length-encoded integer.

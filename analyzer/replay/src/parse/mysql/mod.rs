@@ -3,6 +3,7 @@
 mod message;
 #[cfg(test)]
 pub(super) mod tests;
+mod values;
 
 use super::cursor::Cursor;
 use super::sql::{Dialect, STATEMENT_LIMIT, Statement, statement};
@@ -11,6 +12,7 @@ use crate::model::{RequestFields, Side, Transport};
 use ahash::AHashMap;
 use message::{Command, Outcome};
 use std::collections::VecDeque;
+use values::Prepared;
 
 /// Line in the registry.
 pub(super) static PROTOCOL: Protocol = Protocol {
@@ -115,7 +117,7 @@ struct MySql {
     /// Packets of a side are continued.
     continued: [bool; 2],
     database: Box<str>,
-    statements: AHashMap<u32, Statement>,
+    statements: AHashMap<u32, Prepared>,
     asked: VecDeque<Asked>,
     phase: Phase,
     outcome: Outcome,
@@ -245,8 +247,13 @@ impl MySql {
             | Command::StmtSendLongData => {
                 if let Some(id) = Cursor::new(text).u32_le() {
                     fields.session_id = Some(u64::from(id));
-                    if let Some(statement) = self.statements.get(&id) {
-                        statement.fill(&mut fields);
+                    if let Some(prepared) = self.statements.get_mut(&id) {
+                        prepared.statement.fill(&mut fields);
+                        if command == Command::StmtExecute
+                            && let Some(values) = prepared.values(text)
+                        {
+                            fields.attributes.push(("parameters", out.mask.values(values, prepared.parameters)));
+                        }
                     }
                     if command == Command::StmtClose {
                         self.statements.remove(&id);
@@ -409,7 +416,7 @@ impl MySql {
                 if let Some(statement) = self.asked.front_mut().and_then(|asked| asked.statement.take())
                     && self.statements.len() < REMEMBERED
                 {
-                    self.statements.insert(id, statement);
+                    self.statements.insert(id, Prepared::new(statement, parameters));
                 }
                 self.outcome.ok();
                 let left = u32::from(columns) + u32::from(parameters);

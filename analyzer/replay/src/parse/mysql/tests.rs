@@ -1,5 +1,5 @@
-use super::super::script::{c, lines, play, play_prefix, s};
-use crate::model::Side;
+use super::super::script::{c, lines, play, play_on, play_open_on, play_prefix, s};
+use crate::model::{Side, Transport};
 
 fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = u32::try_from(body.len()).unwrap().to_le_bytes()[..3].to_vec();
@@ -99,4 +99,47 @@ fn encryption_hands_over() {
     request.extend([0; 23]);
     request[0] = 32;
     assert!(play(&[s(greeting()), c(request)]).is_empty());
+}
+
+#[test]
+fn values_of_a_prepared_statement() {
+    let prepared = packet(1, b"\0\x09\0\0\0\0\0\x04\0\0\0\0");
+    let definitions = [definition(2), definition(3), definition(4), definition(5), packet(6, EOF)].concat();
+    let prepare = c(packet(0, b"\x16INSERT INTO t VALUES (?, ?, ?, ?)"));
+    // Types: BIGINT, VARCHAR, DATETIME, TINY; the last is NULL.
+    let first = b"\x17\x09\0\0\0\0\x01\0\0\0\x08\x01\x08\0\x0f\0\x0c\0\x01\0\xfe\xff\xff\xff\xff\xff\xff\xff\x05hello\x07\xea\x07\x0b\x17\x01\x02\x03";
+    // The same types are not said again.
+    let second = b"\x17\x09\0\0\0\0\x01\0\0\0\x06\0\x07\0\0\0\0\0\0\0\xff";
+    let script = [
+        c(packet(0, b"\x0e")),
+        s(packet(1, OK)),
+        prepare,
+        s([prepared, definitions].concat()),
+        c(packet(0, first)),
+        s(packet(1, OK)),
+        c(packet(0, second)),
+        s(packet(1, OK)),
+    ];
+    let parameters = |sessions: &[crate::model::Session]| -> Vec<String> {
+        let values = sessions.iter().flat_map(|session| &session.fields.attributes);
+        values.filter(|(name, _)| *name == "parameters").map(|(_, value)| value.to_string()).collect()
+    };
+    assert_eq!(parameters(&play_open_on(3306, &script)), ["-2, hello, 2026-11-23 01:02:03, NULL", "7, NULL, NULL, -1"]);
+    assert_eq!(parameters(&play_on(Transport::Tcp, 40000, 3306, &script)), ["?, ?, ?, ?", "?, ?, ?, ?"]);
+}
+
+#[test]
+fn query_attributes_stand_before_the_text() {
+    // One attribute, n1 = "v1".
+    let script = [
+        c(packet(0, b"\x03\x01\x01\0\x01\xfe\0\x02n1\x02v1select a from t")),
+        s(packet(1, OK)),
+        c(packet(0, b"\x03\0\x01select b from t")),
+        s(packet(1, OK)),
+    ];
+    let sessions = play_on(Transport::Tcp, 40000, 3306, &script);
+    assert_eq!(
+        sessions.iter().map(|s| &*s.fields.request_resource).collect::<Vec<_>>(),
+        ["select a from t", "select b from t"]
+    );
 }

@@ -98,7 +98,8 @@ impl Parser for WebSocket {
     fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
         match bytes {
             [first, second, ..] => {
-                first & 0x70 == 0
+                // RSV1 tells compressed messages (RFC 7692).
+                first & 0x30 == 0
                     && matches!(first & 0xf, 0..=2 | 8..=10)
                     && (second & 0x80 != 0) == (side == Side::Client)
             }
