@@ -176,6 +176,8 @@ pub struct SideCounters {
     pub retransmits_fast: u32,
     /// By kind: spurious (the data had arrived).
     pub retransmits_spurious: u32,
+    /// By kind: the very same packet (its IP identification says so), captured twice or copied by the network.
+    pub duplicates: u32,
     /// Segments that came before an earlier one.
     pub out_of_order: u32,
     /// Packets announcing a zero receive window.

@@ -1,7 +1,8 @@
 //! IP fragments put together (RFC 791, RFC 8200), with limits on how many and how much.
 //!
-//! A whole datagram becomes a frame again (link header, IP header patched, payload), which then is decoded like any other. What does
-//! not become whole within 30 s of capture time, or would exceed the limits, is counted as undecoded.
+//! A whole datagram becomes a frame again (link header, IP header patched, payload), which then is decoded like any other. Of what does
+//! not become whole within 30 s of capture time, or would exceed the limits, the part from its start on becomes such a frame, cut where
+//! the first hole is: its ports are known. Without its first fragment a datagram is of no known flow, and counted as undecoded.
 
 use super::Frame;
 use crate::model::Nanos;
@@ -37,6 +38,14 @@ pub struct Fragment {
     pub(super) more: bool,
 }
 
+impl Fragment {
+    /// Interface of the replay.
+    #[must_use]
+    pub fn interface(&self) -> u32 {
+        self.key.0
+    }
+}
+
 #[derive(Debug, Default)]
 struct Datagram {
     /// Frame of the first fragment up to its body, once seen; then where the IP header is and the IPv6 number.
@@ -46,6 +55,7 @@ struct Datagram {
     wire_len: u32,
     packets: u16,
     first: Nanos,
+    last: Nanos,
     order: u64,
     bytes: usize,
 }
@@ -58,7 +68,7 @@ pub struct Defragmenter {
     next_order: u64,
 }
 
-/// A datagram that became whole.
+/// A datagram that became whole, or what there is of one that did not.
 #[derive(Debug)]
 pub struct Whole {
     /// The frame to decode.
@@ -71,10 +81,23 @@ pub struct Whole {
     pub link_type: u16,
 }
 
+/// A datagram that did not become whole.
+#[derive(Debug)]
+pub struct GivenUp {
+    /// Interface of the replay.
+    pub interface: u32,
+    /// Its fragments.
+    pub packets: u16,
+    /// When the last of them came.
+    pub ts: Nanos,
+    /// What there is from its start on, if that was seen.
+    pub part: Option<Whole>,
+}
+
 impl Defragmenter {
-    /// Adds a fragment whose frame is `frame`; returns the datagram if it is whole now. Interfaces of datagrams
-    /// given up meanwhile are pushed to `lost`.
-    pub fn add(&mut self, f: &Fragment, frame: &[u8], lost: &mut Vec<(u32, u16)>) -> Option<Whole> {
+    /// Adds a fragment whose frame is `frame`; returns the datagram if it is whole now. Datagrams given up meanwhile are
+    /// pushed to `lost`, in the order of their first fragments.
+    pub fn add(&mut self, f: &Fragment, frame: &[u8], lost: &mut Vec<GivenUp>) -> Option<Whole> {
         self.make_room(f.ts, lost);
         let order = self.next_order;
         self.next_order += 1;
@@ -84,6 +107,7 @@ impl Defragmenter {
         let d = self.open.entry(f.key).or_insert_with(|| Datagram { first: f.ts, order, ..Datagram::default() });
         d.wire_len = d.wire_len.saturating_add(f.wire_len);
         d.packets = d.packets.saturating_add(1);
+        d.last = f.ts;
         if f.offset == 0 && d.head.is_none() {
             let head = frame.get(..body_at.min(frame.len())).unwrap_or(&[]).to_vec();
             d.head = Some((head, f.ip_at, f.next_at, f.link_type));
@@ -111,7 +135,7 @@ impl Defragmenter {
     }
 
     /// Gives up what is too old or too much.
-    fn make_room(&mut self, now: Nanos, lost: &mut Vec<(u32, u16)>) {
+    fn make_room(&mut self, now: Nanos, lost: &mut Vec<GivenUp>) {
         if self.open.len() < MAX_DATAGRAMS / 2 && self.bytes < MAX_BYTES / 2 {
             return;
         }
@@ -125,24 +149,33 @@ impl Defragmenter {
         }
     }
 
-    fn give_up(&mut self, lost: &mut Vec<(u32, u16)>, which: impl Fn(&Datagram) -> bool) {
-        let mut freed = 0;
-        self.open.retain(|key, d| {
-            if which(d) {
-                freed += d.bytes;
-                lost.push((key.0, d.packets));
-                false
-            } else {
-                true
-            }
-        });
-        self.bytes = self.bytes.saturating_sub(freed);
+    fn give_up(&mut self, lost: &mut Vec<GivenUp>, which: impl Fn(&Datagram) -> bool) {
+        let mut keys: Vec<(u64, Key)> =
+            self.open.iter().filter(|(_, d)| which(d)).map(|(key, d)| (d.order, *key)).collect();
+        keys.sort_unstable();
+        for (_, key) in keys {
+            let Some(d) = self.open.remove(&key) else { continue };
+            self.bytes = self.bytes.saturating_sub(d.bytes);
+            lost.push(d.given_up(key));
+        }
     }
 
     /// The end of the capture: what is still open never became whole.
-    pub fn finish(&mut self, lost: &mut Vec<(u32, u16)>) {
+    pub fn finish(&mut self, lost: &mut Vec<GivenUp>) {
         self.give_up(lost, |_| true);
-        lost.sort_unstable();
+    }
+}
+
+impl Datagram {
+    /// What there is of it.
+    fn given_up(mut self, key: Key) -> GivenUp {
+        let (packets, ts, wire_len) = (self.packets, self.last, self.wire_len);
+        self.pieces.sort_by_key(|(at, _)| *at);
+        if self.total.is_none() {
+            self.total = self.pieces.iter().map(|(at, piece)| at.saturating_add(piece.len() as u32)).max();
+        }
+        let part = assemble(self, key.4).map(|(bytes, link_type)| Whole { bytes, wire_len, packets, link_type });
+        GivenUp { interface: key.0, packets, ts, part }
     }
 }
 
@@ -180,8 +213,8 @@ fn assemble(d: Datagram, protocol: u8) -> Option<(Vec<u8>, u16)> {
     }
     let mut end = 0usize;
     for (at, piece) in &d.pieces {
-        let at = *at as usize;
-        let skip = end.checked_sub(at)?;
+        // At a hole it is cut, as a frame is that was not captured whole.
+        let Some(skip) = end.checked_sub(*at as usize) else { break };
         if let Some(new) = piece.get(skip..) {
             let room = total.saturating_sub(end);
             let new = new.get(..new.len().min(room)).unwrap_or(&[]);

@@ -136,6 +136,11 @@ impl Walk<'_, '_> {
                     return self.ethernet(at + 4);
                 }
                 0x894f => return self.nsh(at),
+                // Cisco FabricPath: two bytes of tag and time to live, then the frame it carries.
+                0x8903 => {
+                    self.deeper()?;
+                    return self.ethernet(at + 2);
+                }
                 0x22f0..=0x22ff => return Err("not_ip"),
                 0x0806 | 0x8035 => return Err("arp"),
                 0x88cc => return Err("lldp"),
@@ -232,9 +237,21 @@ impl Walk<'_, '_> {
 
     /// 802.11 data frames; others carry no conversation.
     pub(super) fn ieee80211(&mut self, at: usize) -> Result<(), Reason> {
+        let control = *self.bytes::<2>(at)?;
+        self.ieee80211_frame(at, control)
+    }
+
+    /// The same where the two bytes of frame control may be the other way round, as some access points send them through CAPWAP.
+    pub(super) fn ieee80211_either_order(&mut self, at: usize) -> Result<(), Reason> {
+        let [a, b] = *self.bytes::<2>(at)?;
+        let is_data = |byte: u8| byte & 15 == 8;
+        self.ieee80211_frame(at, if !is_data(a) && is_data(b) { [b, a] } else { [a, b] })
+    }
+
+    fn ieee80211_frame(&mut self, at: usize, [control, flags]: [u8; 2]) -> Result<(), Reason> {
         self.deeper()?;
-        let b = self.bytes::<24>(at)?;
-        let (kind, subtype, flags) = ((b[0] >> 2) & 3, b[0] >> 4, b[1]);
+        self.bytes::<24>(at)?;
+        let (kind, subtype) = ((control >> 2) & 3, control >> 4);
         if kind != 2 {
             return Err("80211_management");
         }

@@ -4,6 +4,7 @@
 //! and hands on the offset of the next. What the capture cut off is no error: lengths come from the headers, and what is there
 //! is kept. A frame inside UDP tunnels gives two rows: the carrier's and the inner one's.
 
+mod carrier;
 mod fragment;
 mod internet;
 mod link;
@@ -15,7 +16,7 @@ pub(crate) mod build;
 #[cfg(test)]
 mod tests;
 
-pub use fragment::{Defragmenter, Fragment};
+pub use fragment::{Defragmenter, Fragment, GivenUp, Whole};
 pub use transport::TcpOptions;
 pub use tunnel::{Tunnel, TunnelKind};
 

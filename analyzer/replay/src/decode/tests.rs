@@ -225,6 +225,114 @@ fn ipv6_fragments_too() {
     assert_eq!(found, [(53, 2 * (14 + 40 + 8) + 32, vec![9; 24])]);
 }
 
+#[test]
+fn what_never_becomes_whole_keeps_its_start() {
+    let payload: Vec<u8> = (0..100).collect();
+    let datagram = udp(1000, 53, &payload);
+    let piece = |from: usize, to: usize, more: bool| {
+        let field = (from / 8) as u16 | if more { 0x2000 } else { 0 };
+        ethernet(0x0800, &ipv4_fragment(17, false, 77, field, &datagram[from..to]))
+    };
+    let (a, b, c) = (piece(0, 40, true), piece(40, 80, true), piece(80, 108, false));
+    let given_up = |frames: &[&Vec<u8>]| {
+        let (mut fragments, mut lost) = (Defragmenter::default(), Vec::new());
+        for frame in frames {
+            for f in &decode_as(ETHERNET, frame).fragments {
+                assert!(fragments.add(f, frame, &mut lost).is_none());
+            }
+        }
+        fragments.finish(&mut lost);
+        assert_eq!(lost.len(), 1);
+        lost.remove(0)
+    };
+    // The middle is missing: what is before it counts, with the length that the datagram has.
+    let lost = given_up(&[&a, &c]);
+    let part = lost.part.unwrap();
+    let mut out = Output::default();
+    decode(&part.frame(lost.ts, lost.interface, 0), &mut out);
+    let d = out.packets[0];
+    assert_eq!((d.src_port, d.dst_port, d.payload_len, d.payload_captured), (1000, 53, 100, 32));
+    assert_eq!((d.packets, d.wire_len), (2, 2 * 34 + 68));
+    assert_eq!(part.bytes[d.payload_at as usize..], payload[..32]);
+    // Without the first one nobody knows whose it is.
+    let lost = given_up(&[&b, &c]);
+    assert_eq!((lost.part.is_none(), lost.packets, lost.interface), (true, 2, 3));
+}
+
+/// Tunnel and inner destination port of a frame whose carrier is UDP from `src` to `dst`.
+fn through_udp(src: u16, dst: u16, payload: &[u8]) -> Option<(String, u16)> {
+    let out = decode_as(ETHERNET, &ethernet(0x0800, &ipv4(17, false, &udp(src, dst, payload))));
+    let d = out.packets.get(1)?;
+    Some((out.tunnels[d.tunnel as usize - 1].names(), d.dst_port))
+}
+
+#[test]
+fn tunnels_through_udp_are_known_by_their_headers() {
+    let inner4 = ipv4(6, true, &http());
+    let inner = ethernet(0x0800, &inner4);
+    let inner6 = ipv6(17, &udp(1000, 53, b"question"));
+    let found = |name: &str, port: u16| Some((name.to_owned(), port));
+    let with = |header: &[u8], body: &[u8]| [header, body].concat();
+
+    // AYIYA: an IPv6 address as identity, a SHA-1 signature (5 words), a shared secret, forward; then the epoch.
+    let ayiya = |operation: u8, next: u8| {
+        let mut h = vec![0x44, 0x52, 0x10 | operation, next, 0, 0, 0, 1];
+        h.resize(8 + 16 + 20, 7);
+        h
+    };
+    assert_eq!(through_udp(40_000, 5072, &with(&ayiya(1, 41), &inner6)), found("ayiya", 53));
+    assert_eq!(through_udp(5072, 40_000, &with(&ayiya(1, 4), &inner4)), found("ayiya", 80));
+    assert_eq!(through_udp(40_000, 5072, &with(&ayiya(2, 41), &inner6)), None, "an echo request");
+    assert_eq!(through_udp(40_000, 5072, &with(&ayiya(1, 59), b"")), None, "a heartbeat");
+
+    // CAPWAP data: two words of header, then Ethernet, or with the T bit 802.11 (its frame control in either order).
+    let snap = with(&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &inner4);
+    let wlan = |control: [u8; 2]| with(&with(&control, &[0; 22]), &snap);
+    assert_eq!(through_udp(40_000, 5247, &with(&[0, 0x10, 2, 0, 0, 0, 0, 0], &inner)), found("capwap", 80));
+    assert_eq!(through_udp(40_000, 5247, &with(&[0, 0x10, 3, 0, 0, 0, 0, 0], &wlan([8, 1]))), found("capwap", 80));
+    assert_eq!(through_udp(5247, 40_000, &with(&[0, 0x10, 3, 0, 0, 0, 0, 0], &wlan([1, 8]))), found("capwap", 80));
+    assert_eq!(through_udp(40_000, 5247, &with(&[0, 0x10, 2, 8, 0, 0, 0, 0], &inner)), None, "a keep-alive");
+    assert_eq!(through_udp(40_000, 5247, &with(&[1, 0x10, 2, 0, 0, 0, 0, 0], &inner)), None, "DTLS");
+    assert_eq!(
+        through_udp(40_000, 5247, &with(&[0, 0x10, 2, 0x80, 0, 1, 0, 8], &inner)),
+        None,
+        "not its first fragment"
+    );
+
+    // Teredo: to the server's port, and between peers if it is one beyond doubt.
+    let mut teredo = inner6.clone();
+    assert_eq!(through_udp(40_000, 3544, &teredo), found("teredo", 53));
+    assert_eq!(through_udp(40_000, 50_000, &teredo), None, "no Teredo address");
+    teredo[24..28].copy_from_slice(&[0x20, 1, 0, 0]);
+    assert_eq!(through_udp(40_000, 50_000, &teredo), found("teredo", 53));
+    teredo.push(0);
+    assert_eq!(through_udp(40_000, 50_000, &teredo), None, "not of that length");
+
+    // VXLAN-GPE by its port although the P bit is missing, and answers from the well-known ports.
+    assert_eq!(through_udp(40_000, 4790, &with(&[8, 0, 0, 1, 0, 0, 42, 0], &inner4)), found("vxlan-gpe", 80));
+    assert_eq!(through_udp(4790, 40_000, &with(&[12, 0, 0, 3, 0, 0, 42, 0], &inner)), found("vxlan-gpe", 80));
+    assert_eq!(through_udp(4789, 40_000, &with(&[8, 0, 0, 0, 0, 0, 42, 0], &inner)), found("vxlan", 80));
+    assert_eq!(through_udp(4789, 40_000, &with(&[9, 0, 0, 0, 0, 0, 42, 0], &inner)), None);
+    assert_eq!(through_udp(6081, 40_000, &with(&[0, 0, 0x65, 0x58, 0, 0, 42, 0], &inner)), found("geneve", 80));
+}
+
+#[test]
+fn fabricpath_carries_a_frame() {
+    let inner = ethernet(0x0800, &ipv4(6, false, &http()));
+    let outer = [&[2, 0xa, 0xbd, 0, 0, 0, 2, 0xa, 0xbc, 0, 0, 0, 0x89, 3, 0x40, 0x20][..], &inner].concat();
+    assert_eq!(one(ETHERNET, &outer).dst_port, 80);
+}
+
+#[test]
+fn a_header_that_cannot_be_still_has_ports() {
+    let mut segment = http();
+    segment[12] = 0x10;
+    let d = one(ETHERNET, &ethernet(0x0800, &ipv4(6, false, &segment)));
+    assert_eq!((d.src_port, d.dst_port, d.cut_header, d.payload_len), (4711, 80, true, 0));
+    let d = one(ETHERNET, &ethernet(0x0800, &ipv4(17, false, &[0, 7, 0, 9, 0, 6])));
+    assert_eq!((d.src_port, d.dst_port, d.cut_header, d.payload_len), (7, 9, true, 0));
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_decoded_or_not_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), link in 0usize..22) {

@@ -26,13 +26,14 @@ impl Walk<'_, '_> {
 
     #[inline]
     pub(super) fn tcp(&mut self, ip: &Ip) -> Result<(), Reason> {
-        let Ok(b) = self.bytes::<20>(ip.body_at) else { return self.cut(6, ip) };
+        let Ok(b) = self.bytes::<20>(ip.body_at) else { return self.cut(6, ip, 20) };
         if ip.body_len < 20 {
-            return Err("bad_tcp_header");
+            return self.cut(6, ip, ip.body_len);
         }
         let header = u32::from(b[12] >> 4) * 4;
         if header < 20 || header > ip.body_len {
-            return Err("bad_tcp_header");
+            // Ports are all that can be believed of it.
+            return self.cut(6, ip, ip.body_len);
         }
         let mut d = self.row(6, ip, header);
         d.src_port = u16::from_be_bytes([b[0], b[1]]);
@@ -53,22 +54,12 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// A transport header that the capture cut: the ports are enough for the flow.
+    /// A transport header that the capture cut, or that cannot be: the ports are enough for the flow. It has `header` bytes: that of UDP and
+    /// SCTP has a fixed size, of TCP's one without options is the best guess.
     #[cold]
-    fn cut(&mut self, protocol: u8, ip: &Ip) -> Result<(), Reason> {
+    fn cut(&mut self, protocol: u8, ip: &Ip, header: u32) -> Result<(), Reason> {
         let b = self.bytes::<4>(ip.body_at)?;
-        // UDP and SCTP headers have fixed sizes; a TCP header without options is the best guess.
-        let mut d = self.row(
-            protocol,
-            ip,
-            if protocol == 6 {
-                20
-            } else if protocol == 132 {
-                12
-            } else {
-                8
-            },
-        );
+        let mut d = self.row(protocol, ip, header);
         d.src_port = u16::from_be_bytes([b[0], b[1]]);
         d.dst_port = u16::from_be_bytes([b[2], b[3]]);
         d.cut_header = true;
@@ -78,9 +69,9 @@ impl Walk<'_, '_> {
 
     #[inline]
     pub(super) fn udp(&mut self, ip: &Ip) -> Result<(), Reason> {
-        let Ok(b) = self.bytes::<8>(ip.body_at) else { return self.cut(17, ip) };
+        let Ok(b) = self.bytes::<8>(ip.body_at) else { return self.cut(17, ip, 8) };
         if ip.body_len < 8 {
-            return Err("bad_udp_header");
+            return self.cut(17, ip, ip.body_len);
         }
         let mut d = self.row(17, ip, 8);
         d.src_port = u16::from_be_bytes([b[0], b[1]]);
@@ -91,14 +82,14 @@ impl Walk<'_, '_> {
             d.payload_len = udp_len - 8;
             d.payload_captured = d.payload_captured.min(d.payload_len);
         }
-        d.carrier = self.udp_carries(d.src_port, d.dst_port, d.payload_at as usize);
+        d.carrier = self.udp_carries(d.src_port, d.dst_port, d.payload_at as usize, d.payload_len);
         let (carrier, payload_at) = (d.carrier, d.payload_at as usize);
         self.push(d);
         if carrier.is_empty() { Ok(()) } else { self.udp_tunnel(carrier, payload_at, ip) }
     }
 
     pub(super) fn sctp(&mut self, ip: &Ip) -> Result<(), Reason> {
-        let Ok(b) = self.bytes::<12>(ip.body_at) else { return self.cut(132, ip) };
+        let Ok(b) = self.bytes::<12>(ip.body_at) else { return self.cut(132, ip, 12) };
         let mut d = self.row(132, ip, 12);
         d.src_port = u16::from_be_bytes([b[0], b[1]]);
         d.dst_port = u16::from_be_bytes([b[2], b[3]]);

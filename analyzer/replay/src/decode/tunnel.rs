@@ -1,5 +1,5 @@
 //! Packets in packets: VXLAN (RFC 7348) and VXLAN-GPE, NSH (RFC 8300), Geneve (RFC 8926), GRE (RFC 2784, 2890) with
-//! Ethernet, ERSPAN and PPTP inside, IP in IP (RFC 2003, 4213), GTP-U (3GPP TS 29.281), Teredo (RFC 4380).
+//! Ethernet, ERSPAN and PPTP inside, IP in IP (RFC 2003, 4213), GTP-U (3GPP TS 29.281), Teredo (RFC 4380), AYIYA, CAPWAP (RFC 5415).
 
 use super::internet::Ip;
 use super::{Reason, Walk};
@@ -24,6 +24,8 @@ pub enum TunnelKind {
     SixInSix,
     Gtp,
     Teredo,
+    Ayiya,
+    Capwap,
 }
 
 impl TunnelKind {
@@ -44,6 +46,8 @@ impl TunnelKind {
             Self::SixInSix => "6in6",
             Self::Gtp => "gtp",
             Self::Teredo => "teredo",
+            Self::Ayiya => "ayiya",
+            Self::Capwap => "capwap",
         }
     }
 }
@@ -90,7 +94,7 @@ impl Tunnel {
 
 impl Walk<'_, '_> {
     /// Enters a tunnel.
-    fn enter(&mut self, kind: TunnelKind, id: Option<u64>, ip: Option<&Ip>) -> Result<(), Reason> {
+    pub(super) fn enter(&mut self, kind: TunnelKind, id: Option<u64>, ip: Option<&Ip>) -> Result<(), Reason> {
         self.deeper()?;
         if let Some(slot) = self.tunnel.kinds.get_mut(usize::from(self.tunnel.depth)) {
             *slot = kind;
@@ -103,130 +107,6 @@ impl Walk<'_, '_> {
             self.tunnel.outer = Some((ip.src, ip.dst));
         }
         Ok(())
-    }
-
-    /// Name of the tunnel that a UDP payload is, by port and header; empty if none.
-    #[inline]
-    pub(super) fn udp_carries(&self, src_port: u16, dst_port: u16, at: usize) -> &'static str {
-        match dst_port {
-            4789 | 8472 => match self.bytes::<8>(at) {
-                Ok(b) if b[0] & 0x08 != 0 => "vxlan",
-                _ => "",
-            },
-            4790 => match self.bytes::<8>(at) {
-                Ok(b) if b[0] & 0x0c == 0x0c => "vxlan-gpe",
-                _ => "",
-            },
-            6081 => match self.bytes::<8>(at) {
-                // Version 0 and a known kind of payload.
-                Ok(b) if b[0] >> 6 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => {
-                    "geneve"
-                }
-                _ => "",
-            },
-            2152 => self.gtp_or_not(at),
-            4754 => match self.bytes::<4>(at) {
-                Ok(b) if b[1] & 7 == 0 && matches!([b[2], b[3]], [0x65, 0x58] | [0x08, 0x00] | [0x86, 0xdd]) => "gre",
-                _ => "",
-            },
-            3544 => self.teredo_or_not(at),
-            _ if src_port == 2152 => self.gtp_or_not(at),
-            _ if src_port == 3544 => self.teredo_or_not(at),
-            _ => "",
-        }
-    }
-
-    /// Teredo (RFC 4380): IPv6 behind authentication and origin indications.
-    fn teredo_or_not(&self, at: usize) -> &'static str {
-        match self.teredo_body(at).and_then(|body| self.bytes::<1>(body)) {
-            Ok([v]) if v >> 4 == 6 => "teredo",
-            _ => "",
-        }
-    }
-
-    fn teredo_body(&self, mut at: usize) -> Result<usize, Reason> {
-        if let [0, 1, id, auth] = self.bytes::<4>(at)? {
-            at += 13 + usize::from(*id) + usize::from(*auth);
-        }
-        if let [0, 0] = self.bytes::<2>(at)? {
-            at += 8;
-        }
-        Ok(at)
-    }
-
-    /// GTPv1-U with a user's packet (G-PDU) inside that starts like IP.
-    fn gtp_or_not(&self, at: usize) -> &'static str {
-        match self.bytes::<8>(at) {
-            Ok(b) if b[0] >> 5 == 1 && b[0] & 0x10 != 0 && b[1] == 0xff => match self.gtp_body(at) {
-                Ok(body) if matches!(self.bytes::<1>(body), Ok([v]) if matches!(v >> 4, 4 | 6)) => "gtp",
-                _ => "",
-            },
-            _ => "",
-        }
-    }
-
-    fn gtp_body(&self, at: usize) -> Result<usize, Reason> {
-        let b = self.bytes::<8>(at)?;
-        let mut body = at + 8;
-        if b[0] & 7 != 0 {
-            let mut next = self.bytes::<4>(body)?[3];
-            body += 4;
-            for _ in 0..8 {
-                if b[0] & 4 == 0 || next == 0 {
-                    break;
-                }
-                let len = usize::from(self.bytes::<1>(body)?[0]) * 4;
-                if len == 0 {
-                    return Err("bad_tunnel_header");
-                }
-                next = self.bytes::<1>(body + len - 1)?[0];
-                body += len;
-            }
-        }
-        Ok(body)
-    }
-
-    pub(super) fn udp_tunnel(&mut self, carrier: &'static str, at: usize, ip: &Ip) -> Result<(), Reason> {
-        match carrier {
-            "vxlan" | "vxlan-gpe" => {
-                let b = self.bytes::<8>(at)?;
-                let vni = u64::from(u32::from_be_bytes([0, b[4], b[5], b[6]]));
-                // The P bit says that the last reserved byte of the first word is a protocol (GPE); flags that GPE
-                // reserves are those of other extensions.
-                if b[0] & 0xf4 != 0x04 {
-                    self.enter(TunnelKind::Vxlan, Some(vni), Some(ip))?;
-                    return self.ethernet(at + 8);
-                }
-                self.enter(TunnelKind::VxlanGpe, Some(vni), Some(ip))?;
-                match b[3] {
-                    1 => self.ipv4(at + 8),
-                    2 => self.ipv6(at + 8),
-                    3 => self.ethernet(at + 8),
-                    4 => self.nsh(at + 8),
-                    _ => Err("tunnel_payload"),
-                }
-            }
-            "geneve" => {
-                let b = self.bytes::<8>(at)?;
-                let vni = u64::from(u32::from_be_bytes([0, b[4], b[5], b[6]]));
-                let inner = at + 8 + usize::from(b[0] & 0x3f) * 4;
-                self.enter(TunnelKind::Geneve, Some(vni), Some(ip))?;
-                self.ethertype(u16::from_be_bytes([b[2], b[3]]), inner)
-            }
-            "gtp" => {
-                let b = self.bytes::<8>(at)?;
-                let teid = u64::from(u32::from_be_bytes([b[4], b[5], b[6], b[7]]));
-                let body = self.gtp_body(at)?;
-                self.enter(TunnelKind::Gtp, Some(teid), Some(ip))?;
-                self.ip_by_version(body)
-            }
-            "teredo" => {
-                let body = self.teredo_body(at)?;
-                self.enter(TunnelKind::Teredo, None, Some(ip))?;
-                self.ipv6(body)
-            }
-            _ => self.gre(at, ip),
-        }
     }
 
     pub(super) fn nsh(&mut self, at: usize) -> Result<(), Reason> {
@@ -266,7 +146,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn gre(&mut self, at: usize, ip: &Ip) -> Result<(), Reason> {
+    pub(super) fn gre(&mut self, at: usize, ip: &Ip) -> Result<(), Reason> {
         let b = self.bytes::<4>(at)?;
         let (flags, version) = (b[0], b[1] & 7);
         let kind = u16::from_be_bytes([b[2], b[3]]);

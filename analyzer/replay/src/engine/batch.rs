@@ -2,8 +2,8 @@
 
 use super::events::RecordRef;
 use super::{Engine, Shard};
-use crate::decode::{ASSEMBLED, Decoded, Defragmenter, Frame, Output, decode};
-use crate::filter::{Before, Truth};
+use crate::decode::{ASSEMBLED, Decoded, Defragmenter, Fragment, Frame, GivenUp, Output, Whole, decode};
+use crate::filter::{Before, Filter, Truth};
 use crate::model::Nanos;
 use crate::order::{SHARDS, shard_of};
 use formats::read::Batch;
@@ -22,7 +22,7 @@ const HOLD_BYTES: usize = 256 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Decoding {
     fragments: Defragmenter,
-    given_up: Vec<(u32, u16)>,
+    given_up: Vec<GivenUp>,
     /// Buffers of chunks that are done with.
     spare: Mutex<Vec<Output>>,
 }
@@ -59,6 +59,16 @@ struct Held {
     offset: i64,
     last: Nanos,
     bytes: usize,
+}
+
+/// Where a datagram stands that was put together from fragments.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    ts: Nanos,
+    interface: u32,
+    /// The frame whose place it takes.
+    frame: u32,
+    direction: u8,
 }
 
 /// Something that waits for its turn.
@@ -158,33 +168,36 @@ impl Engine {
         }
     }
 
-    /// Puts fragments together; a whole datagram takes the place of its last fragment.
+    /// Puts fragments together; a whole datagram takes the place of its last fragment, as does one that is given up then.
     fn assemble(&mut self, batch: &Batch, chunk: &mut Chunk) {
         if chunk.out.fragments.is_empty() {
             return;
         }
-        for f in std::mem::take(&mut chunk.out.fragments) {
-            let Some(packet) = batch.packets.get(chunk.base + f.frame as usize) else { continue };
+        // Fragments with the frame they take the place of; those inside of assembled datagrams come after.
+        let mut waiting: VecDeque<(Fragment, u32)> = chunk.out.fragments.drain(..).map(|f| (f, f.frame)).collect();
+        while let Some((f, frame)) = waiting.pop_front() {
+            let Some(packet) = batch.packets.get(chunk.base + frame as usize) else { continue };
             let Some((interface, _)) = self.interfaces.get(packet.interface) else { continue };
-            let whole = self.decoding.fragments.add(&f, batch.data(packet), &mut self.decoding.given_up);
+            let bytes = if f.frame & ASSEMBLED == 0 {
+                batch.data(packet)
+            } else {
+                chunk.out.assembled.get((f.frame & !ASSEMBLED) as usize).map_or(&[][..], Vec::as_slice)
+            };
+            let whole = self.decoding.fragments.add(&f, bytes, &mut self.decoding.given_up);
+            for given_up in std::mem::take(&mut self.decoding.given_up) {
+                match given_up.part {
+                    Some(part) => {
+                        let place = Place { ts: given_up.ts, interface: given_up.interface, frame, direction: 0 };
+                        chunk.assembled(part, place, self.filter.as_deref(), &mut waiting);
+                    }
+                    None => self.interfaces.undecoded(given_up.interface, "fragment", given_up.packets.into()),
+                }
+            }
             if let Some(whole) = whole {
-                let (from, before) = (chunk.out.packets.len(), Before::of(&chunk.out));
-                let frame = whole.frame(packet.ts, interface, f.frame);
-                decode(&frame, &mut chunk.out);
-                if let Some(filter) = &self.filter
-                    && filter.sift(&frame, packet.direction, &mut chunk.out, before) != Truth::Yes
-                {
-                    continue;
-                }
-                let assembled = chunk.out.assembled.len() as u32;
-                for d in chunk.out.packets.iter_mut().skip(from) {
-                    d.frame = assembled | ASSEMBLED;
-                }
-                chunk.assembled_at.push((from, f.frame));
-                chunk.out.assembled.push(whole.bytes);
+                let place = Place { ts: packet.ts, interface, frame, direction: packet.direction };
+                chunk.assembled(whole, place, self.filter.as_deref(), &mut waiting);
             }
         }
-        chunk.out.fragments.clear();
         chunk.sort();
     }
 
@@ -194,14 +207,7 @@ impl Engine {
             row.bytes += bytes;
         }
         for (interface, reason) in std::mem::take(&mut chunk.out.undecoded) {
-            if let Some(row) = self.interfaces.rows.get_mut(interface as usize) {
-                *row.undecoded.entry(reason).or_default() += 1;
-            }
-        }
-        for (interface, packets) in std::mem::take(&mut self.decoding.given_up) {
-            if let Some(row) = self.interfaces.rows.get_mut(interface as usize) {
-                *row.undecoded.entry("fragment").or_default() += u64::from(packets);
-            }
+            self.interfaces.undecoded(interface, reason, 1);
         }
         if chunk.first <= chunk.last {
             self.out.start = self.out.start.min(chunk.first);
@@ -272,12 +278,31 @@ impl Engine {
         }
     }
 
-    /// Fragments that never became whole.
+    /// Datagrams that never became whole: what there is of them goes to their flows.
     pub(crate) fn end_of_fragments(&mut self) {
         self.decoding.fragments.finish(&mut self.decoding.given_up);
-        for (interface, packets) in std::mem::take(&mut self.decoding.given_up) {
-            if let Some(row) = self.interfaces.rows.get_mut(interface as usize) {
-                *row.undecoded.entry("fragment").or_default() += u64::from(packets);
+        for given_up in std::mem::take(&mut self.decoding.given_up) {
+            let Some(part) = given_up.part else {
+                self.interfaces.undecoded(given_up.interface, "fragment", given_up.packets.into());
+                continue;
+            };
+            let mut out = Output::default();
+            let frame = part.frame(given_up.ts, given_up.interface, 0);
+            decode(&frame, &mut out);
+            if let Some(filter) = &self.filter
+                && filter.sift(&frame, 0, &mut out, Before::of(&Output::default())) != Truth::Yes
+            {
+                continue;
+            }
+            for d in &out.packets {
+                let Some(shard) = self.shards.get(shard_of(d.hash)) else { continue };
+                lock(shard).flows.packet(d, &part.bytes, &out.tunnels, &self.settings);
+            }
+            for (interface, reason) in out.undecoded {
+                self.interfaces.undecoded(interface, reason, 1);
+            }
+            for f in out.fragments {
+                self.interfaces.undecoded(f.interface(), "fragment", 1);
             }
         }
     }
@@ -351,6 +376,26 @@ impl Chunk {
         }
         self.first = self.first.min(ts);
         self.last = self.last.max(ts);
+    }
+
+    /// Decodes a datagram put together from fragments, at its place.
+    fn assembled(&mut self, whole: Whole, at: Place, filter: Option<&Filter>, waiting: &mut VecDeque<(Fragment, u32)>) {
+        let (from, before) = (self.out.packets.len(), Before::of(&self.out));
+        let frame = whole.frame(at.ts, at.interface, at.frame);
+        decode(&frame, &mut self.out);
+        let passes = filter.is_none_or(|f| f.sift(&frame, at.direction, &mut self.out, before) == Truth::Yes);
+        let assembled = self.out.assembled.len() as u32 | ASSEMBLED;
+        waiting.extend(self.out.fragments.drain(..).map(|mut f| {
+            f.frame = assembled;
+            (f, at.frame)
+        }));
+        for d in self.out.packets.iter_mut().skip(from) {
+            d.frame = assembled;
+        }
+        if passes {
+            self.assembled_at.push((from, at.frame));
+        }
+        self.out.assembled.push(whole.bytes);
     }
 
     /// Sorts by shard, each shard's packets in the order of their frames.

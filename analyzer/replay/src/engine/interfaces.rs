@@ -126,6 +126,13 @@ impl Interfaces {
         Some((place, self.rows.get(place as usize)?.link_type))
     }
 
+    /// Counts packets of an interface of the replay that are in no conversation.
+    pub(crate) fn undecoded(&mut self, interface: u32, reason: &'static str, packets: u64) {
+        if let Some(row) = self.rows.get_mut(interface as usize) {
+            *row.undecoded.entry(reason).or_default() += packets;
+        }
+    }
+
     /// Which of them carry Ethernet frames.
     pub(crate) fn ethernet(&self) -> Vec<bool> {
         self.rows.iter().map(|i| i.link_type == 1).collect()

@@ -12,6 +12,9 @@ pub(super) struct Decision {
     pub(super) score: u8,
 }
 
+/// Score of a decision by a SYN or SYN-ACK, or more.
+pub(super) const HANDSHAKE_SEEN: u8 = 95;
+
 /// Ports that servers listen on although they are above 1023.
 const SERVICES: [u16; 64] = [
     1080, 1194, 1433, 1521, 1723, 1883, 2049, 2152, 2181, 2375, 2379, 2380, 3000, 3128, 3260, 3268, 3306, 3389, 3544,
@@ -64,7 +67,7 @@ pub(super) fn decide(d: &Decoded) -> Decision {
     let client = |score| Decision { sender: Side::Client, score };
     let server = |score| Decision { sender: Side::Server, score };
     match d.protocol {
-        6 if !d.cut_header && d.has(f::SYN | f::ACK) => return server(95),
+        6 if !d.cut_header && d.has(f::SYN | f::ACK) => return server(HANDSHAKE_SEEN),
         6 if !d.cut_header && d.has(f::SYN) => return client(100),
         1 | 58 => return if d.flags & 1 == 1 || d.src_port <= d.dst_port { client(90) } else { client(60) },
         _ => {}

@@ -66,9 +66,7 @@ impl Track {
         }
         let (timed_out, silent) = match why {
             Why::TimedOut => (true, true),
-            Why::CaptureEnd(end) => {
-                (end.saturating_sub(self.last) >= self.timeout(settings), end.saturating_sub(self.last) >= SILENT)
-            }
+            Why::CaptureEnd(end) => (self.is_silent(end, settings), end.saturating_sub(self.last) >= SILENT),
             Why::Reused | Why::Evicted => (false, false),
         };
         let is_over = self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());

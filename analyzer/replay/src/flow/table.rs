@@ -79,6 +79,8 @@ impl Hasher for Ready {
 }
 
 const NONE: u32 = u32::MAX;
+/// Flows of a shard that are over and wait for stragglers, at most.
+const MAX_OVER: usize = 512;
 
 #[derive(Debug)]
 struct Slot {
@@ -103,6 +105,8 @@ pub struct FlowTable {
     free: Vec<u32>,
     /// Flows that are over and wait for stragglers; all others.
     queues: [Queue; 2],
+    /// How many are over.
+    over: usize,
     clock: Nanos,
     /// What is finished.
     pub finished: Finished,
@@ -115,6 +119,7 @@ impl Default for FlowTable {
             slots: Vec::new(),
             free: Vec::new(),
             queues: [Queue { oldest: NONE, newest: NONE }; 2],
+            over: 0,
             clock: Nanos::MIN,
             finished: Finished::default(),
         }
@@ -205,9 +210,13 @@ impl FlowTable {
         self.end(oldest, Why::Evicted, settings);
     }
 
-    /// Ends what has been silent for too long. It makes room only: a later packet would find the same.
+    /// Ends what has been silent for too long. It makes room only: a later packet would find the same. Of those that are over only so
+    /// many are kept for their stragglers.
     #[inline]
     fn sweep(&mut self, settings: &Settings) {
+        while self.over > MAX_OVER {
+            self.end(self.queues[0].oldest, Why::TimedOut, settings);
+        }
         for class in 0..2 {
             // A few at a time, so that no packet waits for all of them.
             for _ in 0..4 {
@@ -243,6 +252,7 @@ impl FlowTable {
     }
 
     fn link(&mut self, place: u32, class: u8) {
+        self.over += usize::from(class == 0);
         let queue = &mut self.queues[usize::from(class & 1)];
         let newest = std::mem::replace(&mut queue.newest, place);
         if newest == NONE {
@@ -262,6 +272,7 @@ impl FlowTable {
         let Some((older, newer, class)) = self.slots.get(place as usize).map(|s| (s.older, s.newer, s.class)) else {
             return;
         };
+        self.over -= usize::from(class == 0).min(self.over);
         match self.slots.get_mut(older as usize) {
             Some(s) => s.newer = newer,
             None => self.queues[usize::from(class & 1)].oldest = newer,

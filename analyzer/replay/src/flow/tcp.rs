@@ -13,6 +13,10 @@ use std::collections::VecDeque;
 const MAX_IN_FLIGHT: usize = 256;
 /// Out of order rather than sent again if it comes this soon after what overtook it, when no round trip is known.
 const OUT_OF_ORDER: Nanos = 3_000_000;
+/// Identifications of packets that a sender numbers are this close to each other.
+const MAX_ID_STEP: u16 = 256;
+/// What comes later than this after what overtook it was sent again, or the capture repeats itself.
+const LATEST: Nanos = 1_000_000_000;
 /// A fast retransmission follows the duplicate acknowledgements this soon.
 const FAST: Nanos = 20_000_000;
 
@@ -28,6 +32,8 @@ pub enum Kind {
     FastRetransmission,
     /// Sent again although it had arrived.
     SpuriousRetransmission,
+    /// The very same packet again: captured twice, or copied by the network.
+    Duplicate,
     /// It came after a later one.
     OutOfOrder,
     /// A byte before what is expected next, or none.
@@ -50,7 +56,7 @@ impl Kind {
     /// Whether it is data sent again.
     #[must_use]
     pub fn is_retransmission(self) -> bool {
-        matches!(self, Self::Retransmission | Self::FastRetransmission | Self::SpuriousRetransmission)
+        matches!(self, Self::Retransmission | Self::FastRetransmission | Self::SpuriousRetransmission | Self::Duplicate)
     }
 }
 
@@ -59,6 +65,7 @@ struct Sent {
     start: u32,
     end: u32,
     ts: Nanos,
+    ip_id: u16,
     again: bool,
 }
 
@@ -70,11 +77,17 @@ pub struct Half {
     has_seq: bool,
     next: u32,
     next_at: Nanos,
+    /// Timestamp option and IP identification of the segment that ends at `next`: when it was sent, as its sender counts.
+    next_ts_val: u32,
+    next_ip_id: u16,
+    /// From the identification of the one before it to that one.
+    id_step: u16,
     has_ack: bool,
     ack: u32,
     ack_at: Nanos,
     has_window: bool,
-    window: u16,
+    /// Announced last, in bytes.
+    window: u32,
     scale: u8,
     duplicate_acks: u32,
     last: Kind,
@@ -182,6 +195,8 @@ impl Analysis {
         let takes = len + u32::from(syn) + u32::from(fin);
         let end = d.seq.wrapping_add(takes);
         let bare = len == 0 && !control;
+        // A SYN's window is never scaled (RFC 7323, 2.2).
+        let window = u32::from(d.window) << if syn { 0 } else { me.scale };
 
         // Windows and acknowledgements, before the segment itself.
         if d.window == 0 && !control {
@@ -196,13 +211,13 @@ impl Analysis {
             kind = Kind::KeepAlive;
             mine.keep_alives += 1;
         } else if bare && same_place {
-            if peer.last == Kind::KeepAlive && d.window == me.window {
+            if peer.last == Kind::KeepAlive && window == me.window {
                 kind = Kind::KeepAliveAck;
-            } else if peer.last == Kind::ZeroWindowProbe && d.window == 0 && me.window == 0 {
+            } else if peer.last == Kind::ZeroWindowProbe && window == 0 && me.window == 0 {
                 // An answer to the probe.
-            } else if d.window != me.window && d.window != 0 {
+            } else if window != me.window && window != 0 {
                 kind = Kind::WindowUpdate;
-            } else if d.window == me.window && d.window != 0 {
+            } else if window == me.window && window != 0 {
                 kind = Kind::DuplicateAck;
                 me.duplicate_acks += 1;
                 me.ack_at = d.ts;
@@ -210,7 +225,7 @@ impl Analysis {
             }
         }
         if len > 0 && !control && peer.has_window && peer.has_ack && peer.isn.is_some() {
-            let edge = peer.ack.wrapping_add(u32::from(peer.window) << peer.scale);
+            let edge = peer.ack.wrapping_add(peer.window);
             if end == edge {
                 mine.window_full += 1;
             }
@@ -248,10 +263,8 @@ impl Analysis {
             }
             if !me.has_seq || syn && kind == Kind::Plain {
                 me.has_seq = true;
-                me.next = end;
-                me.next_at = d.ts;
                 verdict.new_data = len > 0;
-                me.sent(d.seq, end, d.ts);
+                me.sent(d.seq, end, d);
             } else if kind == Kind::Plain
                 || !bare && kind != Kind::SynRetransmission && kind != Kind::SynAckRetransmission
             {
@@ -260,18 +273,14 @@ impl Analysis {
                     if ahead > 0 && me.holes.len() < MAX_HOLES {
                         me.holes.push((me.next, d.seq));
                     }
-                    me.next = end;
-                    me.next_at = d.ts;
                     verdict.new_data = len > 0;
-                    me.sent(d.seq, end, d.ts);
+                    me.sent(d.seq, end, d);
                 } else {
                     kind = me.again(peer, d, end, len);
                     verdict.new_data = len > 0 && (me.in_hole(d.seq, end) || distance(end, me.next) > 0);
                     me.fill(d.seq, end);
                     if distance(end, me.next) > 0 {
-                        me.sent(me.next, end, d.ts);
-                        me.next = end;
-                        me.next_at = d.ts;
+                        me.sent(me.next, end, d);
                     }
                     match kind {
                         Kind::OutOfOrder => mine.out_of_order += 1,
@@ -280,6 +289,7 @@ impl Analysis {
                             match kind {
                                 Kind::FastRetransmission => mine.retransmits_fast += 1,
                                 Kind::SpuriousRetransmission => mine.retransmits_spurious += 1,
+                                Kind::Duplicate => mine.duplicates += 1,
                                 _ => mine.retransmits_rto += 1,
                             }
                         }
@@ -298,9 +308,9 @@ impl Analysis {
             me.next_at = d.ts;
         }
         if !syn && !rst && mine.initial_window == 0 && me.has_window {
-            mine.initial_window = u32::from(d.window) << me.scale;
+            mine.initial_window = window;
         }
-        me.window = d.window;
+        me.window = window;
         me.has_window = true;
         me.last = kind;
         verdict.kind = kind;
@@ -317,10 +327,32 @@ impl Analysis {
 }
 
 impl Half {
-    fn sent(&mut self, start: u32, end: u32, ts: Nanos) {
+    /// `d` goes beyond what was seen before, to `end`; what is new of it starts at `start`.
+    #[inline]
+    fn sent(&mut self, start: u32, end: u32, d: &Decoded) {
+        self.id_step = d.ip_id.wrapping_sub(self.next_ip_id);
+        self.next = end;
+        self.next_at = d.ts;
+        self.next_ts_val = d.ts_val;
+        self.next_ip_id = d.ip_id;
         if self.in_flight.len() < MAX_IN_FLIGHT {
-            self.in_flight.push_back(Sent { start, end, ts, again: false });
+            self.in_flight.push_back(Sent { start, end, ts: d.ts, ip_id: d.ip_id, again: false });
         }
+    }
+
+    /// Whether `d`, which comes after the segment that ends at `next`, was sent before it; `None` if nothing says so. The sender's own
+    /// clock (RFC 7323) decides, or else its packet numbers.
+    fn was_sent_before(&self, d: &Decoded) -> Option<bool> {
+        if d.ts - self.next_at > LATEST {
+            return Some(false);
+        }
+        if d.ts_val != self.next_ts_val && d.ts_val != 0 && self.next_ts_val != 0 {
+            return Some(distance(d.ts_val, self.next_ts_val) < 0);
+        }
+        if matches!(self.id_step, 1..=MAX_ID_STEP) && d.ip_id != 0 && d.ip_id.abs_diff(self.next_ip_id) <= MAX_ID_STEP {
+            return Some(d.ip_id < self.next_ip_id).filter(|_| d.ip_id != self.next_ip_id);
+        }
+        None
     }
 
     /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn).
@@ -349,10 +381,21 @@ impl Half {
 
     /// What a segment is that starts below what was seen already.
     fn again(&mut self, peer: &Half, d: &Decoded, end: u32, len: u32) -> Kind {
+        // Identifications that never change tell nothing (RFC 6864 leaves them free where nothing may be fragmented).
+        let told_apart = d.ip_id != 0 && self.id_step != 0;
+        let mut copy = false;
         for s in &mut self.in_flight {
             if distance(s.start, end) < 0 && distance(s.end, d.seq) > 0 {
+                copy |= told_apart && s.start == d.seq && s.end == end && s.ip_id == d.ip_id;
                 s.again = true;
             }
+        }
+        if copy {
+            return Kind::Duplicate;
+        }
+        let sent_before = if self.in_hole(d.seq, end) { self.was_sent_before(d) } else { None };
+        if sent_before == Some(true) {
+            return Kind::OutOfOrder;
         }
         if len > 0 && peer.has_ack && distance(end, peer.ack) <= 0 {
             return Kind::SpuriousRetransmission;
@@ -361,7 +404,7 @@ impl Half {
             return Kind::FastRetransmission;
         }
         let soon = if self.min_round_trip > 0 { self.min_round_trip } else { OUT_OF_ORDER };
-        if self.in_hole(d.seq, end) && d.ts - self.next_at < soon.max(OUT_OF_ORDER) {
+        if sent_before.is_none() && self.in_hole(d.seq, end) && d.ts - self.next_at < soon.max(OUT_OF_ORDER) {
             return Kind::OutOfOrder;
         }
         Kind::Retransmission

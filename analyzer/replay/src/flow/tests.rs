@@ -1,7 +1,7 @@
 //! Flows of hand-made packets; the expected numbers are worked out by hand.
 
 use super::{Finished, FlowTable, Settings};
-use crate::decode::build::{Tcp, ethernet, ipv4, udp};
+use crate::decode::build::{Tcp, ethernet, ipv4, ipv4_fragment, udp};
 use crate::decode::{Frame, Output, decode};
 use crate::model::{Completeness, Flow, Nanos};
 use crate::parse::ParseOptions;
@@ -30,11 +30,14 @@ struct Wire {
     settings: Settings,
     now: Nanos,
     window: u16,
+    ip_id: u16,
+    /// Window scale option of the packets to come.
+    scale: Option<u8>,
 }
 
 impl Wire {
     fn new(settings: Settings) -> Self {
-        Self { table: FlowTable::default(), settings, now: 0, window: 1000 }
+        Self { table: FlowTable::default(), settings, now: 0, window: 1000, ip_id: 7, scale: None }
     }
 
     fn frame(&mut self, ts: Nanos, bytes: &[u8]) {
@@ -50,8 +53,10 @@ impl Wire {
 
     fn tcp(&mut self, ms: Nanos, server: bool, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> &mut Self {
         let (src, dst) = if server { (80, 4000) } else { (4000, 80) };
-        let tcp = Tcp { src, dst, seq, ack, flags, window: self.window, options: &[], payload };
-        let mut bytes = ethernet(0x0800, &ipv4(6, server, &tcp.bytes()));
+        let option = self.scale.map(|scale| [1, 3, 3, scale]);
+        let options = option.as_ref().map_or(&[][..], |o| o);
+        let tcp = Tcp { src, dst, seq, ack, flags, window: self.window, options, payload };
+        let mut bytes = ethernet(0x0800, &ipv4_fragment(6, server, self.ip_id, 0x4000, &tcp.bytes()));
         if server {
             bytes[..12].rotate_left(6);
         }
@@ -161,6 +166,28 @@ fn kinds_of_retransmission() {
     let f = w.flow();
     assert_eq!((f.client.out_of_order, f.client.retransmits, f.client.missed_bytes), (1, 0, 0));
 
+    // The very same packet again, which its identification says: captured twice.
+    let mut w = Wire::new(settings());
+    w.handshake();
+    w.ip_id = 8;
+    w.client(20, PSH | ACK, 1, 1, b"0123456789").client(20, PSH | ACK, 1, 1, b"0123456789");
+    w.ip_id = 9;
+    w.client(21, PSH | ACK, 1, 1, b"0123456789");
+    let f = w.flow();
+    assert_eq!((f.client.retransmits, f.client.duplicates, f.client.retransmits_rto), (2, 1, 1));
+
+    // Packets 8, 10, 9: it was overtaken on its way. 8, 9, 10, 11 where 11 fills the hole of another: it was sent for that, however soon.
+    for (filler, out_of_order) in [(9, 1), (11, 0)] {
+        let mut w = Wire::new(settings());
+        w.handshake();
+        for (id, seq) in [(8, 1), (10, 21), (filler, 11)] {
+            w.ip_id = id;
+            w.client(20, ACK, seq, 1, b"0123456789");
+        }
+        let f = w.flow();
+        assert_eq!((f.client.out_of_order, f.client.retransmits_rto), (out_of_order, 1 - out_of_order), "{filler}");
+    }
+
     // SYN and SYN-ACK.
     let mut w = Wire::new(settings());
     w.tcp(0, false, SYN, 100, 0, b"").tcp(1000, false, SYN, 100, 0, b"");
@@ -168,6 +195,37 @@ fn kinds_of_retransmission() {
     let f = w.flow();
     assert_eq!((f.syn_count, f.syn_retransmits, f.syn_ack_retransmits), (2, 1, 1));
     assert_eq!(f.rtt_server_ns, Some(1_010_000_000), "from the first SYN");
+}
+
+#[test]
+fn a_handshake_of_which_one_side_is_seen_has_a_round_trip() {
+    let mut w = Wire::new(settings());
+    w.client(0, SYN, 0, 0, b"").client(1000, SYN, 0, 0, b"").client(1030, ACK, 1, 1, b"").client(
+        1040,
+        PSH | ACK,
+        1,
+        1,
+        b"x",
+    );
+    let f = w.flow();
+    assert_eq!((f.rtt_ns, f.rtt_client_ns, f.rtt_server_ns), (Some(1030 * MS as u64), None, None));
+    // A reset is no answer to a SYN-ACK.
+    let mut w = Wire::new(settings());
+    w.client(0, SYN, 0, 0, b"").server(5, RST | ACK, 0, 1, b"");
+    assert_eq!(w.flow().rtt_ns, None);
+}
+
+#[test]
+fn the_window_of_a_syn_is_not_scaled() {
+    // The server offers a scale of 10; its SYN-ACK's window of 1000 is bytes, the same number later is 1,024,000.
+    let mut w = Wire::new(settings());
+    w.scale = Some(10);
+    w.handshake();
+    w.scale = None;
+    let data = vec![7; 1000];
+    w.client(20, ACK, 1, 1, &data).server(21, ACK, 1, 1001, b"").client(22, ACK, 1001, 1, &data);
+    let f = w.flow();
+    assert_eq!((f.client.window_full, f.server.window_scale, f.server.initial_window), (1, Some(10), 1_024_000));
 }
 
 #[test]
@@ -245,13 +303,36 @@ fn another_syn_is_another_flow() {
 
 #[test]
 fn silence_ends_a_flow() {
+    // Nothing came for as long as DeepFlow waits.
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, PSH | ACK, 1, 1, b"x");
+    w.now = 400_000 * MS;
+    let f = w.flow();
+    assert_eq!((f.close_type, f.completeness), ("timeout", Completeness::default()));
+    // It was only silent: after seven minutes it is still that connection.
     let mut w = Wire::new(settings());
     w.handshake().client(20, PSH | ACK, 1, 1, b"x").client(400_000, PSH | ACK, 2, 1, b"y");
+    assert_eq!(w.flow().client.payload_bytes, 2);
+    // After more than two hours without a keep-alive it is another one; with DeepFlow's rules after 300 s.
+    for (deepflow, ms) in [(false, 8_200_000), (true, 400_000)] {
+        let mut w = Wire::new(Settings { deepflow, ..settings() });
+        w.handshake().client(20, PSH | ACK, 1, 1, b"x").client(ms, PSH | ACK, 2, 1, b"y");
+        let flows = w.finish().flows;
+        assert_eq!(flows.len(), 2, "{deepflow}");
+        assert_eq!((flows[0].close_type, flows[0].completeness), ("timeout", Completeness::default()));
+        assert!(flows[1].completeness.has(Completeness::STARTED_BEFORE));
+        assert!(flows[1].completeness.has(Completeness::ENDED_AFTER));
+    }
+}
+
+#[test]
+fn stragglers_belong_to_the_connection_that_is_over() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, FIN | ACK, 1, 1, b"").server(21, FIN | ACK, 1, 2, b"");
+    w.server(30_000, FIN | ACK, 1, 2, b"").server(100_000, RST, 2, 0, b"");
     let flows = w.finish().flows;
-    assert_eq!(flows.len(), 2);
-    assert_eq!((flows[0].close_type, flows[0].completeness), ("timeout", Completeness::default()));
-    assert!(flows[1].completeness.has(Completeness::STARTED_BEFORE));
-    assert!(flows[1].completeness.has(Completeness::ENDED_AFTER));
+    let seen: Vec<_> = flows.iter().map(|f| (f.start / MS, f.conn_state, f.server.retransmits)).collect();
+    assert_eq!(seen, [(0, "SF", 1), (100_000, "RSTRH", 0)]);
 }
 
 #[test]

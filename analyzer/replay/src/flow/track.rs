@@ -2,7 +2,7 @@
 
 use super::deepflow::DeepFlow;
 use super::delay::Delays;
-use super::direction::{Decision, decide};
+use super::direction::{Decision, HANDSHAKE_SEEN, decide};
 use super::fsm::{Machine, TimeoutClass};
 use super::table::Settings;
 use super::tcp::{Analysis, Kind, Verdict};
@@ -177,16 +177,27 @@ impl Track {
         if (d.src, d.src_port) == self.ends[0] { Side::Client } else { Side::Server }
     }
 
-    /// How long it may be silent.
+    /// How long it may be silent before a packet of the same ends is another flow's. A TCP connection that is silent is not over: its ends
+    /// are still bound to it, and if they want to know of each other they ask after two hours (RFC 9293, 3.8.4). One that is over sends
+    /// its last packet again for up to a minute.
     pub(super) fn timeout(&self, settings: &Settings) -> Nanos {
         const SECOND: Nanos = 1_000_000_000;
         match &self.tcp {
             Some(tcp) if settings.deepflow => tcp.machine.timeout().nanos(),
             None if settings.deepflow => TimeoutClass::Exception.nanos(),
-            Some(tcp) if tcp.machine.is_over() => 15 * SECOND,
-            Some(_) => 300 * SECOND,
+            Some(tcp) if tcp.machine.is_over() => 60 * SECOND,
+            Some(_) => (2 * 3600 + 15 * 60) * SECOND,
             None => 60 * SECOND,
         }
+    }
+
+    /// Whether it was silent for long when nothing more came until `end`: what DeepFlow calls a time-out.
+    pub(super) fn is_silent(&self, end: Nanos, settings: &Settings) -> bool {
+        let limit = match &self.tcp {
+            Some(tcp) if !tcp.machine.is_over() => TimeoutClass::Established.nanos(),
+            _ => self.timeout(settings),
+        };
+        end.saturating_sub(self.last) >= limit.min(self.timeout(settings))
     }
 
     /// Whether `d` starts another connection between the same ends.
@@ -302,7 +313,11 @@ impl Track {
     /// If the protocol has proved that the sides are the other way round, so be it.
     #[inline]
     fn turn_if_proved(&mut self) {
-        if self.turned || !self.conversation.as_ref().is_some_and(|c| c.swapped()) {
+        // A SYN or its answer is a better proof of who opened the connection than what was said in it.
+        if self.turned
+            || self.decision.score >= HANDSHAKE_SEEN
+            || !self.conversation.as_ref().is_some_and(|c| c.swapped())
+        {
             return;
         }
         self.turned = true;
@@ -468,6 +483,12 @@ impl TcpTrack {
                 && self.analysis.halves[1].isn.is_some_and(|isn| distance(d.ack, isn) > 0)
             {
                 self.rtt_client = Some(d.ts - answered);
+                self.rtt = self.syn_at.map(|syn| d.ts - syn);
+                self.profiler.established(d.ts);
+            } else if counters[Side::Server.index()].packets == 0
+                && self.analysis.halves[0].isn.is_some_and(|isn| d.seq == isn.wrapping_add(1))
+            {
+                // Nothing of the server is in the capture; what answers its SYN-ACK is known all the same.
                 self.rtt = self.syn_at.map(|syn| d.ts - syn);
                 self.profiler.established(d.ts);
             }
