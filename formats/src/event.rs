@@ -91,7 +91,7 @@ pub const CALL_NAMES: [&str; 17] = [
 pub mod data_flag {
     /// Data went into the process (read side); otherwise out of it. Absent on connect, accept, close.
     pub const INGRESS: u32 = 1;
-    /// The entry of the call was not seen: `enter_ts` equals `ts`, `tcp_seq` is derived or 0.
+    /// The entry of the call was not noted: `enter_ts` equals `ts`.
     pub const NO_ENTRY: u32 = 2;
     /// `tcp_seq` is valid.
     pub const HAS_SEQ: u32 = 4;
@@ -223,7 +223,7 @@ pub mod direction {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Packet {
-    /// pid and tid: who was running, a hint only.
+    /// pid and tid are 0: whoever was running has nothing to do with it.
     pub hdr: RecordHeader,
     /// Inode number of the network namespace of the interface.
     pub netns: u32,
@@ -245,10 +245,8 @@ pub struct Packet {
     pub nonlinear_cut: u8,
     /// `skb->protocol`, host byte order: the network protocol where there is no link-layer header.
     pub ethertype: u16,
-    /// `gso_segs`: how many segments the wire would see, 0 or 1 if one.
-    pub gso_segs: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: [u8; 6],
 }
 
 /// A new thread or process. The header is the parent's.

@@ -5,13 +5,13 @@
 //! exit looks there only if there are any.
 
 use crate::{
-    layout::{INFLIGHT_SLOTS, STAMP_SLOTS},
+    layout::{INFLIGHT_SLOTS, READS_FROM, STAMP_SLOTS},
     ring,
 };
 use aya_ebpf::{
     helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
     macros::map,
-    maps::{Array, HashMap},
+    maps::{Array, HashMap, PerCpuArray},
 };
 
 /// A call under way.
@@ -48,9 +48,10 @@ pub struct Call {
 static CALLS: Array<Call> = Array::with_max_entries(INFLIGHT_SLOTS, 0);
 #[map]
 static CALLS_ASIDE: HashMap<u32, Call> = HashMap::with_max_entries(16_384, 1);
-/// Counters, each in a cache line: entries of `CALLS_ASIDE`; calls that `lengths.rs` left to their exits.
+/// Words, each in a cache line: entries of `CALLS_ASIDE`; calls that `lengths.rs` left to their exits; since when
+/// entries of reads are noted, see `layout::READS_FROM`.
 #[map]
-static COUNTS: Array<[u64; 8]> = Array::with_max_entries(2, 0);
+static COUNTS: Array<[u64; 8]> = Array::with_max_entries(3, 0);
 const ASIDE: u32 = 0;
 const DEFERRED: u32 = 1;
 
@@ -160,40 +161,64 @@ pub fn any_deferred() -> bool {
     }
 }
 
-/// When a thread entered a call that sends.
+/// When a thread entered a call that moves data.
 #[repr(C, align(64))]
 struct Stamp {
-    tid: u64,
+    /// Thread id | system call number << 32.
+    owner: u64,
     ts: u64,
 }
 
 #[map]
 static STAMPS: Array<Stamp> = Array::with_max_entries(STAMP_SLOTS, 0);
+/// Entries of reads that were noted: the recorder watches what that costs.
+#[map]
+static READS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Notes the time for this thread. Two threads that share a slot overwrite each other; then one of them has none.
+/// Notes the time for this thread's call. Two threads that share a slot overwrite each other; then one of them has none.
 #[inline(always)]
-pub fn stamp() {
+pub fn stamp(number: u64) {
     // SAFETY: no arguments.
     let tid = unsafe { bpf_get_current_pid_tgid() } as u32;
     if let Some(slot) = STAMPS.get_ptr_mut(tid & (STAMP_SLOTS - 1)) {
         // SAFETY: an element of the map.
         unsafe {
-            (&raw mut (*slot).tid).write_volatile(u64::from(tid));
+            (&raw mut (*slot).owner).write_volatile(u64::from(tid) | (number << 32));
             (&raw mut (*slot).ts).write_volatile(bpf_ktime_get_ns());
         }
     }
 }
 
-/// The time noted for this thread.
+/// As [`stamp`], for calls that receive.
 #[inline(always)]
-pub fn stamped(tid: u32) -> Option<u64> {
+pub fn stamp_read(number: u64) {
+    stamp(number);
+    if let Some(count) = READS.get_ptr_mut(0) {
+        // SAFETY: this CPU's element of the map.
+        unsafe { count.write_volatile(count.read_volatile() + 1) };
+    }
+}
+
+/// The time noted for this thread's call.
+#[inline(always)]
+pub fn stamped(tid: u32, number: u64) -> Option<u64> {
     let slot = STAMPS.get_ptr(tid & (STAMP_SLOTS - 1))?;
     // SAFETY: an element of the map.
     unsafe {
-        if (&raw const (*slot).tid).read_volatile() == u64::from(tid) {
+        if (&raw const (*slot).owner).read_volatile() == u64::from(tid) | (number << 32) {
             Some((&raw const (*slot).ts).read_volatile())
         } else {
             None
         }
+    }
+}
+
+/// Entries of reads noted before this time are of earlier calls; see `layout::READS_FROM`.
+#[inline(always)]
+pub fn reads_from() -> u64 {
+    match COUNTS.get_ptr(READS_FROM) {
+        // SAFETY: an element of the map.
+        Some(word) => unsafe { word.cast::<u64>().read_volatile() },
+        None => u64::MAX,
     }
 }

@@ -25,6 +25,10 @@ pub const INFLIGHT_SLOTS: u32 = 65_536;
 /// Slots of the table of entry times; a power of two.
 pub const STAMP_SLOTS: u32 = 32_768;
 
+/// Index in the map `COUNTS`: entry times of reads older than the time found there are not used, since the programs that
+/// note them were not attached all the time. `u64::MAX` while they are detached.
+pub const READS_FROM: u32 = 2;
+
 /// Bits of [`Config::filters`].
 pub mod filter_bit {
     /// Only processes in the map `PIDS`.
@@ -221,8 +225,6 @@ offsets! {
     skb_data = "sk_buff:data",
     /// Number of fragments.
     shinfo_nr_frags = "skb_shared_info:nr_frags",
-    /// Segments.
-    shinfo_gso_segs = "skb_shared_info:gso_segs",
     /// Chain of further buffers.
     shinfo_frag_list = "skb_shared_info:frag_list",
     /// Fragments.

@@ -52,12 +52,12 @@ pub fn received(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The calls whose entry is noted, see `stamp` in `syscalls.rs`.
-const STAMPED: u64 = (1 << nr::WRITE) | (1 << nr::WRITEV) | (1 << nr::SENDTO) | (1 << nr::SENDMSG);
-
+/// When the call that the thread is in was entered, if it was noted. What is noted for another number is of an earlier
+/// call: io_uring and 32-bit programs, for example, leave no stamp.
 #[inline(always)]
-fn is_stamped(number: u64) -> bool {
-    number < 64 && (STAMPED >> number) & 1 != 0
+fn entered<const IN: bool>(tid: u32, number: u64) -> Option<u64> {
+    let ts = inflight::stamped(tid, number)?;
+    if IN && ts < inflight::reads_from() { None } else { Some(ts) }
 }
 
 #[inline(always)]
@@ -114,6 +114,12 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
         index: 0,
         seq: 0,
     };
+    if let Some(entered) = entered::<IN>(who.tid, number)
+        && entered < ts
+    {
+        c.enter_ts = entered;
+        c.flags &= !data_flag::NO_ENTRY;
+    }
     let peek_only = IN && msg_flags & MSG_PEEK != 0;
     if peek_only {
         c.flags |= data_flag::PEEK;
@@ -160,14 +166,6 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
             }
         } else if number == nr::SENDMSG {
             message(&c, &mut o, &mut ends, c.buffer);
-        }
-        // Other ways, io_uring for one, have left no stamp; what there is belongs to an earlier call.
-        if is_stamped(number)
-            && let Some(entered) = inflight::stamped(who.tid)
-            && entered < ts
-        {
-            c.enter_ts = entered;
-            c.flags &= !data_flag::NO_ENTRY;
         }
     }
     emit::<PARTS>(&c, &o, &ends);

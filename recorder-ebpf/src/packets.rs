@@ -6,9 +6,10 @@ use crate::{
     kernel::{Ptr, conf, load, offset, peek},
     layout::{MAX_TAIL, filter_bit},
     ring::{self, Slot, forget, masked},
+    socket::at,
 };
 use aya_ebpf::{
-    helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_kernel},
+    helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
@@ -98,12 +99,12 @@ fn capture(skb: Ptr, dev: Ptr, direction: u8) -> Option<()> {
     let r = slot.fixed::<Packet>();
     // SAFETY: the record was reserved with room for the fixed part.
     unsafe {
-        let who = bpf_get_current_pid_tgid();
         (*r).hdr.kind = kind::PACKET;
         (*r).hdr.fixed_len = fixed as u16;
         (*r).hdr.ts = bpf_ktime_get_ns();
-        (*r).hdr.pid = (who >> 32) as u32;
-        (*r).hdr.tid = who as u32;
+        // Who happens to run says nothing of a packet, and asking costs a call.
+        (*r).hdr.pid = 0;
+        (*r).hdr.tid = 0;
         (*r).netns = netns;
         (*r).ifindex = ifindex;
         (*r).wire_len = wire_len;
@@ -114,8 +115,7 @@ fn capture(skb: Ptr, dev: Ptr, direction: u8) -> Option<()> {
         (*r).direction = direction;
         (*r).nonlinear_cut = cut;
         (*r).ethertype = ethertype;
-        (*r).gso_segs = peek(info + offset!(shinfo_gso_segs) as u64);
-        (*r).reserved = 0;
+        (*r).reserved = [0; 6];
     }
     slot.commit();
     Some(())
@@ -129,12 +129,20 @@ fn fragments(slot: &Slot, info: u64, start: u64, want: u64) -> u64 {
     if k == 0 {
         return start;
     }
-    let count = u32::from(peek::<u8>(info + offset!(shinfo_nr_frags) as u64));
+    // Number of fragments and the first one in one read, where they lie as they do in all kernels so far.
     let frags = info + offset!(shinfo_frags) as u64;
+    let near = offset!(shinfo_frags) <= 48 && offset!(shinfo_nr_frags) < 64;
+    let (count, first) = if near {
+        let shared: [u64; 8] = peek(info);
+        let count: u8 = at(&shared, offset!(shinfo_nr_frags));
+        (u32::from(count), at(&shared, offset!(shinfo_frags)))
+    } else {
+        (u32::from(peek::<u8>(info + offset!(shinfo_nr_frags) as u64)), peek::<[u64; 2]>(frags))
+    };
     let mut position = start;
     let mut i = 0;
     while i < MAX_FRAGS && i < count && position < want {
-        let [page, len_offset] = peek::<[u64; 2]>(frags + u64::from(i) * 16);
+        let [page, len_offset] = if i == 0 { first } else { peek::<[u64; 2]>(frags + u64::from(i) * 16) };
         // The lowest bit marks memory that is no page (device memory).
         if page & 1 != 0 || page == 0 {
             break;

@@ -31,6 +31,13 @@ fn argument(ctx: &TracePointContext, n: usize) -> u64 {
     unsafe { ctx.as_ptr().cast::<u64>().add(2 + n).read_volatile() }
 }
 
+/// Number of the system call: the first word after the tracepoint's own.
+#[inline(always)]
+fn number(ctx: &TracePointContext) -> u64 {
+    // SAFETY: every entry has it; the verifier checks the bounds.
+    unsafe { ctx.as_ptr().cast::<u64>().add(1).read_volatile() }
+}
+
 /// What an entry leaves behind.
 struct Intent {
     call: u8,
@@ -335,7 +342,15 @@ fn closing(ctx: &TracePointContext) -> Option<()> {
 /// Entry of the calls that send: only the time, for `lengths.rs`. A request must not look as if it was sent after
 /// it arrived, and on one machine it may arrive before the call that sends it returns.
 #[tracepoint]
-pub fn stamp(_: TracePointContext) -> u32 {
-    inflight::stamp();
+pub fn stamp(ctx: TracePointContext) -> u32 {
+    inflight::stamp(number(&ctx));
+    0
+}
+
+/// Entry of the calls that receive: the time from which on they wait. The recorder detaches it while the node reads so
+/// much that this would cost too much.
+#[tracepoint]
+pub fn stamp_read(ctx: TracePointContext) -> u32 {
+    inflight::stamp_read(number(&ctx));
     0
 }

@@ -91,6 +91,14 @@ impl<W: Write> BundleFile<W> {
         })
     }
 
+    /// Changes the compression level from the next frame on.
+    ///
+    /// # Errors
+    /// If zstd does not know the level.
+    pub fn set_level(&mut self, level: i32) -> io::Result<()> {
+        self.compressor.set_parameter(CParameter::CompressionLevel(level))
+    }
+
     /// Compresses blocks into one or several frames and appends them. Returns how far the file grew.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use super::HookConfig;
 pub(crate) enum Target {
     /// `syscalls/NAME`.
     Syscall(&'static str),
+    /// `syscalls/NAME`, taken off while it would cost too much.
+    Read(&'static str),
     /// A tracepoint with typed arguments.
     Typed(&'static str),
     /// The CPU clock of every CPU.
@@ -57,7 +59,7 @@ impl HookSpec {
     #[must_use]
     pub(crate) fn target_name(&self) -> String {
         match self.target {
-            Target::Syscall(name) => format!("tracepoint:syscalls:{name}"),
+            Target::Syscall(name) | Target::Read(name) => format!("tracepoint:syscalls:{name}"),
             Target::Typed(name) => format!("tp_btf:{name}"),
             Target::CpuClock => "perf:cpu-clock".to_owned(),
         }
@@ -81,6 +83,10 @@ impl HookSpec {
 
 const fn syscall(program: &'static str, tracepoint: &'static str, way: Way) -> HookSpec {
     HookSpec { program, target: Target::Syscall(tracepoint), family: Family::Syscalls, way }
+}
+
+const fn read_entry(tracepoint: &'static str) -> HookSpec {
+    HookSpec { program: "stamp_read", target: Target::Read(tracepoint), family: Family::Syscalls, way: Way::Lengths }
 }
 
 const fn typed(program: &'static str, tracepoint: &'static str, family: Family) -> HookSpec {
@@ -136,10 +142,15 @@ pub(crate) const HOOKS: &[HookSpec] = &[
     syscall("enter_accept", "sys_enter_accept4", Way::Either),
     syscall("enter_shutdown", "sys_enter_shutdown", Way::Either),
     syscall("enter_close", "sys_enter_close", Way::Either),
+    read_entry("sys_enter_read"),
+    read_entry("sys_enter_readv"),
+    read_entry("sys_enter_recvfrom"),
+    read_entry("sys_enter_recvmsg"),
     syscall("stamp", "sys_enter_write", Way::Lengths),
     syscall("stamp", "sys_enter_writev", Way::Lengths),
     syscall("stamp", "sys_enter_sendto", Way::Lengths),
     syscall("stamp", "sys_enter_sendmsg", Way::Lengths),
+    syscall("stamp", "sys_enter_sendfile64", Way::Lengths),
     length("sent", "sock_send_length"),
     length("received", "sock_recv_length"),
     HookSpec { program: "stack_sample", target: Target::CpuClock, family: Family::Stacks, way: Way::Either },

@@ -5,12 +5,14 @@ use super::{
     btf::Btf,
     hooks::{HOOKS, HookSpec, Target},
     layout::{Config, MAX_TAIL, Offsets, filter_bit},
-    learn, object, rings,
+    learn, object,
+    read_stamps::ReadStamps,
+    rings,
 };
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{HashMap, MapData},
+    maps::{Array, HashMap, MapData, PerCpuArray},
     programs::{
         BtfTracePoint, PerfEvent, Program, TracePoint,
         perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
@@ -51,12 +53,12 @@ pub(super) fn start(config: &HookConfig, tracefs: std::io::Result<()>) -> Result
     };
     let rings = rings::Rings::map(ring_map.fd().as_fd(), cpus, ring_bytes)?;
     let kernel_types = aya::Btf::from_sys_fs().context("cannot read the kernel's type information")?;
-    let mut links = Vec::new();
+    let (mut links, mut read_stamps) = (Vec::new(), ReadStamps::default());
     let lengths = sees_lengths(&btf);
     let mut hooks = Vec::new();
     let mut loaded: Table<&'static str, std::result::Result<(), String>> = Table::new();
     for hook in HOOKS.iter().filter(|h| h.wanted(config, lengths)) {
-        let result = attach(&mut ebpf, hook, config, &kernel_types, &mut loaded, &mut links);
+        let result = attach(&mut ebpf, hook, config, &kernel_types, &mut loaded, &mut links, &mut read_stamps);
         hooks.push(Hook {
             program: hook.program.to_owned(),
             target: hook.target_name(),
@@ -69,10 +71,14 @@ pub(super) fn start(config: &HookConfig, tracefs: std::io::Result<()>) -> Result
         "no hook could be attached; the first one: {}",
         hooks.first().map_or("", |h| h.error.as_str())
     );
+    if let (Some(count), Some(words)) = (ebpf.take_map("READS"), ebpf.take_map("COUNTS")) {
+        read_stamps.connect(PerCpuArray::try_from(count)?, Array::try_from(words)?);
+    }
     Ok(Session {
         rings,
         ebpf,
         links,
+        read_stamps,
         hooks,
         notes,
         drop_reasons: btf.values("skb_drop_reason"),
@@ -189,16 +195,17 @@ fn attach(
     types: &aya::Btf,
     loaded: &mut Table<&'static str, std::result::Result<(), String>>,
     links: &mut Vec<Link>,
+    read_stamps: &mut ReadStamps,
 ) -> std::result::Result<(), String> {
     let program = ebpf.program_mut(hook.program).ok_or("not in the eBPF object")?;
     let load = loaded.entry(hook.program).or_insert_with(|| load(program, hook, types).map_err(explain));
     load.clone()?;
-    run(program, hook, config, links).map_err(explain)
+    run(program, hook, config, links, read_stamps).map_err(explain)
 }
 
 fn load(program: &mut Program, hook: &HookSpec, types: &aya::Btf) -> Result<()> {
     match (program, hook.target) {
-        (Program::TracePoint(p), Target::Syscall(_)) => p.load()?,
+        (Program::TracePoint(p), Target::Syscall(_) | Target::Read(_)) => p.load()?,
         (Program::BtfTracePoint(p), Target::Typed(name)) => p.load(name, types)?,
         (Program::PerfEvent(p), Target::CpuClock) => p.load()?,
         _ => return Err(anyhow!("another type of program in the eBPF object")),
@@ -206,8 +213,18 @@ fn load(program: &mut Program, hook: &HookSpec, types: &aya::Btf) -> Result<()> 
     Ok(())
 }
 
-fn run(program: &mut Program, hook: &HookSpec, config: &HookConfig, links: &mut Vec<Link>) -> Result<()> {
+fn run(
+    program: &mut Program,
+    hook: &HookSpec,
+    config: &HookConfig,
+    links: &mut Vec<Link>,
+    read_stamps: &mut ReadStamps,
+) -> Result<()> {
     match hook.target {
+        Target::Read(name) => {
+            let p: &mut TracePoint = program.try_into()?;
+            read_stamps.attach(p.fd()?.as_fd(), name)?;
+        }
         Target::Syscall(name) => {
             let p: &mut TracePoint = program.try_into()?;
             let id = p.attach("syscalls", name)?;

@@ -11,6 +11,7 @@ mod learn;
 mod load;
 mod object;
 mod preflight;
+mod read_stamps;
 mod rings;
 mod stats;
 mod tracefs;
@@ -95,6 +96,7 @@ pub struct Session {
     rings: rings::Rings,
     ebpf: Ebpf,
     links: Vec<Link>,
+    read_stamps: read_stamps::ReadStamps,
     hooks: Vec<Hook>,
     notes: Vec<String>,
     drop_reasons: BTreeMap<u32, String>,
@@ -141,6 +143,7 @@ impl Session {
         if let Some(stats) = &mut self.stats {
             stats.tick();
         }
+        self.read_stamps.tick();
         self.rings.drain(sink)
     }
 

@@ -6,11 +6,18 @@ use formats::event::{self, Packet, Record, SocketData, call, data_flag, kind};
 use recorder::bpf::{HookConfig, Session};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use recorder::facts::clocks::monotonic;
 
 const CHILD: &str = "HINDSIGHT_TEST_WORKLOAD";
 const SENDS: usize = 2000;
+const LOG: &str = "HINDSIGHT_TEST_LOG";
+const WAIT: Duration = Duration::from_millis(60);
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 % 251) as u8).collect()
@@ -46,6 +53,7 @@ fn workload() {
             a.send_to(&data, b.local_addr().unwrap()).unwrap();
             b.recv_from(&mut buffer).unwrap();
         }
+        Ok("waits") => waits(&data),
         Ok("many") => {
             let (mut a, mut b) = UnixStream::pair().unwrap();
             for _ in 0..SENDS {
@@ -57,10 +65,55 @@ fn workload() {
     }
 }
 
+/// Every way of receiving waits for a byte that comes late, then finds one that is there. Clock readings around every
+/// call go to the file that the test has named.
+fn waits(data: &[u8]) {
+    let (mut a, b) = UnixStream::pair().unwrap();
+    let fd = b.as_raw_fd();
+    let mut buffer = [0u8; 512];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    let mut log = String::new();
+    for way in 0..4 {
+        for late in [true, false] {
+            let (mut sender, bytes) = (a.try_clone().unwrap(), data.to_vec());
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(if late { WAIT } else { Duration::ZERO });
+                sender.write_all(&bytes).unwrap();
+            });
+            if !late {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let before = monotonic();
+            // SAFETY: the buffer has room for what is read.
+            let got = unsafe {
+                match way {
+                    0 => libc::read(fd, part.iov_base, part.iov_len),
+                    1 => libc::readv(fd, &raw const part, 1),
+                    2 => libc::recv(fd, part.iov_base, part.iov_len, 0),
+                    _ => libc::recvmsg(fd, &raw mut message, 0),
+                }
+            };
+            log += &format!("{before} {} {got}\n", monotonic());
+            thread.join().unwrap();
+        }
+    }
+    a.flush().unwrap();
+    std::fs::write(std::env::var(LOG).unwrap(), log).unwrap();
+}
+
 fn run_child(what: &str) -> u32 {
+    run_child_logging(what, Path::new("/dev/null"))
+}
+
+/// As above; the child writes what it measured to `log`.
+fn run_child_logging(what: &str, log: &Path) -> u32 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["live::bpf::workload", "--exact", "--test-threads=1"])
         .env(CHILD, what)
+        .env(LOG, log)
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
@@ -120,6 +173,38 @@ fn a_unix_pair_shows_payload_and_peers() {
     assert!(w.enter_ts <= w.hdr.ts && w.enter_ts < r.hdr.ts, "sent before it arrived");
     assert_eq!(w.flags & data_flag::INGRESS, 0);
     assert_eq!(r.flags & data_flag::INGRESS, data_flag::INGRESS);
+}
+
+#[test]
+fn a_read_begins_when_it_begins_to_wait() {
+    let Some(mut session) = session(&HookConfig::default()) else { return };
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let pid = run_child_logging("waits", log.path());
+    let (calls, _) = drain(&mut session, pid);
+    let reads: Vec<_> = calls.iter().map(|c| c.0).filter(|d| d.ret == 300 && d.call <= call::RECVMSG).collect();
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    let measured: Vec<Vec<u64>> = log.lines().map(|l| l.split(' ').map(|n| n.parse().unwrap()).collect()).collect();
+    let ways = [
+        call::READ,
+        call::READ,
+        call::READV,
+        call::READV,
+        call::RECVFROM,
+        call::RECVFROM,
+        call::RECVMSG,
+        call::RECVMSG,
+    ];
+    assert_eq!(reads.iter().map(|d| d.call).collect::<Vec<_>>(), ways, "{calls:?}");
+    for ((d, m), late) in reads.iter().zip(&measured).zip([true, false].into_iter().cycle()) {
+        assert_eq!((d.flags & data_flag::NO_ENTRY, m[2]), (0, 300), "{d:?}");
+        assert!(m[0] <= d.enter_ts && d.enter_ts <= d.hdr.ts && d.hdr.ts <= m[1], "{m:?} around {d:?}");
+        if late {
+            let waited = Duration::from_nanos(d.hdr.ts - d.enter_ts);
+            // The sleeper began before the reader; on a busy machine by much. But most of the time was spent in the call.
+            let called = Duration::from_nanos(m[1] - m[0]);
+            assert!(waited + Duration::from_millis(5) > called && waited > WAIT / 2, "{waited:?} of {called:?}");
+        }
+    }
 }
 
 #[test]
