@@ -108,8 +108,13 @@ impl Analysis {
 
     /// What is damaged or cut in the input, as opposed to lost while it was recorded: then results are partial.
     pub fn damages(&self) -> impl Iterator<Item = &Health> {
-        self.replayed.health.iter().filter(|h| h.kind == DAMAGE)
+        damages(&self.replayed.health)
     }
+}
+
+/// Those rows that mean a damaged or cut input.
+pub(crate) fn damages(health: &[Health]) -> impl Iterator<Item = &Health> {
+    health.iter().filter(|h| h.kind == DAMAGE)
 }
 
 /// Kind of `health` rows that mean a damaged or cut input.

@@ -9,6 +9,8 @@ mod batch;
 mod events;
 mod interfaces;
 mod merge;
+mod part;
+mod stored;
 
 use crate::filter::Filter;
 use crate::flow::{FlowTable, Settings};
@@ -17,13 +19,18 @@ use crate::model::{Filtered, Health, Nanos, Replayed};
 use crate::order::SHARDS;
 use crate::parse::ParseOptions;
 use crate::socket::SocketEngine;
+use crate::store::Spill;
 use batch::{Decoding, Work};
 use events::Events;
 use formats::read::{FormatKind, ReadError, Reader};
 use interfaces::Interfaces;
+use part::Part;
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+
+pub use crate::flow::Keep;
+pub use stored::Stored;
 
 /// Which rules TCP metrics follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +59,12 @@ pub struct Options {
     pub filter: Option<Arc<Filter>>,
     /// Flows open at once at most; beyond, those that are silent for longest are finished and marked `ended_after`.
     pub max_open_flows: usize,
+    /// What is made beside flows. Bundles are always replayed whole, since their rows explain each other.
+    pub keep: Keep,
+    /// Whether requests are linked to spans and traces.
+    pub spans: bool,
+    /// Bytes of packed rows that stay in memory; what is beyond waits in a temporary file.
+    pub memory: usize,
 }
 
 impl Default for Options {
@@ -64,6 +77,9 @@ impl Default for Options {
             link: LinkOptions::default(),
             filter: None,
             max_open_flows: 1 << 20,
+            keep: Keep::default(),
+            spans: true,
+            memory: 256 << 20,
         }
     }
 }
@@ -92,6 +108,15 @@ pub(crate) struct Shard {
     /// Sockets of the inputs before, with their nodes.
     pub(crate) ended: Vec<(u32, SocketEngine)>,
     pub(crate) pending: Vec<batch::Pending>,
+    /// What its packets have given.
+    part: Part,
+}
+
+impl Shard {
+    /// Packs what is finished.
+    fn pack(&mut self, spill: &Spill) {
+        self.part.take(&mut self.flows.finished, spill);
+    }
 }
 
 /// Replays captures as one.
@@ -100,6 +125,14 @@ pub(crate) struct Shard {
 /// If there is no input, or one of them cannot be opened or is no capture. Damage within a capture is no error: it becomes a row of
 /// [`Replayed::health`].
 pub fn replay(inputs: &[PathBuf], options: &Options) -> Result<Replayed, ReplayError> {
+    store(inputs, options).map(Stored::into_replayed)
+}
+
+/// The same, with the rows left packed: those of captures can be had piece by piece, however many there are.
+///
+/// # Errors
+/// As [`replay`].
+pub fn store(inputs: &[PathBuf], options: &Options) -> Result<Stored, ReplayError> {
     if inputs.is_empty() {
         return Err(ReplayError::NoInput);
     }
@@ -107,29 +140,41 @@ pub fn replay(inputs: &[PathBuf], options: &Options) -> Result<Replayed, ReplayE
         .num_threads(options.threads)
         .build()
         .map_err(|e| ReplayError::Threads(e.to_string()))?;
-    pool.install(|| {
+    let engine = pool.install(|| {
         let mut engine = Engine::new(options);
-        for input in in_order(inputs)? {
+        let (inputs, with_bundle) = in_order(inputs)?;
+        if with_bundle {
+            engine.keep_all();
+        }
+        for input in inputs {
             engine.input(Reader::open(&input)?);
         }
-        Ok(engine.finish())
-    })
+        Ok::<_, ReplayError>(engine)
+    })?;
+    Ok(engine.finish(pool))
 }
 
-/// Inputs by the time of their first packet, so that parts of a rotated capture follow each other whatever order they are named in.
-fn in_order(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, ReplayError> {
-    if inputs.len() < 2 || inputs.iter().any(|p| p.as_os_str() == "-") {
-        return Ok(inputs.to_vec());
+/// Inputs by the time of their first packet, so that parts of a rotated capture follow each other whatever order they are named in;
+/// and whether there is a bundle among several.
+fn in_order(inputs: &[PathBuf]) -> Result<(Vec<PathBuf>, bool), ReplayError> {
+    if inputs.len() < 2 {
+        return Ok((inputs.to_vec(), false));
+    }
+    if inputs.iter().any(|p| p.as_os_str() == "-") {
+        // What standard input holds is known when it is read.
+        return Ok((inputs.to_vec(), true));
     }
     let mut timed = inputs
         .par_iter()
         .map(|path| {
-            let first = Reader::open(path)?.next_batch().and_then(|b| b.packets.first().map(|p| p.ts));
-            Ok((first.unwrap_or(Nanos::MAX), path.clone()))
+            let mut reader = Reader::open(path)?;
+            let first = reader.next_batch().and_then(|b| b.packets.first().map(|p| p.ts));
+            Ok((first.unwrap_or(Nanos::MAX), path.clone(), reader.format().kind == FormatKind::Bundle))
         })
         .collect::<Result<Vec<_>, ReadError>>()?;
-    timed.sort_by_key(|(first, _)| *first);
-    Ok(timed.into_iter().map(|(_, path)| path).collect())
+    timed.sort_by_key(|(first, ..)| *first);
+    let with_bundle = timed.iter().any(|(.., bundle)| *bundle);
+    Ok((timed.into_iter().map(|(_, path, _)| path).collect(), with_bundle))
 }
 
 pub(crate) struct Engine {
@@ -139,6 +184,10 @@ pub(crate) struct Engine {
     pub(crate) decoding: Decoding,
     pub(crate) events: Events,
     link: LinkOptions,
+    spans: bool,
+    spill: Arc<Spill>,
+    /// No bundle was among the inputs.
+    is_plain: bool,
     pub(crate) filter: Option<Arc<Filter>>,
     pub(crate) out: Replayed,
     /// Latest time seen.
@@ -153,6 +202,7 @@ impl Engine {
             parse_options: options.parse_options,
             max_flows: (options.max_open_flows / SHARDS).max(1),
             ethernet: Vec::new(),
+            keep: options.keep,
         };
         let filtered =
             options.filter.as_ref().map(|f| Filtered { expression: f.text().to_owned(), ..Filtered::default() });
@@ -163,15 +213,27 @@ impl Engine {
             decoding: Decoding::default(),
             events: Events::default(),
             link: options.link,
+            spans: options.spans,
+            spill: Arc::new(Spill::new(options.memory)),
+            is_plain: true,
             filter: options.filter.clone(),
             out: Replayed { start: Nanos::MAX, end: Nanos::MIN, filtered, ..Replayed::default() },
             clock: Nanos::MIN,
         }
     }
 
+    /// Bundles are replayed whole.
+    fn keep_all(&mut self) {
+        self.settings.keep = Keep::default();
+    }
+
     /// One capture, to its end.
     fn input(&mut self, mut reader: Reader) {
         let ordered = reader.format().kind != FormatKind::Bundle;
+        if !ordered {
+            self.is_plain = false;
+            self.keep_all();
+        }
         let mut work = Work::new(ordered);
         let mut next = reader.next_batch();
         let first = next.as_ref().and_then(|b| b.packets.first()).map(|p| p.ts);

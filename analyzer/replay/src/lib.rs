@@ -24,3 +24,4 @@ pub mod profile;
 pub mod reassemble;
 pub mod red;
 pub mod socket;
+mod store;

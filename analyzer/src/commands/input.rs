@@ -2,7 +2,8 @@
 
 use crate::analysis::Analysis;
 use crate::cli::Input;
-use replay::engine::Options;
+use crate::tables::{self, Table};
+use replay::engine::{Options, Stored};
 use replay::parse::ParseOptions;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,18 @@ pub(super) fn load(input: &Input) -> anyhow::Result<Analysis> {
     let options = options(input, threads);
     let replayed = replay::engine::replay(&input.inputs, &options)?;
     Ok(Analysis::new(replayed, title(&input.inputs)))
+}
+
+/// Replays them as far as a table needs it, and leaves the rows packed.
+pub(super) fn store(input: &Input, table: &Table) -> anyhow::Result<Stored> {
+    let (keep, spans) = tables::needs(table);
+    let options = Options { keep, spans, ..options(input, threads(input)) };
+    Ok(replay::engine::store(&input.inputs, &options)?)
+}
+
+/// What is known from there on.
+pub(super) fn analysis(input: &Input, stored: Stored) -> Analysis {
+    Analysis::new(stored.into_replayed(), title(&input.inputs))
 }
 
 /// How the command line wants it replayed.

@@ -3,7 +3,7 @@
 use super::{Outcome, input};
 use crate::analysis::Analysis;
 use crate::cli::Analyze;
-use crate::tables::{self, Format, TABLES, Table};
+use crate::tables::{self, Format, Output, TABLES, Table};
 use crate::{plots, report, summary};
 use anyhow::Context;
 use std::fs::{self, File};
@@ -70,9 +70,10 @@ fn write_folder(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::R
 fn write_table(analysis: &Analysis, table: &Table, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.parquet", table.name));
     let cannot = || format!("cannot write {}", path.display());
-    let mut frame = (table.build)(analysis).with_context(cannot)?;
     let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).with_context(cannot)?);
-    tables::write(&mut frame, Format::Parquet, None, &mut file).with_context(cannot)?;
+    let mut out = Output::new(Format::Parquet, None, &mut file);
+    tables::each_piece(table, analysis, |frame| out.piece(frame)).with_context(cannot)?;
+    out.finish().with_context(cannot)?;
     file.flush().with_context(cannot)
 }
 

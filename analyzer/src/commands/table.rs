@@ -2,9 +2,11 @@
 
 use super::{Outcome, input};
 use crate::cli::TableArgs;
-use crate::tables::{self, Format, Table};
+use crate::tables::{self, Format, Output, Table};
 use anyhow::{Context, anyhow, bail};
-use polars::prelude::{DataFrame, SortMultipleOptions};
+use polars::prelude::{DataFrame, PolarsResult, SortMultipleOptions};
+use replay::engine::Stored;
+use replay::model::Health;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -26,27 +28,64 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
         bail!("Parquet is not for a terminal: add --output FILE, or redirect standard output");
     }
 
-    let analysis = input::load(&args.input)?;
-    let frame = (table.build)(&analysis)?;
-    let mut frame = select(frame, table, format, args)?;
+    let stored = input::store(&args.input, table)?;
     match &args.output {
         None => {
             let width = if to_terminal { terminal_width() } else { None };
             // Not `lock()`: the writer must be free to hand it on.
-            tables::write(&mut frame, format, width, &mut BufWriter::new(std::io::stdout()))?;
+            let mut out = BufWriter::new(std::io::stdout());
+            write(stored, table, args, Output::new(format, width, &mut out), format)
         }
         Some(path) => {
             let cannot = || format!("cannot write {}", path.display());
             let mut file = BufWriter::new(File::create(path).with_context(cannot)?);
-            tables::write(&mut frame, format, None, &mut file).with_context(cannot)?;
+            let outcome = write(stored, table, args, Output::new(format, None, &mut file), format)?;
             file.flush().with_context(cannot)?;
+            Ok(outcome)
         }
     }
-    // The summary has a place for it; here standard output is the table's alone.
-    for health in analysis.damages() {
+}
+
+/// Writes the table, piece by piece where it can be had so.
+fn write(
+    stored: Stored,
+    table: &Table,
+    args: &TableArgs,
+    mut out: Output<'_>,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    if args.sort.is_some() || !tables::is_stored(table, &stored) {
+        let analysis = input::analysis(&args.input, stored);
+        let mut frame = select((table.build)(&analysis)?, table, format, args)?;
+        out.whole(&mut frame)?;
+        return Ok(finish(out, &analysis.replayed.health)?);
+    }
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    tables::each_stored_piece(table, &stored, input::threads(&args.input), |frame| {
+        let frame = select(frame.head(Some(left)), table, format, args)?;
+        left -= frame.height();
+        out.piece(frame)?;
+        anyhow::Ok(left > 0)
+    })?;
+    if stored.unreadable() > 0 {
+        bail!(
+            "{} rows could not be read back from the temporary file: see to the disk of {}",
+            stored.unreadable(),
+            std::env::temp_dir().display()
+        );
+    }
+    Ok(finish(out, &stored.rest().health)?)
+}
+
+/// Ends the table and says what is damaged. The summary has a place for that; here standard output is the table's alone.
+fn finish(out: Output<'_>, health: &[Health]) -> PolarsResult<Outcome> {
+    out.finish()?;
+    let mut outcome = Outcome::Complete;
+    for health in crate::analysis::damages(health) {
+        outcome = Outcome::Partial;
         eprintln!("analyze: damaged input: {}", health.cause);
     }
-    Ok(Outcome::of(&analysis))
+    Ok(outcome)
 }
 
 /// The format that a file's ending asks for.

@@ -88,7 +88,12 @@ const DELAYS: [[&str; 6]; 3] = [
 ];
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.replayed.flows);
+    of(a, &a.replayed.flows)
+}
+
+/// The table of some of the rows.
+pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<DataFrame> {
+    let mut c = Columns::of(rows);
     c.int("flow_id", |f| f.flow_id);
     c.text("community_id", |f| &f.community_id);
     c.text("observed_at", |f| place(&f.observed_at));

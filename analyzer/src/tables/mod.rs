@@ -7,6 +7,7 @@ mod interfaces;
 mod map;
 mod network_profile;
 mod output;
+mod pieces;
 mod processes;
 mod red;
 mod requests;
@@ -18,7 +19,8 @@ mod tests;
 mod text;
 mod traces;
 
-pub use output::{Format, write};
+pub use output::{Format, Output, write};
+pub use pieces::{each_piece, each_stored_piece, is_stored, needs};
 
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};

@@ -4,6 +4,7 @@ use super::Table;
 use super::columns::Columns;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
+use replay::model::ProfileSegment;
 
 pub(super) const TABLE: Table = Table {
     name: "network_profile",
@@ -14,7 +15,12 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.replayed.profile);
+    of(&a.replayed.profile)
+}
+
+/// The table of some of the rows.
+pub(super) fn of(rows: &[ProfileSegment]) -> PolarsResult<DataFrame> {
+    let mut c = Columns::of(rows);
     c.int("flow_id", |s| s.flow_id);
     c.opt("request_id", |s| s.request_id);
     c.int("exchange", |s| s.exchange);

@@ -30,8 +30,13 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+    of(a, &a.replayed.requests)
+}
+
+/// The table of some of the rows.
+pub(super) fn of(a: &Analysis, rows: &[Request]) -> PolarsResult<DataFrame> {
     let flow = |r: &Request| -> Option<&Flow> { a.replayed.flows.get(usize::try_from(r.flow_id).ok()?) };
-    let mut c = Columns::of(&a.replayed.requests);
+    let mut c = Columns::of(rows);
     c.int("request_id", |r| r.request_id);
     c.int("flow_id", |r| r.flow_id);
     c.text("observed_at", |r| place(&r.observed_at));

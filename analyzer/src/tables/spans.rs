@@ -29,8 +29,13 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+    of(a, &a.replayed.spans)
+}
+
+/// The table of some of the rows.
+pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<DataFrame> {
     let request = |s: &Span| -> Option<&Request> { a.replayed.requests.get(usize::try_from(s.request_id).ok()?) };
-    let mut c = Columns::of(&a.replayed.spans);
+    let mut c = Columns::of(rows);
     c.text("trace_id", |s| &s.trace_id);
     c.text("span_id", |s| &s.span_id);
     c.text("parent_span_id", |s| &s.parent_span_id);

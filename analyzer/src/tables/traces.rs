@@ -4,6 +4,7 @@ use super::Table;
 use super::columns::Columns;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
+use replay::model::Trace;
 
 pub(super) const TABLE: Table = Table {
     name: "traces",
@@ -14,7 +15,12 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.replayed.traces);
+    of(&a.replayed.traces)
+}
+
+/// The table of some of the rows.
+pub(super) fn of(rows: &[Trace]) -> PolarsResult<DataFrame> {
+    let mut c = Columns::of(rows);
     c.text("trace_id", |t| &t.trace_id);
     c.text("root_span_id", |t| &t.root_span_id);
     c.text("root", |t| &t.root);

@@ -219,7 +219,7 @@ impl Engine {
     fn run_in_file_order(&mut self, work: &mut Work) {
         let Some(held) = work.held.pop_front() else { return };
         work.base += 1;
-        let settings = &self.settings;
+        let (settings, spill) = (&self.settings, &self.spill);
         self.shards.par_iter().enumerate().for_each(|(s, shard)| {
             let mut shard = lock(shard);
             for chunk in &held.chunks {
@@ -227,6 +227,7 @@ impl Engine {
                     run_packet(&mut shard, &held, chunk, place, settings);
                 }
             }
+            shard.pack(spill);
         });
         self.decoding.done(held);
     }
@@ -253,7 +254,7 @@ impl Engine {
 
     /// Runs what is queued up to `watermark`, and lets go of the batches that are done with.
     pub(crate) fn release(&mut self, work: &mut Work, watermark: Nanos) {
-        let (held, base, settings) = (&work.held, work.base, &self.settings);
+        let (held, base, settings, spill) = (&work.held, work.base, &self.settings, &self.spill);
         self.shards.par_iter().for_each(|shard| {
             let mut shard = lock(shard);
             let ready = shard.pending.partition_point(|p| p.ts <= watermark);
@@ -269,6 +270,7 @@ impl Engine {
             }
             shard.pending = pending;
             shard.pending.drain(..ready);
+            shard.pack(spill);
         });
         while work.held.front().is_some_and(|h| h.last <= watermark) {
             if let Some(done) = work.held.pop_front() {

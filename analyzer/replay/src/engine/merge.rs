@@ -1,50 +1,43 @@
-//! What the shards found, put together: sorted, with dense ids.
+//! What the parts have given, put together: sorted, with dense ids.
 
-use super::Engine;
-use super::batch::lock;
+use super::part::Part;
+use super::stored::Stored;
+use super::{Engine, batch::lock};
 use crate::host::Host;
-use crate::link::{LinkInput, link};
-use crate::model::{Completeness, Flow, Health, Nanos, ObservedAt, Process, ProfileSegment, Replayed, Request};
-use crate::netprofile::Profile;
-use crate::socket::{Losses, SocketLog};
+use crate::model::{Flow, Health, Nanos, Process, Replayed};
+use crate::store::{Entry, Rows, Spill};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 
-/// What one shard's flows, or one input's sockets in it, gave.
-#[derive(Default)]
-struct Part {
-    /// Sockets: their node.
-    node: u32,
-    flows: Vec<Flow>,
-    requests: Vec<Request>,
-    profile: Vec<Profile>,
-    log: SocketLog,
-}
+/// Flows of one shard that are finished before they are packed.
+const AT_ONCE: usize = 256;
+/// So many flows of one start have what orders them unpacked at once; more are unpacked as they are compared.
+const SAME_START: usize = 1 << 16;
 
 impl Engine {
     /// The end of all inputs.
-    pub(super) fn finish(mut self) -> Replayed {
+    pub(super) fn finish(mut self, pool: rayon::ThreadPool) -> Stored {
         self.end_of_fragments();
         let end = self.out.end;
-        let (settings, nodes) = (&self.settings, &self.events.nodes);
-        let shards: Vec<(Vec<Part>, Evicted)> = self
-            .shards
-            .par_iter()
-            .map(|shard| {
+        let (settings, nodes, spill) = (&self.settings, &self.events.nodes, &self.spill);
+        let shards: Vec<(Vec<Part>, Evicted)> = pool.install(|| {
+            let finish = |shard: &std::sync::Mutex<super::Shard>| {
                 let mut shard = lock(shard);
-                shard.flows.finish(end, settings);
-                let f = std::mem::take(&mut shard.flows.finished);
-                let evicted = f.evicted;
-                let mut parts =
-                    vec![Part { flows: f.flows, requests: f.requests, profile: f.profile, ..Part::default() }];
+                let shard = &mut *shard;
+                let mut more = true;
+                while more {
+                    more = shard.flows.finish_some(end, settings, AT_ONCE);
+                    shard.part.take(&mut shard.flows.finished, spill);
+                }
+                let evicted = shard.flows.finished.evicted;
+                let mut parts = vec![std::mem::take(&mut shard.part)];
                 for (node, sockets) in std::mem::take(&mut shard.ended) {
                     let Some(of) = nodes.get(node as usize) else { continue };
-                    let s = sockets.finish(end, &of.host);
-                    parts.push(Part { node, flows: s.flows, requests: s.requests, log: s.log, ..Part::default() });
+                    parts.push(Part::of_sockets(node, sockets.finish(end, &of.host), spill));
                 }
                 (parts, evicted)
-            })
-            .collect();
+            };
+            self.shards.par_iter().map(finish).collect()
+        });
         let mut out = self.out;
         if out.start > out.end {
             (out.start, out.end) = (0, 0);
@@ -60,7 +53,6 @@ impl Engine {
                 evicted.1 = Some(evicted.1.map_or((a, b), |(x, y)| (a.min(x), b.max(y))));
             }
         }
-        let logs = merge(&mut out, parts);
         if let (n @ 1.., Some((first, last))) = evicted {
             out.health.push(Health {
                 kind: "flow".into(),
@@ -72,18 +64,11 @@ impl Engine {
             });
         }
         self.events.health(&mut out.health);
-        let mut hosts = Vec::with_capacity(self.events.nodes.len());
-        let mut stacks = Vec::with_capacity(hosts.capacity());
-        let mut samples = BTreeMap::new();
-        for (node, of) in (0u32..).zip(self.events.nodes) {
-            Losses::new(of.lost_data).mark(node, &mut out.flows, &mut out.requests);
-            mark_packets(node, &Losses::new(of.lost_packets), &mut out);
+        for (node, of) in (0u32..).zip(&mut self.events.nodes) {
             interface_facts(node, &of.host, &mut out);
-            out.socket_events.extend(of.states.finish(node, of.manifest.as_ref(), &of.host));
+            let states = std::mem::take(&mut of.states);
+            out.socket_events.extend(states.finish(node, of.manifest.as_ref(), &of.host));
             out.processes.extend(of.host.processes().into_iter().map(|p| Process { node, ..p }));
-            samples.extend(of.stacks.samples_by_pid().into_iter().map(|(pid, n)| ((node, pid), n)));
-            stacks.push(of.stacks);
-            hosts.push(of.host);
         }
         // Stable: each node's are in their order.
         out.socket_events.sort_by_key(|e| e.ts);
@@ -96,37 +81,26 @@ impl Engine {
                 *n = n.saturating_sub(left_out);
             }
         }
-        link(&mut out, LinkInput { logs, hosts: &hosts, samples, options: self.link });
-        out.stacks = stacks.into_iter().zip(&hosts).flat_map(|(stacks, host)| stacks.finish(host)).collect();
-        out
+        let Ids { flows, requests, first_request, request_ids } = pool.install(|| order(&mut parts, &self.spill));
+        Stored {
+            pool,
+            out,
+            parts,
+            spill: self.spill,
+            flows,
+            requests,
+            first_request,
+            request_ids,
+            events: self.events,
+            link: self.link,
+            spans: self.spans,
+            is_plain: self.is_plain,
+        }
     }
 }
 
 /// How many, and from when to when.
 type Evicted = (u64, Option<(Nanos, Nanos)>);
-
-/// Marks what was seen at interfaces of a node while packets were lost.
-fn mark_packets(node: u32, lost: &Losses, out: &mut Replayed) {
-    if lost.is_empty() {
-        return;
-    }
-    for f in out.flows.iter_mut().filter(|f| f.node == node && matches!(f.observed_at, ObservedAt::Interface(_))) {
-        if lost.touch(f.start, f.end) {
-            f.completeness.add(Completeness::GAP);
-        }
-    }
-    let flows = &out.flows;
-    let of_node = |r: &Request| flows.get(r.flow_id as usize).is_some_and(|f| f.node == node);
-    for r in out.requests.iter_mut().filter(|r| matches!(r.observed_at, ObservedAt::Interface(_)) && of_node(r)) {
-        let start = r.request_ts.or(r.response_ts);
-        let end = r.response_ts.or(r.request_end_ts).or(start);
-        if let (Some(start), Some(end)) = (start, end)
-            && lost.touch(start, end)
-        {
-            r.completeness.add(Completeness::GAP);
-        }
-    }
-}
 
 /// What the node said of its interfaces.
 fn interface_facts(node: u32, host: &Host, out: &mut Replayed) {
@@ -144,113 +118,86 @@ fn interface_facts(node: u32, host: &Host, out: &mut Replayed) {
     }
 }
 
-/// What flows are sorted by.
+/// What flows of one start are sorted by.
 fn flow_order(f: &Flow) -> impl Ord + '_ {
-    (f.start, f.transport, f.endpoints, &f.observed_at, f.end, &f.tunnel, f.tunnel_id)
+    (f.transport, f.endpoints, &f.observed_at, f.end, &f.tunnel, f.tunnel_id)
 }
 
-/// Takes a row out of its part.
-fn take<T>(parts: &mut [Vec<Option<T>>], part: u32, place: u32) -> Option<T> {
-    parts.get_mut(part as usize)?.get_mut(place as usize)?.take()
+/// Rows in the order of the tables.
+struct Ids {
+    flows: Vec<Entry>,
+    requests: Vec<Entry>,
+    first_request: Vec<usize>,
+    request_ids: Vec<u32>,
 }
 
-/// Sorts, gives dense ids, and puts them into the logs, which are returned.
-fn merge(out: &mut Replayed, finished: Vec<Part>) -> Vec<SocketLog> {
-    // (part, place) of every flow, in the order of the table.
-    let mut places: Vec<(u32, u32)> = Vec::with_capacity(finished.iter().map(|f| f.flows.len()).sum());
-    for (s, f) in finished.iter().enumerate() {
-        places.extend((0..f.flows.len() as u32).map(|n| (s as u32, n)));
+/// Entries of all parts, each with the number of its part.
+fn entries(parts: &mut [Part], take: impl Fn(&mut Part) -> Vec<Entry>) -> Vec<Entry> {
+    let all: Vec<Vec<Entry>> = parts.iter_mut().map(take).collect();
+    let mut out = Vec::with_capacity(all.iter().map(Vec::len).sum());
+    for (part, of_part) in (0u32..).zip(all) {
+        out.extend(of_part.into_iter().map(|e| Entry { part, ..e }));
     }
-    let flow_at = |&(s, n): &(u32, u32)| finished.get(s as usize).and_then(|f| f.flows.get(n as usize));
-    places.par_sort_by(|a, b| flow_at(a).map(flow_order).cmp(&flow_at(b).map(flow_order)));
-    let mut flow_ids: Vec<Vec<u64>> = finished.iter().map(|f| vec![0; f.flows.len()]).collect();
-    for (id, &(s, n)) in places.iter().enumerate() {
-        if let Some(slot) = flow_ids.get_mut(s as usize).and_then(|ids| ids.get_mut(n as usize)) {
-            *slot = id as u64;
+    out
+}
+
+/// Sorts, gives dense ids, and puts them into the parts' logs.
+fn order(parts: &mut [Part], spill: &Spill) -> Ids {
+    let mut flows = entries(parts, |p| p.flows.take_entries());
+    flows.par_sort_unstable_by_key(|e| (e.key, e.part, e.row));
+    sort_same_starts(&mut flows, parts, spill);
+    // By part: final id of every flow, by its number.
+    let mut flow_ids: Vec<Vec<u32>> = parts.iter().map(|p| Vec::with_capacity(p.flows.len())).collect();
+    for (id, e) in (0u32..).zip(&flows) {
+        let Some(ids) = flow_ids.get_mut(e.part as usize) else { continue };
+        let number = e.flow as usize;
+        if ids.len() <= number {
+            ids.resize(number + 1, 0);
+        }
+        if let Some(slot) = ids.get_mut(number) {
+            *slot = id;
         }
     }
-    let (mut flows, mut requests, mut logs, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut profiles, mut requested) = (Vec::with_capacity(finished.len()), 0);
-    for (f, ids) in finished.into_iter().zip(&flow_ids) {
-        let new_id = |old: u64| ids.get(old as usize).copied().unwrap_or(0);
-        let base = requested;
-        counts.push(f.requests.len());
-        logs.push(SocketLog { node: f.node, ..f.log });
-        profiles.push((f.profile, base));
-        let of_sockets = |flow: &Flow| matches!(flow.observed_at, ObservedAt::Process(_));
-        let with_node = |flow: Flow| Flow { node: if of_sockets(&flow) { f.node } else { 0 }, ..flow };
-        flows.push(f.flows.into_iter().map(with_node).map(Some).collect::<Vec<_>>());
-        requested += f.requests.len() as u64;
-        requests.push(
-            f.requests
-                .into_iter()
-                .map(|mut r| {
-                    r.flow_id = new_id(r.flow_id);
-                    Some(r)
-                })
-                .collect::<Vec<_>>(),
-        );
+    let mut requests = entries(parts, |p| p.requests.take_entries());
+    requests.par_iter_mut().for_each(|e| {
+        e.flow = flow_ids.get(e.part as usize).and_then(|ids| ids.get(e.flow as usize)).copied().unwrap_or(0);
+    });
+    // Requests of one flow are in their order, and no flow's requests are in two parts.
+    requests.par_sort_unstable_by_key(|e| (e.key, e.flow, e.part, e.row));
+    let mut first_request = Vec::with_capacity(parts.len());
+    let mut sum = 0;
+    for p in parts.iter() {
+        first_request.push(sum);
+        sum += p.requests.len();
     }
-    // Stable: requests of one flow are in their order, and no flow's requests are in two parts.
-    let mut order: Vec<(Option<Nanos>, u64, u32, u32)> = Vec::with_capacity(requested as usize);
-    for (part, rows) in requests.iter().enumerate() {
-        let key = |(place, r): (usize, &Option<Request>)| {
-            let r = r.as_ref()?;
-            Some((r.request_ts.or(r.response_ts), r.flow_id, part as u32, place as u32))
-        };
-        order.extend(rows.iter().enumerate().filter_map(key));
-    }
-    order.par_sort_unstable();
-    let mut request_ids = vec![0u64; requested as usize];
-    for (id, &(_, _, part, place)) in order.iter().enumerate() {
-        let old = profiles.get(part as usize).map_or(0, |(_, base)| *base) + u64::from(place);
-        if let Some(slot) = request_ids.get_mut(old as usize) {
-            *slot = id as u64;
+    let mut request_ids = vec![0u32; sum];
+    for (id, e) in (0u32..).zip(&requests) {
+        let place = first_request.get(e.part as usize).map_or(0, |first| first + e.row as usize);
+        if let Some(slot) = request_ids.get_mut(place) {
+            *slot = id;
         }
     }
-    // Large rows are moved once, to their places.
-    let mut requests: Vec<Request> =
-        order.iter().filter_map(|&(_, _, part, place)| take(&mut requests, part, place)).collect();
-    for (id, r) in requests.iter_mut().enumerate() {
-        r.request_id = id as u64;
+    for ((part, flows), first) in parts.iter_mut().zip(&flow_ids).zip(&first_request) {
+        let requests = request_ids.get(*first..first + part.requests.len()).unwrap_or(&[]);
+        part.log.renumber(flows, requests);
     }
-    let segments = profiles.iter().flat_map(|(p, _)| p).map(Profile::len).sum();
-    let mut profile: Vec<ProfileSegment> = Vec::with_capacity(segments);
-    for (id, &(part, place)) in places.iter().enumerate() {
-        let Some((of_part, base)) = profiles.get_mut(part as usize) else { continue };
-        let Some(of_flow) = of_part.get_mut(place as usize).map(std::mem::take) else { continue };
-        let request_id = |old: u32| request_ids.get((u64::from(old) + *base) as usize).copied();
-        profile.extend(of_flow.rows(id as u64, request_id));
-    }
-    drop(profiles);
-    let mut flows: Vec<Flow> = places.iter().filter_map(|&(part, place)| take(&mut flows, part, place)).collect();
-    for (id, f) in flows.iter_mut().enumerate() {
-        f.flow_id = id as u64;
-    }
-    let interface = |at: &ObservedAt| match at {
-        ObservedAt::Interface(id) => out.interfaces.get(*id as usize),
-        ObservedAt::Process(_) => None,
-    };
-    for f in &mut flows {
-        if let Some(interface) = interface(&f.observed_at) {
-            (f.netns, f.node) = (interface.netns, interface.node);
+    Ids { flows, requests, first_request, request_ids }
+}
+
+/// Flows that began at the same time are ordered by their other facts.
+fn sort_same_starts(flows: &mut [Entry], parts: &[Part], spill: &Spill) {
+    let compare = |a: &Option<Flow>, b: &Option<Flow>| a.as_ref().map(flow_order).cmp(&b.as_ref().map(flow_order));
+    let mut rows = Rows::new(spill);
+    for run in flows.chunk_by_mut(|a, b| a.key == b.key).filter(|run| run.len() > 1) {
+        let mut flow = |e: &Entry| parts.get(e.part as usize).and_then(|p| p.bare_flow_at(&mut rows, e));
+        if run.len() > SAME_START {
+            run.sort_by(|a, b| compare(&flow(a), &flow(b)));
+            continue;
+        }
+        let mut unpacked: Vec<(Option<Flow>, Entry)> = run.iter().map(|e| (flow(e), *e)).collect();
+        unpacked.sort_by(|(a, _), (b, _)| compare(a, b));
+        for (slot, (_, e)) in run.iter_mut().zip(unpacked) {
+            *slot = e;
         }
     }
-    for r in &mut requests {
-        if let Some(interface) = interface(&r.observed_at) {
-            r.netns = interface.netns;
-        }
-    }
-    let mut from = 0;
-    for ((log, ids), count) in logs.iter_mut().zip(&flow_ids).zip(counts) {
-        let flows: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        let requests: Vec<u32> =
-            request_ids.get(from..from + count).unwrap_or(&[]).iter().map(|&id| id as u32).collect();
-        log.renumber(&flows, &requests);
-        from += count;
-    }
-    out.flows = flows;
-    out.requests = requests;
-    out.profile = profile;
-    logs
 }

@@ -19,5 +19,5 @@ mod tests;
 
 pub use community::community_id;
 pub use delay::Delays;
-pub use table::{Finished, FlowTable, Settings};
+pub use table::{Finished, FlowTable, Keep, Settings};
 pub use track::{Key, Track};

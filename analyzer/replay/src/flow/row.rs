@@ -3,7 +3,7 @@
 use super::community_id;
 use super::delay::Delays;
 use super::table::{Finished, Settings};
-use super::track::Track;
+use super::track::{Asked, Track};
 use crate::decode::transport_of;
 use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side};
 use crate::netprofile::Profile;
@@ -30,36 +30,26 @@ impl Track {
     /// Writes the rows.
     pub(super) fn finish(mut self, why: Why, settings: &Settings, out: &mut Finished) {
         self.end_streams();
-        let flow_id = out.flows.len() as u64;
-        let sessions_from = out.sessions.len();
-        let (mut protocol, mut answered, mut errors, mut requests) = (self.carrier, 0, 0, 0);
-        if let Some(mut conversation) = self.conversation.take() {
-            // Only what was seen to end was closed: requests without response may else have timed out, or be answered later.
-            let over =
-                why == Why::Reused || self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());
+        let flow_id = u64::from(self.number);
+        let mut protocol = self.carrier;
+        // Only what was seen to end was closed: requests without response may else have timed out, or be answered later.
+        let over = why == Why::Reused || self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());
+        let timeout = self.timeout(settings);
+        if let Some(conversation) = self.conversation.as_deref_mut() {
             if over {
                 conversation.close(self.last);
             }
             conversation.finish(match why {
                 Why::CaptureEnd(end) => end.max(self.last),
-                Why::TimedOut => self.last.saturating_add(self.timeout(settings)),
+                Why::TimedOut => self.last.saturating_add(timeout),
                 Why::Reused | Why::Evicted => self.last,
             });
-            conversation.sessions(&mut out.sessions);
             protocol = conversation.protocol();
-            for s in out.sessions.get(sessions_from..).unwrap_or(&[]) {
-                requests += 1;
-                answered += u32::from(s.response_ts.is_some());
-                errors += u32::from(s.fields.status.is_error());
-            }
+            self.hand_on(settings, out);
         }
+        let Asked { requests, answered, errors, mut starts } = std::mem::take(&mut self.asked_for);
         let transport = transport_of(self.protocol);
-        let endpoints = Endpoints {
-            client_ip: Some(ip_from_number(self.ends[0].0)),
-            client_port: self.ends[0].1,
-            server_ip: Some(ip_from_number(self.ends[1].0)),
-            server_port: self.ends[1].1,
-        };
+        let endpoints = self.endpoints();
         let mut completeness = self.completeness;
         if self.counters.iter().any(|c| c.missed_bytes > 0) {
             completeness.add(Completeness::GAP);
@@ -160,31 +150,63 @@ impl Track {
                 (client.zero_window, server.zero_window) = (m.zero_windows[0], m.zero_windows[1]);
                 (client.out_of_order, server.out_of_order) = (m.out_of_order[0], m.out_of_order[1]);
             }
-            let mut starts: Vec<(u32, u32)> = out
-                .sessions
-                .get(sessions_from..)
-                .unwrap_or(&[])
-                .iter()
-                .zip(out.requests.len() as u32..)
-                .filter_map(|(s, id)| Some((s.request_tcp_seq?, id)))
-                .collect();
             starts.sort_unstable();
             let request_of = |seq: u32| {
                 let place = starts.partition_point(|(s, _)| *s < seq);
                 starts.get(place).filter(|(s, _)| *s == seq).map(|(_, id)| *id)
             };
             // A datagram's clock may have been set back: the profile is made of the times as they were seen.
-            profile = tcp.profiler.finish(self.last, request_of);
+            if settings.keep.profile {
+                profile = tcp.profiler.finish(self.last, request_of);
+            }
         }
         flow.client = client;
         flow.server = server;
+        if self.turned && requests > 0 {
+            out.turned.push((self.number, endpoints));
+        }
+        out.profile.push(profile);
+        out.flows.push(flow);
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            client_ip: Some(ip_from_number(self.ends[0].0)),
+            client_port: self.ends[0].1,
+            server_ip: Some(ip_from_number(self.ends[1].0)),
+            server_port: self.ends[1].1,
+        }
+    }
+
+    /// Whether requests are finished that have not been handed on.
+    #[inline]
+    pub(super) fn has_sessions(&self) -> bool {
+        self.conversation.as_ref().is_some_and(|c| c.has_sessions())
+    }
+
+    /// Hands on the requests that are finished: a connection may have millions of them before it ends.
+    pub(super) fn hand_on(&mut self, settings: &Settings, out: &mut Finished) {
+        let Some(conversation) = self.conversation.as_deref_mut() else { return };
+        conversation.sessions(&mut out.sessions);
+        let endpoints = self.endpoints();
+        let asked = &mut self.asked_for;
         for s in out.sessions.drain(..) {
+            asked.requests = asked.requests.saturating_add(1);
+            asked.answered = asked.answered.saturating_add(u32::from(s.response_ts.is_some()));
+            asked.errors = asked.errors.saturating_add(u32::from(s.fields.status.is_error()));
+            if !settings.keep.requests {
+                continue;
+            }
+            if let (true, true, Some(seq)) = (settings.keep.profile, self.tcp.is_some(), s.request_tcp_seq) {
+                asked.starts.push((seq, out.requested));
+            }
+            out.requested = out.requested.wrapping_add(1);
             out.requests.push(Request {
                 request_id: 0,
-                flow_id,
+                flow_id: u64::from(self.number),
                 observed_at: ObservedAt::Interface(self.interface),
                 side: None,
-                transport,
+                transport: transport_of(self.protocol),
                 endpoints,
                 netns: 0,
                 session: s,
@@ -192,7 +214,5 @@ impl Track {
                 process: None,
             });
         }
-        out.profile.push(profile);
-        out.flows.push(flow);
     }
 }

@@ -4,12 +4,27 @@ use super::row::Why;
 use super::track::{Key, Track};
 use crate::decode::{Decoded, Tunnel};
 use crate::model::Session;
-use crate::model::{Flow, Nanos, Request};
+use crate::model::{Endpoints, Flow, Nanos, Request};
 use crate::netprofile::Profile;
 use crate::parse::ParseOptions;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+
+/// What is made beside flows. What nobody asks for costs its parsing only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Rows of requests; without, they are counted for their flows.
+    pub requests: bool,
+    /// Segments of network profiles.
+    pub profile: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { requests: true, profile: true }
+    }
+}
 
 /// How flows are made.
 #[derive(Clone, Debug)]
@@ -24,6 +39,8 @@ pub struct Settings {
     pub max_flows: usize,
     /// Which interfaces (by id) carry Ethernet frames, as far as known.
     pub ethernet: Vec<bool>,
+    /// What is made.
+    pub keep: Keep,
 }
 
 impl Settings {
@@ -34,15 +51,20 @@ impl Settings {
     }
 }
 
-/// Rows of finished flows; ids are places in these vectors.
+/// Rows of finished flows. Flows are numbered as they are opened and requests as they are finished, which may be long before their
+/// flow is; both numbers go on when the rows have been taken out.
 #[derive(Debug, Default)]
 pub struct Finished {
-    /// Flows.
+    /// Flows; `flow_id` is the number.
     pub flows: Vec<Flow>,
-    /// Their requests, each flow's together and in order.
+    /// Requests, those of a flow in order; `flow_id` is the flow's number, the ends are what was known of them by then.
     pub requests: Vec<Request>,
-    /// Their segments, one for each flow.
+    /// How many requests there have been.
+    pub requested: u32,
+    /// The flows' segments, one for each flow.
     pub profile: Vec<Profile>,
+    /// Flows some of whose requests had been handed on when their sides were found to be the other way round: their number, and the ends.
+    pub turned: Vec<(u32, Endpoints)>,
     /// Flows that were ended early because there were too many, and when the first and last of them.
     pub evicted: (u64, Option<(Nanos, Nanos)>),
     pub(super) sessions: Vec<Session>,
@@ -108,6 +130,8 @@ pub struct FlowTable {
     /// How many are over.
     over: usize,
     clock: Nanos,
+    /// Flows opened so far.
+    opened: u32,
     /// What is finished.
     pub finished: Finished,
 }
@@ -121,6 +145,7 @@ impl Default for FlowTable {
             queues: [Queue { oldest: NONE, newest: NONE }; 2],
             over: 0,
             clock: Nanos::MIN,
+            opened: 0,
             finished: Finished::default(),
         }
     }
@@ -145,6 +170,9 @@ impl FlowTable {
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let Some(track) = slot.track.as_deref_mut() else { return };
         track.packet(d, frame, settings);
+        if track.has_sessions() {
+            track.hand_on(settings, &mut self.finished);
+        }
         let class = u8::from(!track.tcp.as_ref().is_some_and(|t| t.machine.is_over()));
         self.touch(place, class);
         if d.ts > self.clock {
@@ -167,7 +195,8 @@ impl FlowTable {
         if self.index.len() >= settings.max_flows {
             self.evict(settings);
         }
-        let track = Some(Box::new(Track::new(key, d, tunnels, settings)));
+        let track = Some(Box::new(Track::new(self.opened, key, d, tunnels, settings)));
+        self.opened = self.opened.wrapping_add(1);
         let slot = Slot { track, older: NONE, newer: NONE, class: 1 };
         let place = match self.free.pop() {
             Some(place) => {
@@ -232,13 +261,19 @@ impl FlowTable {
 
     /// The capture ended at `end`: all flows are finished, in the order of their last packets.
     pub fn finish(&mut self, end: Nanos, settings: &Settings) {
-        for class in 0..2 {
-            while self.queues[class].oldest != NONE {
-                let oldest = self.queues[class].oldest;
-                self.end(oldest, Why::CaptureEnd(end), settings);
-            }
+        while self.finish_some(end, settings, usize::MAX) {}
+    }
+
+    /// The same for up to `most` of them; whether there are more.
+    pub fn finish_some(&mut self, end: Nanos, settings: &Settings, most: usize) -> bool {
+        for _ in 0..most {
+            let Some(oldest) = self.queues.iter().map(|q| q.oldest).find(|o| *o != NONE) else {
+                self.clock = Nanos::MIN;
+                return false;
+            };
+            self.end(oldest, Why::CaptureEnd(end), settings);
         }
-        self.clock = Nanos::MIN;
+        true
     }
 
     #[inline]

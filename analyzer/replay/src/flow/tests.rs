@@ -1,6 +1,6 @@
 //! Flows of hand-made packets; the expected numbers are worked out by hand.
 
-use super::{Finished, FlowTable, Settings};
+use super::{Finished, FlowTable, Keep, Settings};
 use crate::decode::build::{Tcp, ethernet, ipv4, ipv4_fragment, udp};
 use crate::decode::{Frame, Output, decode};
 use crate::model::{Completeness, Flow, Nanos};
@@ -21,6 +21,7 @@ fn settings() -> Settings {
         parse_options: ParseOptions::default(),
         max_flows: 1000,
         ethernet: vec![true],
+        keep: Keep::default(),
     }
 }
 

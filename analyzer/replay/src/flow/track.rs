@@ -77,8 +77,20 @@ pub(super) struct TcpTrack {
     pub(super) open: bool,
 }
 
+/// What is kept of a flow's requests when they have been handed on.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) requests: u32,
+    pub(super) answered: u32,
+    pub(super) errors: u32,
+    /// Where they start in the client's sequence space, and their numbers.
+    pub(super) starts: Vec<(u32, u32)>,
+}
+
 /// An open flow.
 pub struct Track {
+    /// Number among the flows of its shard.
+    pub(super) number: u32,
     pub(super) key: Key,
     pub(super) decision: Decision,
     pub(super) first: Nanos,
@@ -104,8 +116,9 @@ pub struct Track {
     /// ICMP: requests by id and sequence number.
     pending: VecDeque<(u32, Nanos)>,
     pub(super) conversation: Option<Box<Conversation>>,
+    pub(super) asked_for: Asked,
     /// The sides were turned round after the conversation began.
-    turned: bool,
+    pub(super) turned: bool,
     pub(super) completeness: Completeness,
 }
 
@@ -121,7 +134,7 @@ fn mac(frame: &[u8], at: u8) -> Option<[u8; 6]> {
 
 impl Track {
     /// A flow that starts with `d`.
-    pub(super) fn new(key: Key, d: &Decoded, tunnels: &[Tunnel], settings: &Settings) -> Self {
+    pub(super) fn new(number: u32, key: Key, d: &Decoded, tunnels: &[Tunnel], settings: &Settings) -> Self {
         let decision = decide(d);
         let (from, to) = ((d.src, d.src_port), (d.dst, d.dst_port));
         let ends = if decision.sender == Side::Client { [from, to] } else { [to, from] };
@@ -145,6 +158,7 @@ impl Track {
         let tunnel =
             d.tunnel.checked_sub(1).and_then(|i| tunnels.get(i as usize)).map(|t| Box::new((*t, decision.sender)));
         Self {
+            number,
             key,
             decision,
             first: d.ts,
@@ -167,6 +181,7 @@ impl Track {
             asked: None,
             pending: VecDeque::new(),
             conversation: None,
+            asked_for: Asked::default(),
             turned: false,
             completeness,
         }

@@ -245,9 +245,12 @@ fn count(replayed: &mut Replayed, input: &LinkInput<'_>) {
             count.1 += u32::from(request.fields.status.is_error());
         }
     }
-    for (flow, (requests, errors)) in replayed.flows.iter_mut().zip(counts) {
-        flow.requests = requests;
-        flow.request_errors = errors;
+    // Flows know their own counts where their requests were not kept.
+    if !replayed.requests.is_empty() {
+        for (flow, (requests, errors)) in replayed.flows.iter_mut().zip(counts) {
+            flow.requests = requests;
+            flow.request_errors = errors;
+        }
     }
     let mut bytes: BTreeMap<(u32, u32), (u64, u64)> = BTreeMap::new();
     let of_nodes = input.logs.iter().flat_map(|l| l.bytes.iter().map(|b| (l.node, b)));

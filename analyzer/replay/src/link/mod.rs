@@ -32,6 +32,8 @@ pub struct LinkInput<'h> {
     pub samples: BTreeMap<(u32, u32), u64>,
     /// How to link.
     pub options: LinkOptions,
+    /// Whether spans and traces are made.
+    pub spans: bool,
 }
 
 /// How to link.
@@ -47,6 +49,9 @@ pub struct LinkOptions {
 /// Flows and requests must have their final ids (their places).
 pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
     attach::attach(replayed, &input);
+    if !input.spans {
+        return;
+    }
     let mut candidates = Vec::new();
     let ends = observe::Ends::new(replayed, &input.logs);
     let ways = observe::observe(&replayed.requests, &ends, &mut candidates);

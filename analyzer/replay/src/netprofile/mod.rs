@@ -10,6 +10,7 @@
 mod tests;
 
 use crate::model::{Nanos, ProfileSegment};
+use crate::store::{coded, coded_enum};
 
 /// Segments of one flow at most; what comes after is added to the last one.
 const MAX_SEGMENTS: usize = 1 << 16;
@@ -60,6 +61,19 @@ pub struct Profile {
     start: Nanos,
     segments: Vec<Segment>,
 }
+
+coded_enum!(Name {
+    Connect = 0,
+    Tls = 1,
+    ClientWait = 2,
+    RequestTransfer = 3,
+    ServerAck = 4,
+    ServerResponse = 5,
+    ResponseTransfer = 6,
+    Close = 7,
+});
+coded!(Segment { end, bytes, exchange, retransmissions, request, has_request, name });
+coded!(Profile { start, segments });
 
 impl Profile {
     /// How many there are.

@@ -194,6 +194,12 @@ impl Pairer {
         self.missed.swap(0, 1);
     }
 
+    /// Whether there are completed sessions.
+    #[inline]
+    pub(crate) fn has_done(&self) -> bool {
+        !self.done.is_empty()
+    }
+
     /// Moves completed sessions out.
     pub(crate) fn drain(&mut self, out: &mut Vec<Session>) {
         out.append(&mut self.done);

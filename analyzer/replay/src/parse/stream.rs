@@ -172,6 +172,13 @@ impl Conversation {
         self.end(Ended::Capture(end_of_capture));
     }
 
+    /// Whether there are completed sessions.
+    #[inline]
+    #[must_use]
+    pub fn has_sessions(&self) -> bool {
+        self.pairer.has_done()
+    }
+
     /// Drains completed sessions.
     pub fn sessions(&mut self, out: &mut Vec<Session>) {
         self.pairer.drain(out);

@@ -249,7 +249,10 @@ pub(crate) fn replay_with(records: &[Vec<u8>], host: &Host, options: LinkOptions
         log.renumber(flows, requests);
         logs.push(log);
     }
-    link(&mut out, LinkInput { logs, hosts: std::slice::from_ref(host), samples: BTreeMap::new(), options });
+    link(
+        &mut out,
+        LinkInput { logs, hosts: std::slice::from_ref(host), samples: BTreeMap::new(), options, spans: true },
+    );
     out
 }
 

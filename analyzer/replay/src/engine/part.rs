@@ -1,0 +1,80 @@
+//! What one shard's packets, or one input's sockets in it, have given: rows, packed as they are finished.
+
+use crate::flow::Finished;
+use crate::model::{Endpoints, Flow, Request};
+use crate::netprofile::Profile;
+use crate::socket::{SocketLog, SocketOutput};
+use crate::store::{Coded, Entry, Log, Rows, Spill, Texts};
+use ahash::AHashMap;
+
+/// Rows of one source, numbered by themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    texts: Texts,
+    /// Every flow, its segments behind it.
+    pub(super) flows: Log,
+    pub(super) requests: Log,
+    /// Ends of flows whose sides were turned round when requests of theirs had been packed.
+    turned: AHashMap<u64, Endpoints>,
+    pub(super) log: SocketLog,
+}
+
+impl Part {
+    /// Packs what is finished, and leaves the vectors empty for more.
+    pub(super) fn take(&mut self, finished: &mut Finished, spill: &Spill) {
+        for r in finished.requests.drain(..) {
+            self.request(&r, spill);
+        }
+        for (f, p) in finished.flows.drain(..).zip(finished.profile.drain(..)) {
+            self.flow(&f, &p, spill);
+        }
+        self.turned.extend(finished.turned.drain(..).map(|(number, ends)| (u64::from(number), ends)));
+    }
+
+    /// Packs what sockets of a node have given.
+    pub(super) fn of_sockets(node: u32, sockets: SocketOutput, spill: &Spill) -> Self {
+        let mut part = Self { log: SocketLog { node, ..sockets.log }, ..Self::default() };
+        for f in &sockets.flows {
+            part.flow(f, &Profile::default(), spill);
+        }
+        for r in &sockets.requests {
+            part.request(r, spill);
+        }
+        part
+    }
+
+    fn flow(&mut self, f: &Flow, p: &Profile, spill: &Spill) {
+        self.flows.add(&mut self.texts, spill, (f.start, f.flow_id as u32), |w| {
+            f.put(w);
+            p.put(w);
+        });
+    }
+
+    fn request(&mut self, r: &Request, spill: &Spill) {
+        // Those without any time come first.
+        let key = r.request_ts.or(r.response_ts).unwrap_or(i64::MIN);
+        self.requests.add(&mut self.texts, spill, (key, r.flow_id as u32), |w| r.put(w));
+    }
+
+    /// Unpacks a flow, with its segments.
+    #[inline]
+    pub(super) fn flow_at(&self, rows: &mut Rows<'_>, entry: &Entry) -> Option<(Flow, Profile)> {
+        rows.get(&self.flows, &self.texts, entry, |r| Some((Flow::get(r)?, Profile::get(r)?)))
+    }
+
+    /// Unpacks a flow alone.
+    #[inline]
+    pub(super) fn bare_flow_at(&self, rows: &mut Rows<'_>, entry: &Entry) -> Option<Flow> {
+        rows.get(&self.flows, &self.texts, entry, Flow::get)
+    }
+
+    /// Unpacks a request.
+    #[inline]
+    pub(super) fn request_at(&self, rows: &mut Rows<'_>, entry: &Entry) -> Option<Request> {
+        let mut r = rows.get(&self.requests, &self.texts, entry, Request::get)?;
+        if let Some(ends) = self.turned.get(&r.flow_id) {
+            r.endpoints = *ends;
+        }
+        Some(r)
+    }
+}

@@ -1,0 +1,225 @@
+//! Everything that was found, with rows still packed: in the order of the tables, with dense ids, to be unpacked all or some at a time.
+
+use super::Events;
+use super::part::Part;
+use crate::link::{LinkInput, LinkOptions, link};
+use crate::model::{Completeness, Flow, Health, Interface, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::socket::Losses;
+use crate::store::{Entry, Rows, Spill};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows unpacked by one task.
+const CHUNK: usize = 1024;
+
+/// A replay whose rows are packed.
+pub struct Stored {
+    pub(super) pool: rayon::ThreadPool,
+    /// What there is beside the packed rows and what is made of them.
+    pub(super) out: Replayed,
+    pub(super) parts: Vec<Part>,
+    pub(super) spill: Arc<Spill>,
+    /// In the order of the tables; the place is the id.
+    pub(super) flows: Vec<Entry>,
+    pub(super) requests: Vec<Entry>,
+    /// By part: first of its requests in `request_ids`.
+    pub(super) first_request: Vec<usize>,
+    /// Final id of every request, part by part.
+    pub(super) request_ids: Vec<u32>,
+    pub(super) events: Events,
+    pub(super) link: LinkOptions,
+    pub(super) spans: bool,
+    pub(super) is_plain: bool,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored")
+            .field("flows", &self.flows.len())
+            .field("requests", &self.requests.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stored {
+    /// Whether the inputs were captures only: then flows, requests and segments are as they will be, and need not be unpacked
+    /// all at once. Those of bundles are completed by what their events say.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// What there is beside rows: interfaces, losses, times. Flows, requests and what is made of them are empty.
+    #[must_use]
+    pub fn rest(&self) -> &Replayed {
+        &self.out
+    }
+
+    /// How many flows there are.
+    #[must_use]
+    pub fn flow_count(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// How many requests there are.
+    #[must_use]
+    pub fn request_count(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Rows so far that could not be read back from the temporary file: its disk failed.
+    #[must_use]
+    pub fn unreadable(&self) -> usize {
+        self.spill.unreadable()
+    }
+
+    /// Some of the flows, by id.
+    #[must_use]
+    pub fn flows(&self, ids: Range<usize>) -> Vec<Flow> {
+        self.pool.install(|| self.unpack_flows(ids))
+    }
+
+    /// Some of the requests, by id.
+    #[must_use]
+    pub fn requests(&self, ids: Range<usize>) -> Vec<Request> {
+        self.pool.install(|| self.unpack_requests(ids))
+    }
+
+    /// Segments of some of the flows, by the flows' ids.
+    #[must_use]
+    pub fn profile(&self, flows: Range<usize>) -> Vec<ProfileSegment> {
+        self.pool.install(|| self.unpack(&self.flows, flows, |rows, id, e, out| self.unpack_profile(rows, id, e, out)))
+    }
+
+    /// `each` makes rows of the entries in `range`; these come out in order.
+    fn unpack<T: Send>(
+        &self,
+        entries: &[Entry],
+        range: Range<usize>,
+        each: impl Fn(&mut Rows<'_>, usize, &Entry, &mut Vec<T>) + Sync,
+    ) -> Vec<T> {
+        let first = range.start;
+        let chosen = entries.get(range).unwrap_or(&[]);
+        let mut chunks: Vec<Vec<T>> = chosen
+            .par_chunks(CHUNK)
+            .enumerate()
+            .map(|(n, chunk)| {
+                let mut rows = Rows::new(&self.spill);
+                let mut out = Vec::with_capacity(chunk.len());
+                for (id, entry) in (first + n * CHUNK..).zip(chunk) {
+                    each(&mut rows, id, entry, &mut out);
+                }
+                out
+            })
+            .collect();
+        if let [only] = chunks.as_mut_slice() {
+            return std::mem::take(only);
+        }
+        let mut out = Vec::with_capacity(chunks.iter().map(Vec::len).sum());
+        for chunk in &mut chunks {
+            out.append(chunk);
+        }
+        out
+    }
+
+    fn unpack_flows(&self, ids: Range<usize>) -> Vec<Flow> {
+        self.unpack(&self.flows, ids, |rows, id, entry, out| {
+            let Some(mut f) = self.parts.get(entry.part as usize).and_then(|p| p.bare_flow_at(rows, entry)) else {
+                return;
+            };
+            f.flow_id = id as u64;
+            (f.netns, f.node) = match self.interface(&f.observed_at) {
+                Some(interface) => (interface.netns, interface.node),
+                None => (f.netns, self.parts.get(entry.part as usize).map_or(0, |p| p.log.node)),
+            };
+            out.push(f);
+        })
+    }
+
+    fn unpack_requests(&self, ids: Range<usize>) -> Vec<Request> {
+        self.unpack(&self.requests, ids, |rows, id, entry, out| {
+            let Some(mut r) = self.parts.get(entry.part as usize).and_then(|p| p.request_at(rows, entry)) else {
+                return;
+            };
+            r.request_id = id as u64;
+            r.flow_id = u64::from(entry.flow);
+            r.netns = self.interface(&r.observed_at).map_or(r.netns, |i| i.netns);
+            out.push(r);
+        })
+    }
+
+    fn unpack_profile(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<ProfileSegment>) {
+        let Some((_, profile)) = self.parts.get(entry.part as usize).and_then(|p| p.flow_at(rows, entry)) else {
+            return;
+        };
+        let first = self.first_request.get(entry.part as usize).copied().unwrap_or(0);
+        out.extend(
+            profile.rows(id as u64, |n| self.request_ids.get(first + n as usize).map(|&request| u64::from(request))),
+        );
+    }
+
+    fn interface(&self, at: &ObservedAt) -> Option<&Interface> {
+        match at {
+            ObservedAt::Interface(id) => self.out.interfaces.get(*id as usize),
+            ObservedAt::Process(_) => None,
+        }
+    }
+
+    /// Unpacks everything, and ties it together.
+    #[must_use]
+    pub fn into_replayed(self) -> Replayed {
+        let all = 0..self.flows.len();
+        let flows = self.flows(all.clone());
+        let profile = self.profile(all);
+        let requests = self.requests(0..self.requests.len());
+        let unreadable = self.unreadable() as u64;
+        let Self { pool, mut out, mut parts, events, link: options, spans, .. } = self;
+        if unreadable > 0 {
+            let cause = "rows that could not be read back from the temporary file".into();
+            out.health.push(Health { kind: "row".into(), lost: unreadable, cause, ..Health::default() });
+        }
+        (out.flows, out.requests, out.profile) = (flows, requests, profile);
+        let logs = parts.iter_mut().map(|p| std::mem::take(&mut p.log)).collect();
+        drop(parts);
+        pool.install(|| {
+            let mut hosts = Vec::with_capacity(events.nodes.len());
+            let mut stacks = Vec::with_capacity(hosts.capacity());
+            let mut samples = BTreeMap::new();
+            for (node, of) in (0u32..).zip(events.nodes) {
+                Losses::new(of.lost_data).mark(node, &mut out.flows, &mut out.requests);
+                mark_packets(node, &Losses::new(of.lost_packets), &mut out);
+                samples.extend(of.stacks.samples_by_pid().into_iter().map(|(pid, n)| ((node, pid), n)));
+                stacks.push(of.stacks);
+                hosts.push(of.host);
+            }
+            link(&mut out, LinkInput { logs, hosts: &hosts, samples, options, spans });
+            out.stacks = stacks.into_iter().zip(&hosts).flat_map(|(stacks, host)| stacks.finish(host)).collect();
+            out
+        })
+    }
+}
+
+/// Marks what was seen at interfaces of a node while packets were lost.
+fn mark_packets(node: u32, lost: &Losses, out: &mut Replayed) {
+    if lost.is_empty() {
+        return;
+    }
+    for f in out.flows.iter_mut().filter(|f| f.node == node && matches!(f.observed_at, ObservedAt::Interface(_))) {
+        if lost.touch(f.start, f.end) {
+            f.completeness.add(Completeness::GAP);
+        }
+    }
+    let flows = &out.flows;
+    let of_node = |r: &Request| flows.get(r.flow_id as usize).is_some_and(|f| f.node == node);
+    for r in out.requests.iter_mut().filter(|r| matches!(r.observed_at, ObservedAt::Interface(_)) && of_node(r)) {
+        let start = r.request_ts.or(r.response_ts);
+        let end = r.response_ts.or(r.request_end_ts).or(start);
+        if let (Some(start), Some(end)) = (start, end)
+            && lost.touch(start, end)
+        {
+            r.completeness.add(Completeness::GAP);
+        }
+    }
+}

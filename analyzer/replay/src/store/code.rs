@@ -1,0 +1,360 @@
+//! Rows as bytes: numbers as small as they are, times as distances from the row's own, names that come again once.
+
+use super::texts::Texts;
+use crate::model::{Completeness, Nanos};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Where a row is written to.
+pub(crate) struct Writer<'a> {
+    pub(super) bytes: &'a mut Vec<u8>,
+    pub(super) texts: &'a mut Texts,
+    /// What times are distances from.
+    pub(super) base: Nanos,
+}
+
+/// Where a row is read from.
+pub(crate) struct Reader<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) texts: &'a Texts,
+    pub(super) base: Nanos,
+}
+
+/// What can be written into a row and read back: the same value. Reading is total, since rows may have been on a disk.
+pub(crate) trait Coded: Sized {
+    /// Writes it.
+    fn put(&self, w: &mut Writer<'_>);
+    /// Reads it back; `None` if the bytes are not what was written.
+    fn get(r: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// A struct is its fields, one after the other. A field that is not named here does not compile.
+macro_rules! coded {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl $crate::store::code::Coded for $type {
+            #[inline]
+            fn put(&self, w: &mut $crate::store::code::Writer<'_>) {
+                let Self { $($field),* } = self;
+                $($crate::store::code::Coded::put($field, w);)*
+            }
+            #[inline]
+            fn get(r: &mut $crate::store::code::Reader<'_>) -> Option<Self> {
+                $(let $field = $crate::store::code::Coded::get(r)?;)*
+                Some(Self { $($field),* })
+            }
+        }
+    };
+}
+pub(crate) use coded;
+
+/// An enum without fields is the number of its variant.
+macro_rules! coded_enum {
+    ($type:ident { $($variant:ident = $number:literal),* $(,)? }) => {
+        impl $crate::store::code::Coded for $type {
+            #[inline]
+            fn put(&self, w: &mut $crate::store::code::Writer<'_>) {
+                w.byte(match self { $(Self::$variant => $number),* });
+            }
+            #[inline]
+            fn get(r: &mut $crate::store::code::Reader<'_>) -> Option<Self> {
+                match r.byte()? {
+                    $($number => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use coded_enum;
+
+impl Writer<'_> {
+    #[inline]
+    pub(crate) fn byte(&mut self, b: u8) {
+        self.bytes.push(b);
+    }
+
+    /// Seven bits a byte, the lowest first.
+    #[inline]
+    pub(crate) fn number(&mut self, mut n: u64) {
+        while n >= 0x80 {
+            self.bytes.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        self.bytes.push(n as u8);
+    }
+
+    #[inline]
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(*first)
+    }
+
+    #[inline]
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        let mut n = 0;
+        for shift in (0..64).step_by(7) {
+            let b = self.byte()?;
+            n |= u64::from(b & 0x7f) << shift;
+            if b < 0x80 {
+                return Some(n);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.bytes.split_first_chunk()?;
+        self.bytes = rest;
+        Some(*first)
+    }
+
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        std::str::from_utf8(text).ok()
+    }
+}
+
+macro_rules! numbers {
+    ($($t:ty),*) => {$(
+        impl Coded for $t {
+            #[inline]
+            fn put(&self, w: &mut Writer<'_>) {
+                w.number(u64::from(*self));
+            }
+            #[inline]
+            fn get(r: &mut Reader<'_>) -> Option<Self> {
+                Self::try_from(r.number()?).ok()
+            }
+        }
+    )*};
+}
+numbers!(u8, u16, u32, u64);
+
+/// A time.
+impl Coded for Nanos {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        let n = self.wrapping_sub(w.base);
+        w.number(((n << 1) ^ (n >> 63)).cast_unsigned());
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        let n = r.number()?;
+        Some(((n >> 1).cast_signed() ^ -((n & 1).cast_signed())).wrapping_add(r.base))
+    }
+}
+
+/// A code: small, of either sign.
+impl Coded for i32 {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.number(u64::from(((self << 1) ^ (self >> 31)).cast_unsigned()));
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        let n = u32::try_from(r.number()?).ok()?;
+        Some((n >> 1).cast_signed() ^ -((n & 1).cast_signed()))
+    }
+}
+
+impl Coded for bool {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.byte(u8::from(*self));
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        Some(r.byte()? == 1)
+    }
+}
+
+impl<T: Coded> Coded for Option<T> {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.byte(u8::from(self.is_some()));
+        if let Some(value) = self {
+            value.put(w);
+        }
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        if r.byte()? == 1 { T::get(r).map(Some) } else { Some(None) }
+    }
+}
+
+impl<T: Coded> Coded for Box<T> {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        (**self).put(w);
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        T::get(r).map(Box::new)
+    }
+}
+
+impl<T: Coded> Coded for Vec<T> {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.number(self.len() as u64);
+        for value in self {
+            value.put(w);
+        }
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        let len = usize::try_from(r.number()?).ok()?;
+        // Every element takes a byte at least.
+        let mut out = Self::with_capacity(len.min(r.bytes.len()));
+        for _ in 0..len {
+            out.push(T::get(r)?);
+        }
+        Some(out)
+    }
+}
+
+impl<A: Coded, B: Coded> Coded for (A, B) {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        self.0.put(w);
+        self.1.put(w);
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        Some((A::get(r)?, B::get(r)?))
+    }
+}
+
+impl Coded for [u8; 6] {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.bytes.extend_from_slice(self);
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        r.array()
+    }
+}
+
+impl Coded for IpAddr {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        match self {
+            Self::V4(ip) => {
+                w.byte(4);
+                w.bytes.extend_from_slice(&ip.octets());
+            }
+            Self::V6(ip) => {
+                w.byte(6);
+                w.bytes.extend_from_slice(&ip.octets());
+            }
+        }
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        match r.byte()? {
+            4 => r.array::<4>().map(Self::from),
+            6 => r.array::<16>().map(Self::from),
+            _ => None,
+        }
+    }
+}
+
+impl Coded for Completeness {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.byte(self.0);
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        r.byte().map(Self)
+    }
+}
+
+impl Coded for Box<str> {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.text(self);
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        r.text().map(Self::from)
+    }
+}
+
+impl Coded for String {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        w.text(self);
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        r.text().map(Self::from)
+    }
+}
+
+/// A name of the program's own: its number.
+impl Coded for &'static str {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        let number = w.texts.fixed(self);
+        w.number(u64::from(number));
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        let number = r.number()?;
+        r.texts.fixed_at(number)
+    }
+}
+
+impl Coded for Cow<'static, str> {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        match self {
+            Self::Borrowed(text) => {
+                w.byte(0);
+                text.put(w);
+            }
+            Self::Owned(text) => {
+                w.byte(1);
+                text.put(w);
+            }
+        }
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        match r.byte()? {
+            0 => Coded::get(r).map(Self::Borrowed),
+            1 => Coded::get(r).map(Self::Owned),
+            _ => None,
+        }
+    }
+}
+
+/// A name that many rows share: its number.
+impl Coded for Arc<str> {
+    #[inline]
+    fn put(&self, w: &mut Writer<'_>) {
+        let number = w.texts.shared(self);
+        w.number(u64::from(number));
+    }
+    #[inline]
+    fn get(r: &mut Reader<'_>) -> Option<Self> {
+        let number = r.number()?;
+        r.texts.shared_at(number)
+    }
+}
