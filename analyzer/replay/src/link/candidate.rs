@@ -15,6 +15,10 @@ pub(super) enum Method {
     Thread,
     /// The thread opened the child's connection while it had the parent.
     Connect,
+    /// The thread that answered the parent had asked the child before, or had just read its response.
+    Answer,
+    /// The child asks for the same as the one request in work that it can come from.
+    Forwarded,
     /// A W3C, B3, Jaeger, ... trace id in both.
     TraceContext,
     /// An X-Request-ID in both.
@@ -32,10 +36,17 @@ impl Method {
             Self::Datagram => "datagram",
             Self::Thread => "thread",
             Self::Connect => "connect",
+            Self::Answer => "answer",
+            Self::Forwarded => "forwarded",
             Self::TraceContext => "trace_context",
             Self::RequestId => "x_request_id",
             Self::Containment => "containment",
         }
+    }
+
+    /// Whether it rests on the order of calls alone, which must be clear to be believed.
+    pub(super) fn is_order(self) -> bool {
+        matches!(self, Self::Thread | Self::Connect | Self::Answer | Self::Forwarded)
     }
 
     /// Whether parent and child are one request at two places.

@@ -8,6 +8,8 @@ const MAX_INFERRED: u32 = 10_000;
 const MAX_EXACT: u32 = 100_000;
 /// From here on a link counts as exact.
 const EXACT: f32 = 0.95;
+/// What only the order of calls says is a link from here on: a false link is worse than a missing one.
+const CLEAR: f32 = 0.75;
 /// Candidates that were not taken and are shown, per child.
 pub(super) const ALTERNATIVES: usize = 3;
 
@@ -82,7 +84,9 @@ pub(super) fn decide(requests: usize, mut candidates: Vec<Candidate>) -> Links {
         for candidate in of_child {
             let Some(slot) = taken.get_mut(candidate.child as usize) else { continue };
             let limit = if candidate.confidence >= EXACT { MAX_EXACT } else { MAX_INFERRED };
+            let clear = candidate.confidence >= CLEAR || !candidate.method.is_order();
             if slot.is_none()
+                && clear
                 && candidate.child != candidate.parent
                 && (candidate.parent as usize) < requests
                 && trees.join(candidate.child, candidate.parent, limit)

@@ -15,6 +15,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod turns;
 
 use crate::host::Host;
 use crate::model::Replayed;

@@ -74,11 +74,11 @@ fn an_event_loop_with_new_upstream_connections() {
         trees(&out),
         "c-p curl GET /one [root]\n\
          \x20 s-p nginx GET /one [tcp_seq]\n\
-         \x20   c-p nginx GET /one [connect]\n\
+         \x20   c-p nginx GET /one [forwarded]\n\
          \x20     s-p app GET /one [tcp_seq]\n\
          c-p wget GET /two [root]\n\
          \x20 s-p nginx GET /two [tcp_seq]\n\
-         \x20   c-p nginx GET /two [thread]\n\
+         \x20   c-p nginx GET /two [forwarded]\n\
          \x20     s-p app GET /two [tcp_seq]\n"
     );
 }
@@ -123,8 +123,9 @@ fn an_event_loop_with_kept_upstream_connections() {
     for (round, path) in [(0, "one"), (0, "two"), (1, "one"), (1, "two")] {
         let client = if path == "one" { "curl" } else { "wget" };
         let name = format!("GET /{path}/{round}");
+        let how = if path == "one" { "thread" } else { "forwarded" };
         expected.push_str(&format!(
-            "c-p {client} {name} [root]\n  s-p nginx {name} [tcp_seq]\n    c-p nginx {name} [thread]\n      s-p app {name} [tcp_seq]\n"
+            "c-p {client} {name} [root]\n  s-p nginx {name} [tcp_seq]\n    c-p nginx {name} [{how}]\n      s-p app {name} [tcp_seq]\n"
         ));
     }
     assert_eq!(trees(&out), expected);
@@ -153,7 +154,7 @@ fn a_response_brings_its_request_back() {
         "c-p curl GET /one [root]\n\
          \x20 s-p nginx GET /one [tcp_seq]\n\
          \x20   c-p nginx GET k [thread]\n\
-         \x20   c-p nginx GET /backend [thread]\n\
+         \x20   c-p nginx GET /backend [answer]\n\
          c-p wget GET /two [root]\n\
          \x20 s-p nginx GET /two [tcp_seq]\n"
     );
@@ -329,7 +330,78 @@ fn decisions_make_trees_of_bounded_size() {
     let links = super::decide::decide(3, better);
     assert_eq!(parents(&links), [Some(2), None, None]);
     assert_eq!(links.others.iter().map(|o| o.parent).collect::<Vec<_>>(), [1]);
-    let star = (1..20_000).map(|i| candidate(i, 0, 0.6)).collect();
+    // What rests on the order of calls alone is not a link when it is doubtful.
+    let links = super::decide::decide(3, vec![candidate(0, 1, 0.6)]);
+    assert_eq!((parents(&links), links.others.len()), (vec![None, None, None], 1));
+    let id = |child| Candidate { method: Method::RequestId, ..candidate(child, 0, 0.6) };
+    let star = (1..20_000).map(id).collect();
     let taken = super::decide::decide(20_000, star).taken.iter().flatten().count();
     assert_eq!(taken, 9_999);
+}
+
+/// One thread reads all requests and hands them to workers, which answer: what a worker asks is for what it answers next.
+#[test]
+fn workers_that_requests_are_handed_to() {
+    let mut n = Node::new();
+    let (mut c1, mut s1) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut c2, mut s2) = n.tcp("127.0.0.1:40001", "127.0.0.1:8000");
+    let (mut r1, mut q1) = n.tcp("127.0.0.1:50000", "127.0.0.1:6379");
+    let (mut r2, mut q2) = n.tcp("127.0.0.1:50001", "127.0.0.1:6379");
+    let workers: [(u32, u32); 2] = [(30, 31), (30, 32)];
+    for round in 0..2 {
+        let paths = (get(&format!("/one/{round}")), get(&format!("/two/{round}")));
+        n.send(CURL, &mut c1, APP, &mut s1, &paths.0);
+        n.send(OTHER, &mut c2, APP, &mut s2, &paths.1);
+        // The workers change their clients.
+        let (one, two) = if round == 0 { (workers[0], workers[1]) } else { (workers[1], workers[0]) };
+        for _ in 0..2 {
+            n.send(one, &mut r1, REDIS, &mut q1, PING);
+            n.send(two, &mut r2, REDIS, &mut q2, PING);
+            n.send(REDIS, &mut q2, two, &mut r2, PONG);
+            n.send(REDIS, &mut q1, one, &mut r1, PONG);
+        }
+        n.send(two, &mut s2, OTHER, &mut c2, &ok("2"));
+        n.send(one, &mut s1, CURL, &mut c1, &ok("1"));
+    }
+    let out = replay(&n.sorted(), &names());
+    let expected: String = (0..2)
+        .flat_map(|round| [("curl", format!("/one/{round}")), ("wget", format!("/two/{round}"))])
+        .map(|(who, path)| {
+            let asked =
+                ["answer", "thread"].map(|how| format!("    c-p app GET k [{how}]\n      s-p redis GET k [tcp_seq]\n"));
+            format!("c-p {who} GET {path} [root]\n  s-p app GET {path} [tcp_seq]\n{}", asked.concat())
+        })
+        .collect();
+    assert_eq!(trees(&out), expected);
+}
+
+/// A timer lets an event loop write for a request that it read earlier: the order of calls names the wrong one, the
+/// answer that follows the child's response the right one. Where nothing speaks for either, there is no link.
+#[test]
+fn an_event_loop_with_a_timer() {
+    let run = |answered_at_once: bool| {
+        let mut n = Node::new();
+        let (mut c1, mut s1) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+        let (mut c2, mut s2) = n.tcp("127.0.0.1:40001", "127.0.0.1:8000");
+        let (mut r1, mut q1) = n.tcp("127.0.0.1:50000", "127.0.0.1:6379");
+        n.send(CURL, &mut c1, APP, &mut s1, &get("/one"));
+        n.send(OTHER, &mut c2, APP, &mut s2, &get("/two"));
+        // For /one, though /two was the last to be read.
+        n.send(APP, &mut r1, REDIS, &mut q1, PING);
+        n.send(REDIS, &mut q1, APP, &mut r1, PONG);
+        if answered_at_once {
+            n.send(APP, &mut s1, CURL, &mut c1, &ok("1"));
+            n.send(APP, &mut s2, OTHER, &mut c2, &ok("2"));
+        } else {
+            // Read together with another request: either may be what it answers now.
+            n.send(CURL, &mut c1, APP, &mut s1, &get("/three"));
+            n.send(APP, &mut s2, OTHER, &mut c2, &ok("2"));
+            n.send(APP, &mut s1, CURL, &mut c1, &ok("1"));
+            n.send(APP, &mut s1, CURL, &mut c1, &ok("3"));
+        }
+        let out = replay(&n.sorted(), &names());
+        trees(&out).lines().filter(|l| l.contains("c-p app")).map(|l| l.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(true), ["c-p app GET k [answer]"]);
+    assert_eq!(run(false), ["c-p app GET k [root]"]);
 }

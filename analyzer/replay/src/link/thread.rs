@@ -8,6 +8,7 @@
 
 use super::candidate::{Candidate, Evidence, Method};
 use super::observe::{Ends, first_seen};
+use super::turns::{Answers, Turns, Who, may_cause, passes_on};
 use crate::model::{Nanos, ObservedAt, Request, Side};
 use crate::socket::{Io, NO_REQUEST, SocketLog, What};
 use ahash::AHashMap;
@@ -88,6 +89,10 @@ struct Pass<'a> {
     ends: &'a Ends,
     parents: Vec<Option<Work>>,
     written: Vec<bool>,
+    answers: Answers,
+    turns: Turns,
+    /// A request that asks for the same has been sent on.
+    passed_on: Vec<bool>,
 }
 
 /// Confidence of the rule where the thread (or event loop) has nothing else to do, and where it has.
@@ -96,6 +101,10 @@ const AMONG_OTHERS: f32 = 0.97;
 /// The connection was opened for one request, its first bytes were written by a thread that works for another.
 const DISPUTED: f32 = 0.6;
 const UNCLEAR: f32 = 0.5;
+/// The thread has several requests in work: one sign for the parent, two that agree, and signs that do not.
+const ONE_SIGN: f32 = 0.85;
+const AGREED: f32 = 0.96;
+const OPEN_QUESTION: f32 = 0.5;
 const CONTAINED: f32 = 0.8;
 
 /// Yields candidates from what threads read and wrote.
@@ -117,6 +126,9 @@ pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, ca
         works: AHashMap::new(),
         parents: vec![None; requests.len()],
         written: vec![false; requests.len()],
+        answers: Answers::new(requests, ends, &io),
+        turns: Turns::default(),
+        passed_on: vec![false; requests.len()],
     };
     for one in &io {
         match (one.what, ends.side(one.flow)) {
@@ -125,6 +137,9 @@ pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, ca
             (What::Read, Some(Side::Client)) => pass.read_response(one),
             (What::Write, Some(Side::Client)) => pass.write_request(one, candidates),
             _ => {}
+        }
+        if one.what == What::Write {
+            pass.turns.write(pass.who(one), one.ts);
         }
     }
 }
@@ -185,7 +200,7 @@ impl Pass<'_> {
     }
 
     /// The thread.
-    fn who(&self, io: &Io) -> (u32, u32, u32) {
+    fn who(&self, io: &Io) -> Who {
         (self.ends.node(io.flow), io.pid, io.tid)
     }
 
@@ -219,7 +234,21 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether a request that was read is still in work at `ts`. One that is not answered is given up when the next
+    /// one comes on its connection; one-way messages are not waited for.
+    fn in_work(requests: &[Request], over: &[Nanos], next: &[u32], r: u32, ts: Nanos) -> bool {
+        let Some(request) = requests.get(r as usize).filter(|r| !r.fields.is_async) else { return false };
+        let later = || {
+            let next = next.get(r as usize).and_then(|&n| requests.get(n as usize));
+            next.is_some_and(|n| n.flow_id == request.flow_id && first_seen(n) <= ts)
+        };
+        over.get(r as usize).is_some_and(|&o| o >= ts && (o != Nanos::MAX || !later()))
+    }
+
     fn read_request(&mut self, io: &Io) {
+        let (who, known) = (self.who(io), (io.request != NO_REQUEST).then_some(io.request));
+        let (requests, over, next) = (self.requests, &self.over, &self.next);
+        self.turns.read(who, io, known, |r| Self::in_work(requests, over, next, r, io.ts));
         if io.request == NO_REQUEST {
             // Something that is not understood: what the thread does next may be because of it.
             self.works.remove(&self.who(io));
@@ -229,6 +258,7 @@ impl Pass<'_> {
     }
 
     fn read_response(&mut self, io: &Io) {
+        self.turns.read(self.who(io), io, None, |_| true);
         let work = if io.request == NO_REQUEST {
             self.flows.get(io.flow as usize).and_then(|f| f.work)
         } else {
@@ -267,6 +297,31 @@ impl Pass<'_> {
         if let Some(written) = self.written.get_mut(io.request as usize) {
             *written = true;
         }
+        let open = self.turns.open(self.who(io), |r| Self::in_work(self.requests, &self.over, &self.next, r, io.ts));
+        let found = if open.len() > 1 {
+            self.among(io, &open, works, by_opener, candidates)
+        } else {
+            self.alone(io, works, by_opener, candidates)
+        };
+        if let Some(state) = self.flows.get_mut(io.flow as usize) {
+            state.work = found;
+            state.used = true;
+        }
+        if let Some(parent) = self.parents.get_mut(io.request as usize) {
+            *parent = found;
+        }
+        // Pipelined in one write: all of these belong to the same.
+        self.pipelined(io, found, candidates);
+    }
+
+    /// The thread has at most one request in work: the child belongs to that.
+    fn alone(
+        &mut self,
+        io: &Io,
+        works: Option<Work>,
+        by_opener: Option<Opened>,
+        candidates: &mut Vec<Candidate>,
+    ) -> Option<Work> {
         let mut found: Option<Work> = None;
         if let Some(opened) = by_opener {
             let agrees = works.is_some_and(|w| w.request == opened.work.request);
@@ -286,18 +341,79 @@ impl Pass<'_> {
             candidates.push(self.candidate(io, Method::Thread, work, io.ts, confidence));
             found = found.or(Some(work));
         }
-        if found.is_none() {
-            found = self.contained(io, candidates);
+        if found.is_none()
+            && let Some(parent) = self.answers.of_worker(io.request)
+        {
+            // Handed over by the thread that read it.
+            let work = Work { request: parent, since: io.ts, unclear: false };
+            candidates.push(self.candidate(io, Method::Answer, work, io.ts, AGREED));
+            found = Some(work);
         }
-        if let Some(state) = self.flows.get_mut(io.flow as usize) {
-            state.work = found;
-            state.used = true;
+        found.or_else(|| self.contained(io, candidates))
+    }
+
+    /// The thread has several requests in work.
+    fn among(
+        &mut self,
+        io: &Io,
+        open: &[u32],
+        works: Option<Work>,
+        by_opener: Option<Opened>,
+        candidates: &mut Vec<Candidate>,
+    ) -> Option<Work> {
+        let child = self.request(io.request)?;
+        let fits = |r: &u32| may_cause(self.requests, *r, io.request);
+        let same = |r: &u32| {
+            let sent = self.passed_on.get(*r as usize).copied().unwrap_or(true);
+            !sent && self.request(*r).is_some_and(|p| passes_on(p, child))
+        };
+        let alike: Vec<u32> = open.iter().copied().filter(same).filter(fits).collect();
+        if let [parent] = alike[..] {
+            if let Some(sent) = self.passed_on.get_mut(parent as usize) {
+                *sent = true;
+            }
+            let since = works.filter(|w| w.request == parent).map_or(io.ts, |w| w.since);
+            let work = Work { request: parent, since, unclear: false };
+            candidates.push(self.candidate(io, Method::Forwarded, work, io.ts, AMONG_OTHERS));
+            return Some(work);
         }
-        if let Some(parent) = self.parents.get_mut(io.request as usize) {
-            *parent = found;
+        // Signs: what the thread read last, what it opened the connection for, what it answered when it had the response.
+        let clean = self.turns.is_clean(self.who(io), io.ts);
+        let last = works.filter(|w| clean && !w.unclear).map(|w| (Method::Thread, w, w.since));
+        let opener = by_opener.map(|o| (Method::Connect, o.work, o.ts));
+        let after = self.answers.after(io.request).map(|request| {
+            let work = Work { request, since: io.ts, unclear: false };
+            (Method::Answer, work, io.ts)
+        });
+        let signs: Vec<(Method, Work, Nanos)> = [last, opener, after]
+            .into_iter()
+            .flatten()
+            .filter(|(_, work, _)| fits(&work.request) && (alike.is_empty() || alike.contains(&work.request)))
+            .collect();
+        let first = signs.first().map(|s| s.1.request);
+        let agreed = signs.iter().all(|s| Some(s.1.request) == first);
+        // What it answered is the better sign: it does not depend on what woke the thread.
+        let decided = if agreed { first } else { signs.iter().find(|s| s.0 == Method::Answer).map(|s| s.1.request) };
+        let confidence = |parent| match (Some(parent) == decided, agreed && signs.len() > 1) {
+            (false, _) => OPEN_QUESTION,
+            (true, false) => ONE_SIGN,
+            (true, true) => AGREED,
+        };
+        let mut said: Vec<u32> = Vec::with_capacity(signs.len());
+        for (method, work, ts) in &signs {
+            if !said.contains(&work.request) {
+                said.push(work.request);
+                candidates.push(self.candidate(io, *method, *work, *ts, confidence(work.request)));
+            }
         }
-        // Pipelined in one write: all of these belong to the same.
-        self.pipelined(io, found, candidates);
+        let found = signs.iter().find(|s| Some(s.1.request) == decided).map(|s| s.1);
+        if let Some(work) = found
+            && alike.contains(&work.request)
+            && let Some(sent) = self.passed_on.get_mut(work.request as usize)
+        {
+            *sent = true;
+        }
+        found
     }
 
     /// Further requests that the same write carried have the same parent.
