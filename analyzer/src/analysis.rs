@@ -1,9 +1,14 @@
 //! A replayed recording together with what is added up from it, each computed once and when first asked for.
 
+use replay::engine::ReplayError;
+use replay::filter::Filter;
 use replay::map::{Edge, Services};
-use replay::model::{Health, Interface, ObservedAt, ProcessRef, Replayed};
+use replay::model::{Flow, Health, Interface, ObservedAt, ProcessRef, Replayed, Transport};
 use replay::red::Red;
-use std::sync::OnceLock;
+use replay::tcp_packets::TcpPackets;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 /// What tables, plots, summary and report are made from.
 #[derive(Debug)]
@@ -16,7 +21,38 @@ pub struct Analysis {
     red: OnceLock<Red>,
     edges: OnceLock<Vec<Edge>>,
     counted: OnceLock<Vec<(usize, u32)>>,
+    source: Option<Source>,
+    packets: OnceLock<Result<TcpPackets, ReplayError>>,
 }
+
+/// Where packets can be read again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The inputs.
+    pub inputs: Vec<PathBuf>,
+    /// The filter of the replay.
+    pub filter: Option<Arc<Filter>>,
+    /// Of which flows [`Analysis::tcp_packets`] are wanted.
+    pub chosen: Chosen,
+}
+
+/// A choice of flows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// Those that are worth looking at: see [`Analysis::remarkable_flows`].
+    Remarkable,
+    /// All.
+    All,
+    /// These.
+    Flows(BTreeSet<u64>),
+}
+
+/// Flows whose packets are read for the folder of an analysis, at most.
+const MOST_REMARKABLE: usize = 12;
+/// Packets of these, at most: a flow that alone has more is left out.
+const MOST_PACKETS: u64 = 100_000;
+/// Beyond this many packets in the input, they are not read again unless asked for.
+const MOST_TO_REREAD: u64 = 8_000_000;
 
 impl Analysis {
     /// Wraps a replayed recording.
@@ -29,7 +65,64 @@ impl Analysis {
             red: OnceLock::new(),
             edges: OnceLock::new(),
             counted: OnceLock::new(),
+            source: None,
+            packets: OnceLock::new(),
         }
+    }
+
+    /// The same, knowing where packets can be read again.
+    #[must_use]
+    pub fn with_source(self, source: Source) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// TCP flows whose packets tell most: those with trouble first, then the largest; each conversation at one place.
+    #[must_use]
+    pub fn remarkable_flows(&self) -> Vec<u64> {
+        let mut left = MOST_PACKETS;
+        let mut seen = BTreeSet::new();
+        let mut out = Vec::new();
+        for f in crate::report::flows::ranked(self) {
+            let packets = f.client.packets + f.server.packets;
+            let has_packets = f.transport == Transport::Tcp && matches!(f.observed_at, ObservedAt::Interface(_));
+            if !has_packets || packets < 4 || packets > left || !seen.insert(&f.community_id) {
+                continue;
+            }
+            left -= packets;
+            out.push(f.flow_id);
+            if out.len() == MOST_REMARKABLE {
+                break;
+            }
+        }
+        out
+    }
+
+    /// The packets of the chosen TCP flows; none where the input cannot be read again and nothing in particular was asked for.
+    ///
+    /// # Errors
+    /// If the input cannot be read again.
+    pub fn tcp_packets(&self) -> Result<&TcpPackets, &ReplayError> {
+        let read = || {
+            let Some(Source { inputs, filter, chosen }) = &self.source else { return Ok(TcpPackets::default()) };
+            let ids = match chosen {
+                Chosen::Remarkable if self.replayed.packets > MOST_TO_REREAD || is_stdin(inputs) => {
+                    return Ok(TcpPackets::default());
+                }
+                Chosen::Remarkable => Some(self.remarkable_flows().into_iter().collect()),
+                Chosen::All => None,
+                Chosen::Flows(ids) => Some(ids.clone()),
+            };
+            let choose = |f: &Flow| ids.as_ref().is_none_or(|ids| ids.contains(&f.flow_id));
+            let most = replay::tcp_packets::MOST_PACKETS;
+            replay::tcp_packets::tcp_packets(inputs, filter.as_deref(), &self.replayed.flows, choose, most)
+        };
+        self.packets.get_or_init(read).as_ref()
+    }
+
+    /// Where packets can be read again, if they can.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
     }
 
     /// Names of the services.
@@ -115,6 +208,10 @@ impl Analysis {
 /// Those rows that mean a damaged or cut input.
 pub(crate) fn damages(health: &[Health]) -> impl Iterator<Item = &Health> {
     health.iter().filter(|h| h.kind == DAMAGE)
+}
+
+fn is_stdin(inputs: &[PathBuf]) -> bool {
+    inputs.iter().any(|p| p.as_os_str() == "-")
 }
 
 /// Kind of `health` rows that mean a damaged or cut input.

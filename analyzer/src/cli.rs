@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what the exit code says.
 
+use crate::commands::export::TimePoint;
 use crate::commands::{self, Outcome};
 use crate::tables::{Format, TABLES};
 use clap::{Args, Command, FromArgMatches};
@@ -45,11 +46,31 @@ pub struct Input {
     pub(crate) show_secrets: bool,
 }
 
+/// Which flows.
+#[derive(Args, Debug, Default)]
+pub struct FlowArgs {
+    /// Only these flows, by the numbers in the table `flows`
+    #[arg(long = "flow", value_name = "ID,...", value_delimiter = ',')]
+    pub(crate) flows: Vec<u64>,
+    /// Only the flows with these community ids
+    #[arg(long = "community-id", value_name = "1:...", value_delimiter = ',')]
+    pub(crate) community_ids: Vec<String>,
+}
+
+impl FlowArgs {
+    /// Whether flows are named.
+    pub(crate) fn is_some(&self) -> bool {
+        !self.flows.is_empty() || !self.community_ids.is_empty()
+    }
+}
+
 /// `analyze TABLE INPUT...`
 #[derive(Args, Debug)]
 pub struct TableArgs {
     #[command(flatten)]
     pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) flows: FlowArgs,
     /// How to write the table [default: table on a terminal, jsonl elsewhere; or by the ending of --output]
     #[arg(short, long)]
     pub(crate) format: Option<Format>,
@@ -65,6 +86,49 @@ pub struct TableArgs {
     /// Sort by this column, largest first with a `-` before it; rows without a value come last
     #[arg(short, long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
+}
+
+/// `analyze plot INPUT...`
+#[derive(Args, Debug)]
+pub struct PlotArgs {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) flows: FlowArgs,
+    /// Folder to write to [default: the current one]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `analyze export INPUT...`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("form").required(true))]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) flows: FlowArgs,
+    /// Packets as pcapng, with processes and requests as comments: --output says where to
+    #[arg(long, group = "form", requires = "output")]
+    pub(crate) pcapng: bool,
+    /// Zeek's conn.log, http.log and dns.log into this folder
+    #[arg(long, value_name = "DIR", group = "form")]
+    pub(crate) zeek: Option<PathBuf>,
+    /// File for --pcapng; `-` is standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "zeek")]
+    pub(crate) output: Option<PathBuf>,
+    /// --pcapng without comments and names, which saves the replay where no flow is named
+    #[arg(long, conflicts_with = "zeek")]
+    pub(crate) plain: bool,
+    /// --zeek as JSON lines
+    #[arg(long, conflicts_with = "pcapng")]
+    pub(crate) json: bool,
+    /// Not before: `2026-11-23T06:20:25Z`, or time since the start: `1.5s`, `250ms`, `2m`
+    #[arg(long, value_name = "TIME", value_parser = TimePoint::parse)]
+    pub(crate) from: Option<TimePoint>,
+    /// Not after; as --from
+    #[arg(long, value_name = "TIME", value_parser = TimePoint::parse)]
+    pub(crate) to: Option<TimePoint>,
 }
 
 /// `analyze info INPUT`
@@ -118,6 +182,13 @@ pub fn command() -> Command {
             VerifyArgs::augment_args(Command::new("verify"))
                 .about("Check a bundle: digest, checksums, index; exit 0 if sound, 2 if damaged"),
         )
+        .subcommand(PlotArgs::augment_args(Command::new("plot")).about(
+            "Draw TCP flows: their life, and the time-sequence plot; --flow chooses, else those with most trouble",
+        ))
+        .subcommand(
+            ExportArgs::augment_args(Command::new("export"))
+                .about("Packets as pcapng for Wireshark, or flows and requests as Zeek's logs; by flow, time, filter"),
+        )
         .subcommands(tables)
 }
 
@@ -137,6 +208,10 @@ pub fn main() -> ExitCode {
         Some(("info", m)) => InfoArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::info::run(&a)),
         Some(("verify", m)) => {
             VerifyArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::verify::run(&a))
+        }
+        Some(("plot", m)) => PlotArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::plot::run(&a)),
+        Some(("export", m)) => {
+            ExportArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::export::run(&a))
         }
         Some((name, m)) => {
             TableArgs::from_arg_matches(m).map_err(Into::into).and_then(|a| commands::table::run(name, &a))

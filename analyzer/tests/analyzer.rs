@@ -172,7 +172,8 @@ fn an_analysis_is_a_summary_and_a_folder_the_same_on_any_number_of_threads() {
     assert!(summary.contains("not recorded: dropped packets: no such tracepoint"), "{summary}");
     assert_eq!(summary.lines().last(), Some("report: web.analysis/report.html"));
     let names: Vec<String> = files(&p.path("web.analysis/tables")).into_keys().collect();
-    let tables = "flows health interfaces map network_profile processes red requests socket_events spans stacks traces";
+    let tables = "flows health interfaces map network_profile processes red requests socket_events spans stacks tcp_packets \
+                  traces";
     assert_eq!(names, tables.split(' ').map(|t| format!("{t}.parquet")).collect::<Vec<_>>());
     assert!(p.path("web.analysis/report.html").is_file());
 
@@ -281,4 +282,123 @@ fn standard_input_and_a_closed_standard_output_are_fine() {
     child.stdin.take().unwrap().write_all(&capture::pcap(&capture::http(2_000))).unwrap();
     let out = child.wait_with_output().unwrap();
     assert_eq!((out.status.code(), String::from_utf8(out.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
+fn a_filter_is_understood_or_refused_with_place_and_remedy() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(6)));
+    let flows = p.rows(0, &["flows", "web.pcap", "--filter", "port 40001 or 40003"]);
+    assert_eq!(flows.iter().map(|f| f["client_port"].as_i64().unwrap()).collect::<Vec<_>>(), [40_001, 40_003]);
+    assert_eq!(p.rows(0, &["requests", "web.pcap", "--filter", "not tcp"]).len(), 0);
+    let summary = p.run(0, &["web.pcap", "--no-files", "--filter", "host 10.0.0.2 and port 40000"]);
+    assert!(summary.contains("left out: 40 packets, 0 socket events"), "{summary}");
+    let out = p.analyze(&["flows", "web.pcap", "--filter", "host 10.0.0.0/8"]);
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said.contains("`10.0.0.0/8` is a network: write `net 10.0.0.0/8`\n  host 10.0.0.0/8\n       ^"), "{said}");
+}
+
+#[test]
+fn flows_can_be_chosen_in_every_table_that_has_them() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(6)));
+    let community_id = p.rows(0, &["flows", "web.pcap"])[4]["community_id"].as_str().unwrap().to_owned();
+    let packets = p.rows(0, &["tcp-packets", "web.pcap", "--flow", "2", "--community-id", &community_id]);
+    assert_eq!(packets.len(), 16);
+    assert!(packets.iter().all(|p| [Some(2), Some(4)].contains(&p["flow_id"].as_i64())));
+    let q = &packets[3];
+    assert_eq!(
+        (q["frame"].as_i64(), q["direction"].as_str(), q["flags"].as_str()),
+        (Some(20), Some("to_server"), Some("PA"))
+    );
+    assert_eq!((q["seq"].as_i64(), q["ack"].as_i64(), q["payload_bytes"].as_i64()), (Some(1), Some(1), Some(50)));
+    assert_eq!((q["tcp_seq"].as_i64(), q["offset_ns"].as_i64()), (Some(1001), Some(3_000_000)));
+    assert_eq!(p.rows(0, &["requests", "web.pcap", "--flow", "0,5"]).len(), 2);
+    for (args, word) in [
+        (vec!["requests", "web.pcap", "--flow", "6"], "no flow 6"),
+        (vec!["spans", "web.pcap", "--flow", "1"], "spans do not belong"),
+        (vec!["flows", "web.pcap", "--community-id", "1:x"], "1:x"),
+    ] {
+        let out = p.analyze(&args);
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert_eq!((out.status.code(), said.contains(word)), (Some(1), true), "{said}");
+    }
+    let drawn = p.run(0, &["plot", "web.pcap", "--flow", "3", "-o", "plots"]);
+    assert_eq!(drawn, "plots/flow-3.svg\nplots/tcp-sequence-3.svg\n");
+    let svg = std::fs::read_to_string(p.path("plots/tcp-sequence-3.svg")).unwrap();
+    roxmltree::Document::parse(&svg).unwrap();
+    assert!(svg.contains("client to server: 50 B in 5 packets, 0 sent again"), "{svg}");
+}
+
+#[test]
+fn an_exported_slice_is_a_capture_of_the_same_packets() {
+    let packets = capture::http(6);
+    let p = Place::new().with("web.pcap", &capture::pcap(&packets)).with("web.zst", &capture::bundle(&packets, 10));
+    for input in ["web.pcap", "web.zst"] {
+        p.run(0, &["export", "--pcapng", "-o", "all.pcapng", input]);
+        let info: Value = serde_json::from_str(&p.run(0, &["info", "all.pcapng", "--format", "json"])).unwrap();
+        assert_eq!(info["format"], "pcapng");
+        let columns =
+            ["-c", "start,end,client_ip,client_port,client_packets,server_bytes,history,requests,request_errors"];
+        let rows = |file: &str| p.run(0, &[["flows", file].as_slice(), &columns].concat());
+        assert_eq!(rows("all.pcapng"), rows(input));
+        let bytes = String::from_utf8_lossy(&std::fs::read(p.path("all.pcapng")).unwrap()).into_owned();
+        assert!(bytes.contains("request 2: http GET shop.example /shop/items/2 \u{2192} 404 in 2.00 ms"));
+
+        p.run(0, &["export", "--pcapng", "-o", "one.pcapng", input, "--flow", "3"]);
+        assert_eq!(rows("one.pcapng").lines().collect::<Vec<_>>(), [rows(input).lines().nth(3).unwrap()]);
+        // Connections start 10 ms apart and last 8.
+        p.run(0, &["export", "--pcapng", "-o", "some.pcapng", input, "--from", "20ms", "--to", "38ms"]);
+        assert_eq!(p.rows(0, &["flows", "some.pcapng"]).len(), 2);
+        p.run(0, &["export", "--pcapng", "--plain", "-o", "plain.pcapng", input, "--from", "2026-11-23T04:00:00.050Z"]);
+        assert_eq!(p.rows(0, &["flows", "plain.pcapng"]).len(), 1);
+        assert!(!String::from_utf8_lossy(&std::fs::read(p.path("plain.pcapng")).unwrap()).contains("request"));
+    }
+    for args in [
+        vec!["export", "web.pcap"],
+        vec!["export", "--pcapng", "web.pcap"],
+        vec!["export", "--pcapng", "-o", "web.pcap", "web.pcap"],
+        vec!["export", "--pcapng", "-o", "x", "web.pcap", "--from", "5s", "--to", "4s"],
+        vec!["export", "--pcapng", "-o", "x", "-"],
+    ] {
+        assert_eq!(p.analyze(&args).status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn zeeks_logs_have_a_row_for_each_connection_and_request() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(6)));
+    p.run(0, &["export", "--zeek", "tsv", "web.pcap"]);
+    p.run(0, &["export", "--zeek", "json", "--json", "web.pcap", "--flow", "2"]);
+    let conn = std::fs::read_to_string(p.path("tsv/conn.log")).unwrap();
+    let lines: Vec<&str> = conn.lines().collect();
+    assert_eq!(lines[0], "#separator \\x09");
+    let fields: Vec<&str> = lines[6].split('\t').skip(1).collect();
+    let types: Vec<&str> = lines[7].split('\t').skip(1).collect();
+    assert_eq!((fields.len(), lines.len()), (types.len(), 8 + 6 + 1));
+    let row: BTreeMap<&str, &str> = fields.into_iter().zip(lines[9].split('\t')).collect();
+    let expected = [
+        ("ts", "1795406400.010000"),
+        ("id.orig_h", "10.0.0.1"),
+        ("id.orig_p", "40001"),
+        ("id.resp_p", "80"),
+        ("proto", "tcp"),
+        ("service", "http"),
+        ("duration", "0.008000"),
+        ("orig_bytes", "50"),
+        ("resp_bytes", "40"),
+        ("conn_state", "SF"),
+        ("local_orig", "T"),
+        ("orig_pkts", "5"),
+        ("resp_ip_bytes", "160"),
+        ("tunnel_parents", "-"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(row[name], value, "{name}");
+    }
+    let http = std::fs::read_to_string(p.path("json/http.log")).unwrap();
+    let http: Value = serde_json::from_str(&http).unwrap();
+    assert_eq!((http["uri"].as_str(), http["status_code"].as_i64()), (Some("/shop/items/2"), Some(404)));
+    let conn: Value = serde_json::from_str(&std::fs::read_to_string(p.path("json/conn.log")).unwrap()).unwrap();
+    assert_eq!((conn["uid"].as_str(), conn["ts"].as_f64()), (http["uid"].as_str(), Some(1_795_406_400.02)));
+    assert!(!p.path("tsv/dns.log").exists());
 }

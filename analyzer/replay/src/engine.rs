@@ -23,7 +23,7 @@ use crate::store::Spill;
 use batch::{Decoding, Work};
 use events::Events;
 use formats::read::{FormatKind, ReadError, Reader};
-use interfaces::Interfaces;
+pub(crate) use interfaces::Interfaces;
 use part::Part;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -94,6 +94,9 @@ pub enum ReplayError {
     /// An input cannot be opened or is no capture.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// Standard input was asked for twice.
+    #[error("standard input cannot be read twice: save it to a file first")]
+    NotAgain,
     /// The operating system gave no threads.
     #[error("cannot start worker threads: {0}; try --threads 1")]
     Threads(String),
@@ -156,7 +159,7 @@ pub fn store(inputs: &[PathBuf], options: &Options) -> Result<Stored, ReplayErro
 
 /// Inputs by the time of their first packet, so that parts of a rotated capture follow each other whatever order they are named in;
 /// and whether there is a bundle among several.
-fn in_order(inputs: &[PathBuf]) -> Result<(Vec<PathBuf>, bool), ReplayError> {
+pub(crate) fn in_order(inputs: &[PathBuf]) -> Result<(Vec<PathBuf>, bool), ReplayError> {
     if inputs.len() < 2 {
         return Ok((inputs.to_vec(), false));
     }

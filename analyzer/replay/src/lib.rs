@@ -4,7 +4,8 @@
 //! run ([`engine`]), [`flow`] (packets to flows), [`reassemble`] (TCP streams), [`parse`] (protocols to
 //! messages), [`pair`] (messages to requests), [`socket`] (system calls to streams and observations),
 //! [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
-//! [`filter`] decides what is replayed at all. [`red`] and [`map`] add up what came out. [`model`] is what comes out.
+//! [`filter`] decides what is replayed at all; [`reread`] looks at the packets again, for
+//! [`tcp_packets`] and exports. [`red`] and [`map`] add up what came out. [`model`] is what comes out.
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
 pub mod decode;
@@ -23,5 +24,7 @@ pub mod parse;
 pub mod profile;
 pub mod reassemble;
 pub mod red;
+pub mod reread;
 pub mod socket;
 mod store;
+pub mod tcp_packets;

@@ -164,6 +164,8 @@ pub struct SideCounters {
     pub ip_bytes: u64,
     /// L4 payload bytes as on the wire, retransmissions counted.
     pub payload_bytes: u64,
+    /// Payload in the stream, each byte once, those in gaps included: what Zeek calls `orig_bytes` and `resp_bytes`.
+    pub stream_bytes: u64,
     /// Bytes in gaps: acknowledged or passed over but never seen.
     pub missed_bytes: u64,
     /// TCP flags seen, or-ed.

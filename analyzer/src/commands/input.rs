@@ -1,19 +1,74 @@
 //! Reading what the user named.
 
-use crate::analysis::Analysis;
-use crate::cli::Input;
+use crate::analysis::{Analysis, Chosen, Source};
+use crate::cli::{FlowArgs, Input};
 use crate::tables::{self, Table};
+use anyhow::bail;
 use replay::engine::{Options, Stored};
 use replay::parse::ParseOptions;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Replays the inputs as one recording.
 pub(super) fn load(input: &Input) -> anyhow::Result<Analysis> {
-    let threads = threads(input);
-    let options = options(input, threads);
-    let replayed = replay::engine::replay(&input.inputs, &options)?;
-    Ok(Analysis::new(replayed, title(&input.inputs)))
+    let replayed = replay::engine::replay(&input.inputs, &options(input, threads(input)))?;
+    Ok(Analysis::new(replayed, title(&input.inputs)).with_source(source(input)))
+}
+
+/// Where packets can be read again.
+fn source(input: &Input) -> Source {
+    let filter = input.filter.clone().map(Arc::new);
+    Source { inputs: input.inputs.clone(), filter, chosen: Chosen::Remarkable }
+}
+
+/// Replays the inputs; packets are those of the chosen flows, of all flows if none is named.
+pub(super) fn load_chosen(input: &Input, flows: &FlowArgs) -> anyhow::Result<(Analysis, Option<BTreeSet<u64>>)> {
+    choose(load(input)?, flows)
+}
+
+/// The same of what is replayed already.
+pub(super) fn choose(analysis: Analysis, flows: &FlowArgs) -> anyhow::Result<(Analysis, Option<BTreeSet<u64>>)> {
+    let chosen = named(&analysis, flows)?;
+    let source =
+        analysis.source().cloned().map(|s| Source { chosen: chosen.clone().map_or(Chosen::All, Chosen::Flows), ..s });
+    Ok((source.into_iter().fold(analysis, Analysis::with_source), chosen))
+}
+
+/// Replays the inputs; packets are those of the flows that are named, else of the remarkable ones, whose numbers come along.
+pub(super) fn load_named(input: &Input, flows: &FlowArgs) -> anyhow::Result<(Analysis, Vec<u64>)> {
+    let analysis = load(input)?;
+    let Some(chosen) = named(&analysis, flows)? else {
+        let ids = analysis.remarkable_flows();
+        return Ok((analysis, ids));
+    };
+    let ids = chosen.iter().copied().collect();
+    let source = analysis.source().cloned().map(|s| Source { chosen: Chosen::Flows(chosen), ..s });
+    Ok((source.into_iter().fold(analysis, Analysis::with_source), ids))
+}
+
+/// Damage of the input, where standard output is not the place for it.
+pub(super) fn warn(analysis: &Analysis) {
+    for health in analysis.damages() {
+        eprintln!("analyze: damaged input: {}", health.cause);
+    }
+}
+
+/// The flows that were named, if any were.
+fn named(analysis: &Analysis, named: &FlowArgs) -> anyhow::Result<Option<BTreeSet<u64>>> {
+    let flows = &analysis.replayed.flows;
+    let mut ids: BTreeSet<u64> = named.flows.iter().copied().collect();
+    if let Some(id) = ids.last().filter(|id| **id >= flows.len() as u64) {
+        bail!("there is no flow {id}: `analyze flows` lists {}, from 0 on", flows.len());
+    }
+    for community_id in &named.community_ids {
+        let before = ids.len();
+        ids.extend(flows.iter().filter(|f| f.community_id == *community_id).map(|f| f.flow_id));
+        if ids.len() == before {
+            bail!("no flow has the community id {community_id}");
+        }
+    }
+    Ok((!ids.is_empty()).then_some(ids))
 }
 
 /// Replays them as far as a table needs it, and leaves the rows packed.
@@ -25,7 +80,7 @@ pub(super) fn store(input: &Input, table: &Table) -> anyhow::Result<Stored> {
 
 /// What is known from there on.
 pub(super) fn analysis(input: &Input, stored: Stored) -> Analysis {
-    Analysis::new(stored.into_replayed(), title(&input.inputs))
+    Analysis::new(stored.into_replayed(), title(&input.inputs)).with_source(source(input))
 }
 
 /// How the command line wants it replayed.

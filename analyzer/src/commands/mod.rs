@@ -1,6 +1,8 @@
 //! What `analyze` can be told to do, one file each.
 
+pub mod export;
 pub mod info;
+pub mod plot;
 pub mod summary;
 pub mod table;
 pub mod verify;

@@ -4,9 +4,10 @@ use super::{Outcome, input};
 use crate::cli::TableArgs;
 use crate::tables::{self, Format, Output, Table};
 use anyhow::{Context, anyhow, bail};
-use polars::prelude::{DataFrame, PolarsResult, SortMultipleOptions};
+use polars::prelude::{BooleanChunked, DataFrame, PolarsResult, SortMultipleOptions};
 use replay::engine::Stored;
 use replay::model::Health;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -54,9 +55,22 @@ fn write(
     mut out: Output<'_>,
     format: Format,
 ) -> anyhow::Result<Outcome> {
-    if args.sort.is_some() || !tables::is_stored(table, &stored) {
-        let analysis = input::analysis(&args.input, stored);
-        let mut frame = select((table.build)(&analysis)?, table, format, args)?;
+    if args.sort.is_some() || args.flows.is_some() || !tables::is_stored(table, &stored) {
+        let (analysis, chosen) = input::choose(input::analysis(&args.input, stored), &args.flows)?;
+        if table.name == "tcp_packets" {
+            let packets = analysis.tcp_packets().map_err(|e| anyhow!("{e}"))?;
+            if packets.left_out > 0 {
+                let n = packets.left_out;
+                eprintln!(
+                    "analyze: {n} packets are left out, the last ones read: choose flows with --flow or --filter"
+                );
+            }
+        }
+        let mut frame = (table.build)(&analysis)?;
+        if let Some(chosen) = &chosen {
+            frame = of_flows(&frame, table, chosen)?;
+        }
+        let mut frame = select(frame, table, format, args)?;
         out.whole(&mut frame)?;
         return Ok(finish(out, &analysis.replayed.health)?);
     }
@@ -100,6 +114,16 @@ fn format_of(path: &Path) -> anyhow::Result<Format> {
             path.display()
         ),
     }
+}
+
+/// The rows of these flows.
+fn of_flows(frame: &DataFrame, table: &Table, chosen: &BTreeSet<u64>) -> anyhow::Result<DataFrame> {
+    let Ok(ids) = frame.column("flow_id") else {
+        bail!("--flow: rows of {} do not belong to one flow", table.name);
+    };
+    let is_chosen = |id: Option<i64>| id.and_then(|id| u64::try_from(id).ok()).is_some_and(|id| chosen.contains(&id));
+    let mask: BooleanChunked = ids.i64()?.iter().map(is_chosen).collect();
+    Ok(frame.filter(&mask)?)
 }
 
 /// Sorts, cuts and projects as asked.

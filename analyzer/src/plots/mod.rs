@@ -5,6 +5,7 @@ mod latency;
 pub(crate) mod map;
 mod profile;
 mod red;
+pub(crate) mod sequence;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -55,8 +56,31 @@ fn file_name(name: &str) -> String {
     }
 }
 
+/// Draws flows into the folder `dir` (which exists) and returns the files: the life of each, and of those whose packets the analysis has the
+/// time-sequence plot.
+///
+/// # Errors
+/// If a drawing fails or a file cannot be written.
+pub fn write_flows(dir: &Path, analysis: &Analysis, flow_ids: &[u64]) -> Result<Vec<PathBuf>> {
+    let mut out = Folder { dir, names: BTreeSet::new(), files: Vec::new() };
+    let r = &analysis.replayed;
+    let events = flows::events_by_flow(&r.socket_events);
+    let packets = analysis.tcp_packets().map_err(|e| anyhow::anyhow!("{e}"))?;
+    for flow in flow_ids.iter().filter_map(|id| r.flows.get(usize::try_from(*id).ok()?)) {
+        let (id, segments) = (flow.flow_id.to_string(), flows::segments(&r.profile, flow.flow_id));
+        if !segments.is_empty() {
+            let events = events.get(&flow.flow_id).map_or(&[][..], Vec::as_slice);
+            out.write("flow", &id, &profile::draw(flow, segments, events)?)?;
+        }
+        if let Some(svg) = sequence::draw(flow, packets.of_flow(flow.flow_id), true) {
+            out.write("tcp-sequence", &id, &svg)?;
+        }
+    }
+    Ok(out.files)
+}
+
 /// Draws everything into the folder `dir` (which exists) and returns the files: the service map; per service rate,
-/// errors, duration and their distribution; the flows with most trouble; failing and slow traces; flame graphs.
+/// errors, duration and their distribution; the flows with most trouble, with their time-sequence plots; failing and slow traces; flame graphs.
 ///
 /// # Errors
 /// If a drawing fails or a file cannot be written.
@@ -85,6 +109,13 @@ pub fn write_all(dir: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>> {
     for (flow, segments) in profiled.take(MOST) {
         let events = events.get(&flow.flow_id).map_or(&[][..], Vec::as_slice);
         out.write("flow", &flow.flow_id.to_string(), &profile::draw(flow, segments, events)?)?;
+    }
+
+    let packets = analysis.tcp_packets().map_err(|e| anyhow::anyhow!("{e}"))?;
+    for flow in analysis.remarkable_flows().into_iter().filter_map(|id| r.flows.get(id as usize)) {
+        if let Some(svg) = sequence::draw(flow, packets.of_flow(flow.flow_id), true) {
+            out.write("tcp-sequence", &flow.flow_id.to_string(), &svg)?;
+        }
     }
 
     let spans = traces::ranges(&r.spans);

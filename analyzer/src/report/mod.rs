@@ -56,6 +56,18 @@ pub fn write(out: &Path, analysis: &Analysis) -> Result<()> {
     std::fs::write(out, html).with_context(|| format!("cannot write the report to {}", out.display()))
 }
 
+/// Time-sequence plots of the flows whose packets were read again, each for the page to show with its flow.
+fn sequences(analysis: &Analysis) -> String {
+    let Ok(packets) = analysis.tcp_packets() else { return String::new() };
+    let mut out = String::new();
+    for flow in analysis.remarkable_flows().into_iter().filter_map(|id| analysis.replayed.flows.get(id as usize)) {
+        if let Some(svg) = crate::plots::sequence::draw(flow, packets.of_flow(flow.flow_id), false) {
+            out += &format!("<figure data-flow=\"{}\">{svg}</figure>", flow.flow_id);
+        }
+    }
+    out
+}
+
 /// The report as text.
 fn render(analysis: &Analysis) -> Result<String> {
     let strings = &mut Strings::default();
@@ -96,5 +108,5 @@ fn render(analysis: &Analysis) -> Result<String> {
         strings: std::mem::take(strings).into_list(),
     };
     let data = serde_json::to_string(&document).context("cannot put the report's data into JSON")?;
-    Ok(page::assemble(document.title, &crate::plots::map::inline(analysis), &data))
+    Ok(page::assemble(document.title, &crate::plots::map::inline(analysis), &sequences(analysis), &data))
 }

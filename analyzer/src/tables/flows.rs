@@ -37,6 +37,7 @@ struct SideNames {
     bytes: &'static str,
     ip_bytes: &'static str,
     payload_bytes: &'static str,
+    stream_bytes: &'static str,
     missed_bytes: &'static str,
     flags: &'static str,
     retransmits: &'static str,
@@ -60,6 +61,7 @@ macro_rules! side_names {
             bytes: concat!($side, "_bytes"),
             ip_bytes: concat!($side, "_ip_bytes"),
             payload_bytes: concat!($side, "_payload_bytes"),
+            stream_bytes: concat!($side, "_stream_bytes"),
             missed_bytes: concat!($side, "_missed_bytes"),
             flags: concat!($side, "_flags"),
             retransmits: concat!($side, "_retransmits"),
@@ -161,11 +163,12 @@ type Counter = (fn(&SideNames) -> &'static str, fn(&SideCounters) -> u64);
 /// Counters of both sides, beside each other.
 fn sides(c: &mut Columns<'_, Flow>) {
     let of: [fn(&Flow) -> &SideCounters; 2] = [|f| &f.client, |f| &f.server];
-    let counters: [Counter; 15] = [
+    let counters: [Counter; 16] = [
         (|n| n.packets, |s| s.packets),
         (|n| n.bytes, |s| s.bytes),
         (|n| n.ip_bytes, |s| s.ip_bytes),
         (|n| n.payload_bytes, |s| s.payload_bytes),
+        (|n| n.stream_bytes, |s| s.stream_bytes),
         (|n| n.missed_bytes, |s| s.missed_bytes),
         (|n| n.retransmits, |s| s.retransmits.into()),
         (|n| n.retransmits_rto, |s| s.retransmits_rto.into()),
@@ -191,7 +194,7 @@ fn sides(c: &mut Columns<'_, Flow>) {
 }
 
 /// Names of the TCP flags from bit 0 on: FIN, SYN, RST, PSH, ACK, URG, ECE, CWR.
-fn write_flags(flags: u8, out: &mut String) {
+pub(super) fn write_flags(flags: u8, out: &mut String) {
     for (bit, letter) in "FSRPAUEC".chars().enumerate() {
         if flags >> bit & 1 == 1 {
             out.push(letter);

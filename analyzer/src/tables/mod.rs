@@ -14,6 +14,7 @@ mod requests;
 mod socket_events;
 mod spans;
 mod stacks;
+mod tcp_packets;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -41,12 +42,13 @@ pub struct Table {
 }
 
 /// All tables, in the order of `--help` and of docs/tables.md.
-pub const TABLES: [Table; 12] = [
+pub const TABLES: [Table; 13] = [
     flows::TABLE,
     requests::TABLE,
     spans::TABLE,
     traces::TABLE,
     network_profile::TABLE,
+    tcp_packets::TABLE,
     stacks::TABLE,
     map::TABLE,
     red::TABLE,

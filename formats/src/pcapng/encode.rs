@@ -1,10 +1,11 @@
 //! Blocks as bytes, appended to a buffer. No allocation besides the buffer's own growth.
 
 use super::{
-    BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS, InterfaceDesc, SECTION_HEADER,
-    SectionInfo,
+    BYTE_ORDER_MAGIC, ENHANCED_PACKET, INTERFACE_DESCRIPTION, INTERFACE_STATISTICS, InterfaceDesc, NAME_RESOLUTION,
+    SECTION_HEADER, SectionInfo,
 };
 use crate::block::{BLOCK_TYPE, BlockHeader, HEADER_LEN};
+use std::net::IpAddr;
 
 const OPT_COMMENT: u16 = 1;
 const SHB_HARDWARE: u16 = 2;
@@ -16,6 +17,8 @@ const IF_TSRESOL: u16 = 9;
 const EPB_FLAGS: u16 = 2;
 const ISB_IFRECV: u16 = 4;
 const ISB_IFDROP: u16 = 5;
+const NRB_IPV4: u16 = 1;
+const NRB_IPV6: u16 = 2;
 
 /// Bytes of zero that bring `len` to a multiple of 4.
 fn padding(len: usize) -> usize {
@@ -136,6 +139,34 @@ pub(crate) fn push_packet(
     if flags != 0 || !comment.is_empty() {
         push_end_of_options(out);
     }
+    end(out, at);
+}
+
+/// A Name Resolution Block: a name for each address. Names are cut to 255 bytes.
+pub(crate) fn push_names(out: &mut Vec<u8>, names: &[(IpAddr, String)]) {
+    let at = begin(out, NAME_RESOLUTION);
+    for (address, name) in names {
+        let mut cut = name.len().min(255);
+        while !name.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        let name = &name.as_bytes()[..cut];
+        let mut push = |kind: u16, octets: &[u8]| {
+            let len = octets.len() + name.len() + 1;
+            push_u16(out, kind);
+            push_u16(out, len as u16);
+            out.extend_from_slice(octets);
+            out.extend_from_slice(name);
+            out.push(0);
+            push_padding(out, len);
+        };
+        match address {
+            IpAddr::V4(v4) => push(NRB_IPV4, &v4.octets()),
+            IpAddr::V6(v6) => push(NRB_IPV6, &v6.octets()),
+        }
+    }
+    // End of records; no options.
+    push_u32(out, 0);
     end(out, at);
 }
 

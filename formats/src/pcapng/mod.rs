@@ -5,7 +5,7 @@
 mod encode;
 mod writer;
 
-pub(crate) use encode::{push_interface, push_own_block, push_packet, push_section, push_statistics};
+pub(crate) use encode::{push_interface, push_names, push_own_block, push_packet, push_section, push_statistics};
 pub use writer::Writer;
 
 /// Section Header Block.

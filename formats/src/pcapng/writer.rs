@@ -1,7 +1,8 @@
 //! A plain pcapng file: for exports of slices of a capture.
 
-use super::{InterfaceDesc, SectionInfo, push_interface, push_packet, push_section, push_statistics};
+use super::{InterfaceDesc, SectionInfo, push_interface, push_names, push_packet, push_section, push_statistics};
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 /// Writes one section: header, then interfaces and packets in any order that declares an interface before its use.
 #[derive(Debug)]
@@ -62,6 +63,19 @@ impl<W: Write> Writer<W> {
         }
         push_packet(&mut self.block, interface, ts_utc_ns, direction, wire_len, parts, comment);
         self.flush_block()
+    }
+
+    /// Writes what addresses are called; nothing if there are no names.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn names(&mut self, names: &[(IpAddr, String)]) -> io::Result<()> {
+        // A block of some hundred KB is what every reader takes.
+        for names in names.chunks(2000) {
+            push_names(&mut self.block, names);
+            self.flush_block()?;
+        }
+        Ok(())
     }
 
     /// Writes what an interface received and dropped.

@@ -7,6 +7,7 @@
 use super::Frame;
 use crate::model::Nanos;
 use ahash::AHashMap;
+use std::hash::{Hash, Hasher};
 
 /// Datagrams in the making at most.
 const MAX_DATAGRAMS: usize = 4096;
@@ -66,6 +67,16 @@ pub struct Defragmenter {
     open: AHashMap<Key, Datagram>,
     bytes: usize,
     next_order: u64,
+}
+
+impl Fragment {
+    /// What fragments of the same datagram have in common, as a hash.
+    #[must_use]
+    pub fn datagram(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.key.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// A datagram that became whole, or what there is of one that did not.

@@ -431,12 +431,17 @@ impl Track {
 
     /// No more packets: what is held goes to the parsers.
     pub(super) fn end_streams(&mut self) {
-        let Some(tcp) = self.tcp.as_deref_mut() else { return };
+        let Some(tcp) = self.tcp.as_deref_mut() else {
+            self.counters.iter_mut().for_each(|c| c.stream_bytes = c.payload_bytes);
+            return;
+        };
         let conversation = &mut self.conversation;
         for side in [Side::Client, Side::Server] {
             let turned = self.turned;
             tcp.streams[side.index()].finish(self.last, &mut |piece| feed(conversation, side, turned, piece));
-            self.counters[side.index()].missed_bytes = tcp.streams[side.index()].missed();
+            let (counters, stream) = (&mut self.counters[side.index()], &tcp.streams[side.index()]);
+            counters.missed_bytes = stream.missed();
+            counters.stream_bytes = stream.extent(counters.payload_bytes + counters.missed_bytes);
         }
     }
 }

@@ -65,6 +65,7 @@ struct Held {
 #[derive(Debug, Default)]
 pub struct Stream {
     started: bool,
+    origin: u32,
     next: u32,
     acked: u32,
     has_ack: bool,
@@ -85,8 +86,17 @@ impl Stream {
     pub fn start(&mut self, seq: u32) {
         if !self.started || self.held.is_empty() && distance(seq, self.next) > 0 && self.missed == 0 && !self.has_ack {
             self.started = true;
-            self.next = seq;
+            (self.origin, self.next) = (seq, seq);
         }
+    }
+
+    /// Bytes from the first one on, each once, those in gaps included. Sequence numbers start again after 4 GiB: of the
+    /// lengths that they can mean, the one nearest to `about`.
+    #[must_use]
+    pub fn extent(&self, about: u64) -> u64 {
+        let low = u64::from(self.next.wrapping_sub(self.origin));
+        let rounds = about.saturating_sub(low).saturating_add(1 << 31) >> 32;
+        low + (rounds << 32)
     }
 
     /// A FIN was seen: it takes one sequence number, which is no data.
@@ -122,7 +132,7 @@ impl Stream {
         }
         if !self.started {
             self.started = true;
-            self.next = seq;
+            (self.origin, self.next) = (seq, seq);
         }
         if seq == self.next && self.held.is_empty() {
             self.next = self.next.wrapping_add(len);
@@ -179,7 +189,7 @@ impl Stream {
         if !self.started {
             // Nothing seen of this direction yet: its bytes start where the peer is.
             self.started = true;
-            self.next = ack;
+            (self.origin, self.next) = (ack, ack);
             return;
         }
         if certain && distance(ack, self.next) > 0 {

@@ -106,10 +106,18 @@ impl Finished {
         };
         let endpoints =
             Endpoints { client_ip: client.0, client_port: client.1, server_ip: server.0, server_port: server.1 };
-        let sent =
-            SideCounters { payload_bytes: self.bytes[0], missed_bytes: self.missed[0], ..SideCounters::default() };
-        let received =
-            SideCounters { payload_bytes: self.bytes[1], missed_bytes: self.missed[1], ..SideCounters::default() };
+        let sent = SideCounters {
+            payload_bytes: self.bytes[0],
+            stream_bytes: self.bytes[0] + self.missed[0],
+            missed_bytes: self.missed[0],
+            ..SideCounters::default()
+        };
+        let received = SideCounters {
+            payload_bytes: self.bytes[1],
+            stream_bytes: self.bytes[1] + self.missed[1],
+            missed_bytes: self.missed[1],
+            ..SideCounters::default()
+        };
         let (client_counters, server_counters) = match side {
             Side::Client => (sent, received),
             Side::Server => (received, sent),

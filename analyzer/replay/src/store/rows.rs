@@ -19,6 +19,7 @@ coded!(SideCounters {
     ip_bytes,
     payload_bytes,
     missed_bytes,
+    stream_bytes,
     flags,
     retransmits,
     retransmits_rto,

@@ -9,6 +9,19 @@ const segmentNames = {
 };
 const mostExchanges = 200;
 
+// Plots are in the page already; the one of the flow is shown with it.
+const sequences = new Map([...document.querySelectorAll('#sequences > figure')].map((f) => [Number(f.dataset.flow), f]));
+function sequenceOf(id) {
+  const figure = sequences.get(id);
+  if (!figure) {
+    const few = sequences.size > 0 && 'Time-sequence plots are here for the flows with most trouble and the largest; ';
+    return make('p', { class: 'muted', style: { fontSize: '11.5px', marginTop: '10px' } }, few, few ? 'this one\u2019s: ' : 'Time-sequence plot: ', make('code', {}, `analyze plot INPUT --flow ${id}`));
+  }
+  return make('div', {}, make('h3', { style: { marginTop: '12px' } }, 'Time-sequence plot'),
+    make('p', { class: 'muted', style: { fontSize: '11.5px' } }, 'Each upright line is a segment, from its first to its last byte. It should lie between the acknowledged line below and the window\u2019s edge above. R: sent again, O: out of order, P: probe, Z: zero window, ?: bytes before it are not in the capture.'),
+    figure);
+}
+
 function showFlow(id) {
   const p = profiles.get(id);
   if (!p) return false;
@@ -53,7 +66,8 @@ function showFlow(id) {
     (marks.length + events.length) > 0 && make('p', { class: 'muted', style: { fontSize: '11.5px' } }, `▲ above the line: ${marks.length ? 'retransmissions in packets (red)' : ''}${marks.length && events.length ? ', ' : ''}${events.length ? 'kernel events (amber)' : ''}`),
     list.length > 0 && make('div', { class: 'exchanges' }, list.slice(0, mostExchanges).map((e) => make('div', {},
       make('span', { class: 'muted' }, `exchange ${e.number + 1}`), make('div', { class: 'exchange' }, e.parts.map((i) => bar(i, e.from, longest))),
-      make('span', { class: 'number' }, format.duration(e.length)), make('span', { class: 'number muted' }, format.bytes(e.bytes)))))));
+      make('span', { class: 'number' }, format.duration(e.length)), make('span', { class: 'number muted' }, format.bytes(e.bytes))))),
+    sequenceOf(id)));
   Grid.flows.choose(Grid.flows.column('flow_id').values.indexOf(id));
   return true;
 }

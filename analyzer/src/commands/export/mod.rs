@@ -1,0 +1,65 @@
+//! `analyze export INPUT...`: a slice of the packets for Wireshark, or Zeek's logs.
+
+mod comments;
+mod log;
+mod pcapng;
+mod time;
+mod zeek;
+
+pub use time::TimePoint;
+
+use super::{Outcome, input};
+use crate::analysis::Analysis;
+use crate::cli::ExportArgs;
+use anyhow::bail;
+use replay::model::Nanos;
+
+/// A stretch of time, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: Nanos,
+    to: Nanos,
+}
+
+impl Span {
+    /// As asked for, relative times counted from `start`.
+    fn new(args: &ExportArgs, start: Nanos) -> anyhow::Result<Self> {
+        let from = args.from.map_or(Nanos::MIN, |t| t.at(start));
+        let to = args.to.map_or(Nanos::MAX, |t| t.at(start));
+        if from > to {
+            bail!("--from is later than --to: nothing lies between them");
+        }
+        Ok(Self { from, to })
+    }
+
+    fn has(self, ts: Nanos) -> bool {
+        self.from <= ts && ts <= self.to
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Unreadable input, flows that are not there, or output that cannot be written.
+pub fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
+    if let Some(folder) = &args.zeek {
+        let (analysis, chosen) = input::load_chosen(&args.input, &args.flows)?;
+        zeek::write(&analysis, folder, chosen.as_ref(), Span::new(args, analysis.replayed.start)?, args.json)?;
+        return done(&analysis);
+    }
+    let is_relative = |t: Option<TimePoint>| t.is_some_and(TimePoint::is_relative);
+    let needs_replay = !args.plain || args.flows.is_some() || is_relative(args.from) || is_relative(args.to);
+    if !needs_replay {
+        pcapng::write(args, None, None, Span::new(args, 0)?)?;
+        return Ok(Outcome::Complete);
+    }
+    let (analysis, chosen) = input::load_chosen(&args.input, &args.flows)?;
+    let span = Span::new(args, analysis.replayed.start)?;
+    pcapng::write(args, Some(&analysis), chosen.as_ref(), span)?;
+    done(&analysis)
+}
+
+fn done(analysis: &Analysis) -> anyhow::Result<Outcome> {
+    input::warn(analysis);
+    Ok(Outcome::of(analysis))
+}
