@@ -7,6 +7,10 @@ use replay::model::{Side, Transport};
 use replay::parse::{Conversation, Segment};
 use std::time::Instant;
 
+/// As `analyze` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Script = Vec<(Side, Vec<u8>)>;
 
 const SEGMENT: usize = 1448;

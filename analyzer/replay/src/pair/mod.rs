@@ -4,6 +4,7 @@ use crate::model::{Completeness, Nanos, RequestFields, Session, Side, Status, Th
 use crate::parse::{Kind, Mark, Message};
 use ahash::AHashMap;
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry as Place;
 
 /// Most requests that wait on one conversation; the oldest are given up beyond.
 const OUTSTANDING_LIMIT: usize = 32 * 1024;
@@ -51,12 +52,29 @@ struct Entry {
     timeout: Nanos,
 }
 
+/// Requests of one key: nearly always one.
+#[derive(Debug)]
+struct Slot {
+    first: Entry,
+    more: VecDeque<Entry>,
+}
+
+impl Slot {
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    fn find(&mut self, test: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
+        if test(&self.first) { Some(&mut self.first) } else { self.more.iter_mut().find(|entry| test(entry)) }
+    }
+}
+
 /// Pairs the messages of one conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Pairer {
     next: u64,
     ordered: VecDeque<Entry>,
-    keyed: AHashMap<u64, VecDeque<Entry>>,
+    keyed: AHashMap<u64, Slot>,
     keyed_len: usize,
     done: Vec<Session>,
     /// Something of the client's was missed or not understood: responses without request are no wonder.
@@ -208,7 +226,7 @@ impl Pairer {
     /// No more messages: what waits is given out as it is.
     pub(crate) fn flush(&mut self, how: Ended) {
         let mut rest: Vec<Entry> = self.ordered.drain(..).collect();
-        rest.extend(self.keyed.drain().flat_map(|(_, entries)| entries));
+        rest.extend(self.keyed.drain().flat_map(|(_, slot)| std::iter::once(slot.first).chain(slot.more)));
         self.keyed_len = 0;
         rest.sort_by_key(|entry| entry.id);
         for entry in rest {
@@ -243,7 +261,12 @@ impl Pairer {
         match key {
             None => self.ordered.push_back(entry),
             Some(key) => {
-                self.keyed.entry(key).or_default().push_back(entry);
+                match self.keyed.entry(key) {
+                    Place::Vacant(place) => {
+                        place.insert(Slot { first: entry, more: VecDeque::new() });
+                    }
+                    Place::Occupied(mut place) => place.get_mut().more.push_back(entry),
+                }
                 self.keyed_len += 1;
             }
         }
@@ -258,20 +281,20 @@ impl Pairer {
             }
         }
         if self.keyed_len > 0 {
-            let mut ids: Vec<u64> = self.keyed.values().flatten().map(|entry| entry.id).collect();
+            let mut ids: Vec<u64> = self.keyed.values().flat_map(Slot::entries).map(|entry| entry.id).collect();
             let (_, nth, _) = {
                 let place = ids.len() / 8;
                 ids.select_nth_unstable(place)
             };
             let limit = *nth;
             let mut old = Vec::new();
-            self.keyed.retain(|_, entries| {
-                while entries.front().is_some_and(|entry| entry.id <= limit) {
-                    old.extend(entries.pop_front());
+            let keys: Vec<u64> =
+                self.keyed.iter().filter(|(_, slot)| slot.first.id <= limit).map(|(key, _)| *key).collect();
+            for key in keys {
+                while self.keyed.get(&key).is_some_and(|slot| slot.first.id <= limit) {
+                    old.extend(self.take(key, None));
                 }
-                !entries.is_empty()
-            });
-            self.keyed_len -= old.len().min(self.keyed_len);
+            }
             old.sort_by_key(|entry| entry.id);
             self.done.extend(old.into_iter().map(|entry| give_up(entry, how)));
         }
@@ -280,7 +303,7 @@ impl Pairer {
     /// The request that the next response answers.
     fn answer(&mut self, key: Option<u64>) -> Option<&mut Entry> {
         if let Some(key) = key {
-            return self.keyed.get_mut(&key)?.iter_mut().find(|entry| entry.response == Part::Awaited);
+            return self.keyed.get_mut(&key)?.find(|entry| entry.response == Part::Awaited);
         }
         // Requests asked before a loss were answered in what was lost, if there are later ones.
         let later = self.ordered.iter().any(|entry| entry.response == Part::Awaited && !entry.doubtful);
@@ -306,7 +329,7 @@ impl Pairer {
                 let at = self.ordered.partition_point(|entry| entry.id < ticket.entry);
                 self.ordered.get_mut(at).filter(|entry| entry.id == ticket.entry)
             }
-            Some(key) => self.keyed.get_mut(&key)?.iter_mut().find(|entry| entry.id == ticket.entry),
+            Some(key) => self.keyed.get_mut(&key)?.find(|entry| entry.id == ticket.entry),
         }
     }
 
@@ -316,20 +339,33 @@ impl Pairer {
                 let at = self.ordered.partition_point(|entry| entry.id < ticket.entry);
                 self.ordered.remove(at)
             }
-            Some(key) => {
-                let Some(entries) = self.keyed.get_mut(&key) else {
-                    return;
-                };
-                let at = entries.iter().position(|entry| entry.id == ticket.entry);
-                let entry = at.and_then(|at| entries.remove(at));
-                if entries.is_empty() {
-                    self.keyed.remove(&key);
-                }
-                self.keyed_len -= usize::from(entry.is_some());
-                entry
-            }
+            Some(key) => self.take(key, Some(ticket.entry)),
         };
         self.done.extend(entry.map(|entry| entry.session));
+    }
+
+    /// Takes the entry of that id, or the oldest, from those of a key.
+    fn take(&mut self, key: u64, id: Option<u64>) -> Option<Entry> {
+        let Place::Occupied(mut place) = self.keyed.entry(key) else {
+            return None;
+        };
+        let slot = place.get_mut();
+        let entry = if id.is_none_or(|id| slot.first.id == id) {
+            match slot.more.pop_front() {
+                Some(next) => std::mem::replace(&mut slot.first, next),
+                None => place.remove().first,
+            }
+        } else {
+            let at = slot.more.iter().position(|entry| Some(entry.id) == id)?;
+            slot.more.remove(at)?
+        };
+        self.keyed_len = self.keyed_len.saturating_sub(1);
+        Some(entry)
+    }
+
+    /// Whether a request of that key waits for its response.
+    pub(crate) fn awaits(&self, key: u64) -> bool {
+        self.keyed.get(&key).is_some_and(|slot| slot.entries().any(|entry| entry.response == Part::Awaited))
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Half {
     pub(super) hold: bool,
     /// Do not ask the parser before so many bytes are in the buffer.
     pub(super) need: usize,
+    /// Bytes of the present datagram that were not captured.
+    pub(super) uncaptured: u64,
     /// Place lost: wait for a segment that a message starts in.
     pub(super) lost: bool,
     /// Messages that have begun and not ended.

@@ -65,6 +65,7 @@ pub use stream::{Conversation, ParseOptions};
 pub(crate) use message::{Kind, Mark, Message};
 
 use crate::model::{Nanos, Side, Transport};
+use crate::pair::Pairer;
 use mask::Masker;
 
 /// What a parser says of the bytes it was shown.
@@ -118,6 +119,8 @@ pub(crate) struct Output<'o> {
     pub(crate) mark: Mark,
     /// Masks secrets.
     pub(crate) mask: &'o mut Masker,
+    /// What is open.
+    pairer: Option<&'o Pairer>,
 }
 
 impl<'o> Output<'o> {
@@ -128,7 +131,12 @@ impl<'o> Output<'o> {
 
     /// The same, with a vector to be used again.
     fn with(messages: Vec<Message>, mark: Mark, mask: &'o mut Masker) -> Self {
-        Self { messages, hold: false, switch: None, kick: false, note: None, mark, mask }
+        Self { messages, hold: false, switch: None, kick: false, note: None, mark, mask, pairer: None }
+    }
+
+    /// Whether a request of this key waits for its response, so that the response need not repeat it.
+    pub(crate) fn is_awaited(&self, key: u64) -> bool {
+        self.pairer.is_some_and(|pairer| pairer.awaits(key))
     }
 
     /// Adds a message.

@@ -105,6 +105,9 @@ impl Conversation {
         if segment.missing > 0 {
             half.stretch(segment.data.len() as u64 + u64::from(segment.missing), None);
         }
+        if datagram {
+            half.uncaptured = u64::from(segment.missing);
+        }
         let mut data = segment.data;
         if half.skip > 0 {
             let n = usize::try_from(half.skip).map_or(data.len(), |skip| skip.min(data.len()));
@@ -125,6 +128,8 @@ impl Conversation {
         let side = self.true_side(segment.from);
         if datagram {
             self.drop_rest(side);
+            let half = &mut self.halves[side.index()];
+            half.offset += std::mem::take(&mut half.uncaptured);
         } else if segment.missing > 0 {
             self.pass(side, u64::from(segment.missing), Completeness::TRUNCATED_PAYLOAD);
         }
@@ -202,10 +207,18 @@ impl Conversation {
             }
             return;
         }
+        let waited = half.buffer.len();
         half.buffer.extend_from_slice(data);
         let full = half.buffer.len() >= BUFFER_LIMIT;
         if self.speaking.is_none() {
             self.find(side, &[], cut || full, cut || full);
+            let half = &mut self.halves[side.index()];
+            if self.speaking.is_none() && waited > 0 && !data.is_empty() && half.buffer.is_empty() && !self.ignored {
+                // What came before was no start (a keep-alive's byte, the end of a message): this segment may be one.
+                half.offset = half.offset.saturating_sub(data.len() as u64);
+                half.buffer.extend_from_slice(data);
+                self.find(side, &[], cut || full, cut || full);
+            }
         } else if half.buffer.len() >= half.need || cut {
             self.feed_buffer(side, cut || full);
         }
@@ -233,6 +246,7 @@ impl Conversation {
             half.need = 0;
             let mark = half.mark_at(half.offset);
             let mut out = Output::with(std::mem::take(&mut self.scratch), mark, &mut self.masker);
+            out.pairer = Some(&self.pairer);
             let rest = bytes.get(at..).unwrap_or_default();
             let step = parser.parse(side, Input { bytes: rest, cut }, &mut out);
             let Output { messages, hold, switch, kick, note, .. } = out;
@@ -248,6 +262,10 @@ impl Conversation {
                     let half = &mut self.halves[side.index()];
                     let here = usize::try_from(n).unwrap_or(usize::MAX).min(rest.len());
                     half.offset += here as u64;
+                    if here == rest.len() {
+                        // The rest of a datagram belongs to its message.
+                        half.offset += std::mem::take(&mut half.uncaptured);
+                    }
                     half.skip = n.saturating_sub(here as u64);
                     half.hold = hold;
                     at += here;

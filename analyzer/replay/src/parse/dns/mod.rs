@@ -81,7 +81,11 @@ impl Parser for Dns {
         for (place, question) in packet.questions.iter().enumerate() {
             let kind = if packet.response { Kind::Response } else { Kind::Request };
             let key = u64::from(packet.id) | (place as u64) << 16 | message::hash(question) << 24;
-            let fields = if packet.response { packet.answer(question) } else { packet.ask(question) };
+            let fields = match packet.response {
+                true if out.is_awaited(key) => packet.answer(None),
+                true => packet.answer(Some(question)),
+                false => packet.ask(question),
+            };
             out.emit(Message::new(kind, fields).keyed(key).truncated(!packet.sound));
         }
         if packet.questions.is_empty() && packet.response {

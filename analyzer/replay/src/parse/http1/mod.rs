@@ -63,8 +63,10 @@ fn detect(first: First<'_>) -> Detection {
     if !matches!(first.transport, Transport::Tcp | Transport::Unix) {
         return Detection::No;
     }
-    let bytes = first.bytes;
-    if let Some(rest) = prefix(bytes, b"HTTP/1.") {
+    // Empty lines may stand before a request (RFC 9112 section 2.2).
+    let empty = first.bytes.iter().take(4).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let bytes = first.bytes.get(empty..).unwrap_or_default();
+    if let Some(rest) = prefix(bytes, b"HTTP/1.").filter(|_| empty == 0) {
         return match rest {
             [b'0' | b'1', b' ', b'1'..=b'5', ..] => Detection::Yes { confidence: 95, from: Some(Side::Server) },
             [] | [b'0' | b'1'] | [b'0' | b'1', b' '] => Detection::More,

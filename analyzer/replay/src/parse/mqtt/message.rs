@@ -95,6 +95,34 @@ impl Packet<'_> {
         }
     }
 
+    /// SUBSCRIBE, UNSUBSCRIBE: all topic filters, joined by `, `.
+    fn filters(&self) -> Box<str> {
+        let mut cursor = Cursor::new(self.body);
+        let mut text = String::new();
+        let start = |cursor: &mut Cursor<'_>| {
+            cursor.u16()?;
+            if self.version >= 5 {
+                let (length, used) = remaining_length(cursor.rest()).ok()?;
+                cursor.take(used + length as usize)?;
+            }
+            Some(())
+        };
+        if start(&mut cursor).is_none() {
+            return text.into();
+        }
+        while text.len() < 1024
+            && let Some(filter) = topic(cursor.rest(), 0)
+        {
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(&clean_to(filter, 512));
+            // SUBSCRIBE says options of each.
+            cursor.take(2 + filter.len() + usize::from(self.kind() == 8));
+        }
+        text.into()
+    }
+
     /// CONNECT: protocol level and client id.
     pub(super) fn connect(&self) -> Option<(u8, Box<str>)> {
         if self.kind() != 1 {
@@ -167,8 +195,7 @@ impl Packet<'_> {
                 fields.attributes.push(("qos", number(u64::from(self.qos()))));
             }
             8 | 10 => {
-                let from = if self.version >= 5 { 3 } else { 2 };
-                fields.request_resource = topic(self.body, from).map(|topic| clean_to(topic, 512)).unwrap_or_default();
+                fields.request_resource = self.filters();
             }
             14 => {
                 if let Some(code) = self.body.first().filter(|code| **code >= 0x80) {

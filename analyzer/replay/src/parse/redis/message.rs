@@ -104,6 +104,16 @@ pub(super) struct Asked {
     pub(super) subscribes: bool,
     pub(super) hello3: bool,
     pub(super) replicates: bool,
+    /// CLIENT REPLY: whether replies are wanted from now on; `Skip`: not to this command and the next.
+    pub(super) replies: Option<Replies>,
+}
+
+/// What CLIENT REPLY says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replies {
+    On,
+    Off,
+    Skip,
 }
 
 /// A command that is being read.
@@ -156,6 +166,15 @@ impl Command {
             subscribes,
             hello3: self.is(0, "HELLO") && self.is(1, "3"),
             replicates: self.is(0, "PSYNC") || self.is(0, "SYNC"),
+            replies: if !(self.is(0, "CLIENT") && self.is(1, "REPLY")) {
+                None
+            } else if self.is(2, "OFF") {
+                Some(Replies::Off)
+            } else if self.is(2, "SKIP") {
+                Some(Replies::Skip)
+            } else {
+                Some(Replies::On)
+            },
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
-use message::{Command, Push, Reply};
+use message::{Command, Push, Replies, Reply};
 use std::collections::VecDeque;
 
 /// Line in the registry.
@@ -118,6 +118,10 @@ struct Redis {
     asked: VecDeque<message::Asked>,
     resp3: bool,
     subscribed: bool,
+    /// CLIENT REPLY OFF: the server does not answer.
+    mute: bool,
+    /// CLIENT REPLY SKIP: it does not answer the next command.
+    skip: bool,
     /// After PSYNC the connection carries a snapshot and then commands from the server.
     replicating: bool,
 }
@@ -301,7 +305,8 @@ impl Redis {
     }
 
     fn asked_for(&mut self, command: Command, start: Mark, out: &mut Output<'_>) {
-        let asked = command.asked();
+        let mut asked = command.asked();
+        asked.one_way |= self.is_mute(asked.replies);
         let truncated = command.cut;
         let fields = command.fields(out.mask);
         let kind = if asked.one_way { Kind::OneWay } else { Kind::Request };
@@ -309,6 +314,21 @@ impl Redis {
         if kind == Kind::Request && self.asked.len() < 64 * 1024 {
             self.asked.push_back(asked);
         }
+    }
+
+    /// Whether the command that says `replies` gets no reply.
+    fn is_mute(&mut self, replies: Option<Replies>) -> bool {
+        match replies {
+            Some(Replies::On) => (self.mute, self.skip) = (false, false),
+            Some(Replies::Off) => self.mute = true,
+            Some(Replies::Skip) if !self.mute => {
+                self.skip = true;
+                return true;
+            }
+            Some(Replies::Skip) => {}
+            None => return std::mem::take(&mut self.skip) || self.mute,
+        }
+        self.mute
     }
 
     fn answered(&mut self, reply: Reply, start: Mark, truncated: bool, out: &mut Output<'_>) {

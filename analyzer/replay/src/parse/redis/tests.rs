@@ -88,3 +88,31 @@ fn a_long_error_after_a_cut_answer() {
     let kept: Vec<_> = sessions.iter().map(|s| (&*s.fields.request_type, s.fields.status)).collect();
     assert_eq!(kept, [("MGET", Status::Ok), ("CLIENT", Status::ServerError), ("PING", Status::Ok)]);
 }
+
+#[test]
+fn commands_that_are_not_answered() {
+    // CLIENT REPLY SKIP silences itself and the next command, OFF all up to ON.
+    let command = |words: &[&str]| {
+        let mut bytes = format!("*{}\r\n", words.len());
+        for word in words {
+            bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        bytes
+    };
+    let asked = [
+        command(&["CLIENT", "REPLY", "SKIP"]),
+        command(&["SET", "a", "1"]),
+        command(&["GET", "a"]),
+        command(&["CLIENT", "REPLY", "OFF"]),
+        command(&["SET", "a", "2"]),
+        command(&["CLIENT", "REPLY", "ON"]),
+        command(&["PING"]),
+    ];
+    let sessions = play(&[c(asked.concat()), s("$1\r\n1\r\n+OK\r\n+PONG\r\n")]);
+    let answered: Vec<_> = sessions.iter().filter(|s| s.response_ts.is_some()).collect();
+    assert_eq!(
+        answered.iter().map(|s| (&*s.fields.request_type, &*s.fields.result)).collect::<Vec<_>>(),
+        [("GET", "BulkString"), ("CLIENT", "OK"), ("PING", "PONG")]
+    );
+    assert_eq!(sessions.iter().filter(|s| s.fields.is_async).count(), 4);
+}

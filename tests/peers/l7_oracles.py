@@ -1,0 +1,330 @@
+"""What others say of requests in captures, as multisets of keys per capture and protocol.
+
+Each oracle is a generator of (protocol, capture, wanted, ours): `wanted` is a Counter of keys, `ours` makes the Counter of the
+same keys from our rows. A protocol with a word behind it ("http code") compares another part of the same rows.
+"""
+import collections, glob, gzip, json, os, re, struct
+
+Counter = collections.Counter
+
+def squeeze(text):
+    """Printable ASCII of the first 60 characters: oracles differ in how they write all else."""
+    text = ''.join(c if 32 <= ord(c) < 127 else ' ' for c in str(text).replace('\\n', ' ').replace('\\t', ' ').replace('\\r', ' '))
+    return ' '.join(text.split())[:60]
+
+def aslist(v):
+    if isinstance(v, list): return [str(x) for x in v]
+    if isinstance(v, str) and v.startswith("['"):
+        try: return [str(x) for x in json.loads(v.replace("'", '"'))]
+        except ValueError: return [v]
+    return [str(v)]
+
+def attribute(row, name): return dict(row['attributes']).get(name)
+
+def asked(row): return row['request_ts'] is not None and row['request_type']
+
+DNS = {1:'A',2:'NS',5:'CNAME',6:'SOA',12:'PTR',13:'HINFO',15:'MX',16:'TXT',28:'AAAA',33:'SRV',35:'NAPTR',41:'OPT',46:'RRSIG',48:'DNSKEY',43:'DS',
+       47:'NSEC',50:'NSEC3',52:'TLSA',64:'SVCB',65:'HTTPS',99:'SPF',252:'AXFR',251:'IXFR',255:'ANY',257:'CAA',10:'NULL',256:'URI',25:'KEY',29:'LOC',44:'SSHFP',51:'NSEC3PARAM',249:'TKEY',250:'TSIG'}
+MQTT = {'CONNECT':'1','PUBLISH':'3','SUBSCRIBE':'8','UNSUBSCRIBE':'10','PINGREQ':'12','DISCONNECT':'14'}
+WS = {'text':'1','binary':'2','close':'8','ping':'9','pong':'10'}
+
+def name_of(text): return '' if text.lower() == '<root>' else squeeze(re.sub(r'\\\d{3}', ' ', text)).lower().rstrip('.')
+
+def announced(row): return row['is_async'] and row['response_status'] == 'ok'
+
+TSHARK = {
+    'http': lambda r: (r['request_type'], squeeze(r['request_resource'])) if r['l7_protocol'] == 'http' and asked(r) else None,
+    'http code': lambda r: str(r['response_code']) if r['l7_protocol'] == 'http' and r['response_code'] is not None else None,
+    'dns': lambda r: (r['session_id'], name_of(r['request_resource']), r['request_type']) if r['l7_protocol'] == 'dns' and asked(r) and not announced(r) else None,
+    'dns code': lambda r: (r['session_id'], str(r['response_code'] & 15)) if r['l7_protocol'] == 'dns' and r['response_code'] is not None and r['session_id'] is not None else None,
+    'mysql': lambda r: squeeze(r['request_resource']) if r['l7_protocol'] == 'mysql' and r['request_type'] in ('COM_QUERY', 'COM_STMT_PREPARE') else None,
+    'postgresql': lambda r: squeeze(r['request_resource']) if r['l7_protocol'] == 'postgresql' and r['request_type'] in ('Query', 'Parse', 'Execute') and r['request_resource'] else None,
+    'http2': lambda r: (r['request_type'], squeeze(r['endpoint'] if r['l7_protocol'] == 'grpc' else r['request_resource'])) if (r['l7_protocol'] in ('http2', 'grpc')) and r['request_type'] else None,
+    'tls': lambda r: squeeze(r['request_domain']) if r['l7_protocol'] == 'tls' and r['request_domain'] else None,
+    'quic': lambda r: squeeze(r['request_domain']) if r['l7_protocol'] == 'quic' and r['request_domain'] else None,
+    'smtp': lambda r: r['request_type'][:4] if r['l7_protocol'] == 'smtp' and asked(r) and r['request_type'] not in ('GREETING', 'MESSAGE') else None,
+    'mqtt': lambda r: MQTT.get(r['request_type']) if r['l7_protocol'] == 'mqtt' else None,
+    'websocket': lambda r: WS.get(r['request_type']) if r['l7_protocol'] == 'websocket' else None,
+    'thrift': lambda r: r['request_type'] if r['l7_protocol'] == 'thrift' and asked(r) else None,
+}
+
+def keyed(key): return lambda rows: Counter(k for k in map(key, rows) if k is not None)
+
+def tshark(base):
+    """field/L7.jsonl.gz: fields per frame. A ClientHello that is sent again counts once, as does a QUIC connection."""
+    out = collections.defaultdict(Counter)
+    once = set()
+    with gzip.open(os.path.join(base, 'L7.jsonl.gz'), 'rt') as f:
+        for line in f:
+            d = json.loads(line); file, v = d['file'], d['f']
+            stream = d['stream'] or 'tcp'
+            tcp = stream.startswith('tcp')
+            if 'http.request.method' in v and tcp:
+                for m, u in zip(aslist(v['http.request.method']), aslist(v.get('http.request.uri', ''))): out[file, 'http'][m, squeeze(u)] += 1
+            if 'http.response.code' in v and tcp:
+                for c in aslist(v['http.response.code']):
+                    if not c.startswith('1') or c == '101': out[file, 'http code'][c] += 1
+            if 'dns.id' in v and 'dns.qry.name' in v and d['proto'] in ('dns', 'mdns', 'llmnr'):
+                for i, r, n, t in zip(aslist(v['dns.id']), aslist(v['dns.flags.response']), aslist(v['dns.qry.name']), aslist(v['dns.qry.type'])):
+                    if r in ('0', 'False'): out[file, 'dns'][int(i, 16), name_of(n), DNS.get(int(t), 'TYPE' + t)] += 1
+                    else: out[file, 'dns code'][int(i, 16), aslist(v.get('dns.flags.rcode', '0'))[0]] += 1
+            for q in aslist(v.get('mysql.query', [])): out[file, 'mysql'][squeeze(q)] += 1
+            for q in aslist(v.get('pgsql.query', [])): out[file, 'postgresql'][squeeze(q)] += 1
+            if 'http2.headers.path' in v:
+                for m, p in zip(aslist(v['http2.headers.method']), aslist(v['http2.headers.path'])): out[file, 'http2'][m, squeeze(p)] += 1
+            for n in aslist(v.get('tls.handshake.extensions_server_name', [])):
+                if tcp: out[file, 'tls'][squeeze(n)] += 1
+                elif (file, stream, n) not in once:
+                    once.add((file, stream, n)); out[file, 'quic'][squeeze(n)] += 1
+            for c in aslist(v.get('smtp.req.command', [])): out[file, 'smtp'][c.upper()] += 1
+            for t in aslist(v.get('mqtt.msgtype', [])):
+                if t in MQTT.values(): out[file, 'mqtt'][t] += 1
+            for t in aslist(v.get('websocket.opcode', [])): out[file, 'websocket'][t] += 1
+    for (file, protocol), want in sorted(out.items()):
+        yield protocol, os.path.join(base, file), want, keyed(TSHARK[protocol])
+
+def deepflow(base):
+    """deepflow/expected_messages.jsonl: one message a line, as its own tests expect them."""
+    cases = collections.defaultdict(list)
+    with open(os.path.join(base, 'expected_messages.jsonl')) as f:
+        for line in f:
+            d = json.loads(line); cases[d['dir'], d['pcap'], d['case']].append(d)
+    for (dir_, pcap, case), messages in sorted(cases.items()):
+        path = os.path.join(base, 'flow_generator', dir_, pcap)
+        if not os.path.exists(path): continue
+        want, errors = Counter(), 0
+        for m in messages:
+            if m['msg_type'] in ('request', 'session') and (m.get('resource') or m.get('request_type')) and not m.get('parse_error'):
+                want[deepflow_key(dir_, m.get('request_type'), m.get('resource'))] += 1
+            errors += m['msg_type'] == 'response' and m.get('status') in ('client_error', 'server_error')
+        yield dir_, path, want, lambda rows, d=dir_: Counter(deepflow_key(d, r['request_type'], deepflow_resource(d, r)) for r in rows if r['request_ts'] is not None)
+        yield dir_ + ' errors', path, Counter({'error': errors}), lambda rows: Counter(error=sum(r['response_status'] in ('client_error', 'server_error') for r in rows))
+
+def deepflow_resource(dir_, r):
+    if dir_ == 'mysql' and r['request_type'] == 'COM_STMT_EXECUTE': return attribute(r, 'parameters') or r['request_resource']
+    return r['endpoint'] if dir_ == 'http' and r['l7_protocol'] == 'grpc' else r['request_resource']
+
+def deepflow_key(dir_, t, res):
+    t, res = str(t or ''), squeeze(res or '')
+    if dir_ == 'postgre': return res or 'execute'
+    if dir_ == 'mysql':
+        # Its values bear their types, as in LongLong(1).
+        for word in ('LongLong(', 'Long(', ') ,'): res = res.replace(word, ',' if word == ') ,' else '')
+        return res or t
+    if dir_ in ('dns', 'redis', 'memcached'): return (t.lower(), res)
+    if dir_ == 'mongo': return 'message'
+    if dir_ == 'http': return res
+    if dir_ in ('amqp', 'mqtt', 'nats', 'kafka'): return t.lower().replace('-', '').replace('_', '')
+    return (t, res)
+
+# Zeek writes a row per transaction; "-" is nothing.
+ZEEK = {
+    'http': (('method', 'uri', 'status_code'), lambda r: (squeeze(r['request_type']), squeeze(r['request_resource']), str(r['response_code'] or '-')) if r['l7_protocol'] == 'http' else None),
+    'dns': (('query', 'qtype_name', 'rcode'), lambda r: (name_of(r['request_resource']), r['request_type'], str(r['response_code'] & 4095 if r['response_code'] is not None else '-')) if r['l7_protocol'] == 'dns' else None),
+    'mysql': (('cmd', 'arg', 'success'), lambda r: zeek_mysql(r)),
+    'redis': (('cmd.name', 'success'), lambda r: (squeeze(r['request_type']).upper(), {'ok': 'T', 'unknown': '-'}.get(r['response_status'], 'F')) if r['l7_protocol'] == 'redis' and asked(r) else None),
+    'ssl': (('server_name',), lambda r: (squeeze(r['request_domain']) or '-',) if r['l7_protocol'] in ('tls', 'quic') and asked(r) else None),
+    'quic': (('server_name', 'client_protocol'), lambda r: (squeeze(r['request_domain']) or '-', (attribute(r, 'alpn_offered') or '-').split(',')[0]) if r['l7_protocol'] == 'quic' and asked(r) else None),
+    'ldap_search': (('base_object', 'result_count'), lambda r: (squeeze(r['request_resource']).split(' ')[0] or '-', str(r['affected_rows'])) if r['l7_protocol'] == 'ldap' and r['request_type'] == 'Search' else None),
+    'mqtt_connect': (('client_id',), lambda r: (squeeze(r['request_domain']) or '-',) if r['l7_protocol'] == 'mqtt' and r['request_type'] == 'CONNECT' else None),
+    'mqtt_publish': (('topic',), lambda r: (squeeze(r['request_resource']) or '-',) if r['l7_protocol'] == 'mqtt' and r['request_type'] == 'PUBLISH' else None),
+}
+
+def zeek_mysql(r):
+    if r['l7_protocol'] != 'mysql' or not asked(r): return None
+    cmd = {'Login': 'login', 'COM_STMT_PREPARE': 'stmt_prepare'}.get(r['request_type'], r['request_type'].removeprefix('COM_').lower())
+    arg = attribute(r, 'user') if cmd == 'login' else r['request_resource']
+    if cmd.startswith('stmt') and cmd != 'stmt_prepare': arg = r['session_id']
+    return cmd, squeeze(arg or '-'), {'ok': 'T', 'unknown': '-'}.get(r['response_status'], 'F')
+
+def zeek(base):
+    """zeek/CAPTURE.zeek/TEST/*.log: baselines of its own tests. Of several tests of a capture, the one with most rows."""
+    found = {}
+    for log in sorted(glob.glob(os.path.join(base, 'pcap/zeek/**/*.zeek/*/*.log'), recursive=True)):
+        name = os.path.basename(log).removesuffix('.log')
+        if name not in ZEEK: continue
+        capture = log.split('.zeek/')[0]
+        if not os.path.exists(capture): continue
+        fields, want = [], Counter()
+        with open(log, errors='replace') as f:
+            for line in f:
+                line = line.rstrip('\n')
+                if line.startswith('#fields'): fields = line.split('\t')[1:]
+                if line.startswith('#') or not fields: continue
+                row = dict(zip(fields, line.split('\t')))
+                key = [squeeze(row.get(c, '-')) for c in ZEEK[name][0]]
+                if name == 'dns':
+                    if key[0] == '-' and key[1] == '-': continue
+                    key = [name_of(key[0]), '-' if key[1] == '-' else {'*': 'ANY'}.get(key[1], key[1]), key[2]]
+                if name == 'mysql' and key[0] in ('login_disconnect', 'quit'): continue
+                if name == 'mysql': key = ['-' if k == '(empty)' else k for k in key]
+                if name == 'http' and key[0] == '-': key[0] = ''
+                if name == 'http' and key[1] == '-': key[1] = ''
+                want[tuple(key)] += 1
+        if sum(want.values()) > sum(found.get((capture, name), Counter()).values()): found[capture, name] = want
+    for (capture, name), want in sorted(found.items()): yield name, capture, want, keyed(ZEEK[name][1])
+
+def arkime(base):
+    """arkime/X.test: sets of values per session; each must be among ours."""
+    parts = {
+        'http method': (lambda b: b.get('http', {}).get('method', []), lambda r: r['request_type'] if r['l7_protocol'] in ('http', 'http2') else None),
+        'http code': (lambda b: b.get('http', {}).get('statuscode', []), lambda r: r['response_code'] if r['l7_protocol'] in ('http', 'http2') else None),
+        'http uri': (lambda b: [squeeze(u) for u in b.get('http', {}).get('uri', [])],
+                     lambda r: squeeze(r['request_domain'] + r['request_resource'] if r['request_resource'].startswith('/') else r['request_resource'].split('://')[-1]) if r['l7_protocol'] in ('http', 'http2') else None),
+        'dns': (lambda b: [name_of(n) for n in (b.get('dns') or [{}] if isinstance(b.get('dns'), list) else []) for n in [n.get('queryHost', '')] if n], lambda r: name_of(r['request_resource']) if r['l7_protocol'] == 'dns' else None),
+        'tls ja4': (lambda b: [] if 'quic' in b.get('protocol', []) else b.get('tls', {}).get('ja4', []), lambda r: attribute(r, 'ja4') if r['l7_protocol'] == 'tls' else None),
+        'tls ja3': (lambda b: [] if 'quic' in b.get('protocol', []) else b.get('tls', {}).get('ja3', []), lambda r: attribute(r, 'ja3') if r['l7_protocol'] == 'tls' else None),
+        'quic': (lambda b: b.get('quic', {}).get('host', []), lambda r: r['request_domain'] if r['l7_protocol'] == 'quic' else None),
+        'smtp': (lambda b: [h.lower() for h in b.get('email', {}).get('smtpHello', [])], lambda r: r['request_domain'].lower() if r['l7_protocol'] == 'smtp' else None),
+        'mqtt': (lambda b: b.get('mqtt', {}).get('topic', []), lambda r: r['request_resource'] if r['l7_protocol'] == 'mqtt' else None),
+        'mysql': (lambda b: aslist(b.get('mysql', {}).get('user', [])), lambda r: attribute(r, 'user') if r['l7_protocol'] == 'mysql' else None),
+        'postgresql': (lambda b: aslist(b.get('postgresql', {}).get('db', [])), lambda r: r['request_domain'] if r['l7_protocol'] == 'postgresql' else None),
+    }
+    for test in sorted(glob.glob(os.path.join(base, 'pcap/arkime/*.test'))):
+        capture = next((test.removesuffix('.test') + e for e in ('.pcap', '.pcapng', '.pcap.gz') if os.path.exists(test.removesuffix('.test') + e)), None)
+        if not capture: continue
+        with open(test) as f: bodies = [s['body'] for s in json.load(f)['sessions3']]
+        for name, (theirs, ours) in parts.items():
+            want = Counter({v: 1 for b in bodies for v in theirs(b)})
+            if want: yield name, capture, want, lambda rows, o=ours, w=want: Counter({k: 1 for k in map(o, rows) if k in w})
+
+def without_alpn(ja4):
+    """nDPI writes the first two letters of the ALPN where JA4 wants the first and the last, and the hash of nothing for nothing."""
+    return ja4[:8] + ja4[10:].replace('e3b0c44298fc', '000000000000')
+
+def ndpi(base):
+    """ndpi/X.out: a line per flow with names and fingerprints; they are compared as sets per capture."""
+    host, ja4, code = re.compile(r'\[Hostname/SNI: ([^\]]+)\]'), re.compile(r'\[JA4: ([^\]]+)\]'), re.compile(r'\[StatusCode: (\d+)\]')
+    for out in sorted(glob.glob(os.path.join(base, 'pcap/ndpi/*.out'))):
+        capture = out.removesuffix('.out')
+        if not os.path.exists(capture): continue
+        want = collections.defaultdict(Counter)
+        with open(out, errors='replace') as f:
+            for line in f:
+                proto = re.search(r'\[proto: [\d.]+/([^\]]+)\]', line)
+                if not proto: continue
+                words = proto.group(1).split('.')
+                for l7, names in (('quic', ('QUIC',)), ('tls', ('TLS',)), ('dns', ('DNS',)), ('http', ('HTTP',))):
+                    if words[0] not in names: continue
+                    # It shortens long names.
+                    if m := host.search(line): want[l7][squeeze(m.group(1).split(':')[0]).lower()[:30].rstrip('.')] = 1
+                    if l7 in ('quic', 'tls') and (m := ja4.search(line)): want[l7 + ' ja4'][without_alpn(m.group(1))] = 1
+                    if l7 == 'http' and (m := code.search(line)): want['http code'][m.group(1)] = 1
+        for name, wanted in sorted(want.items()):
+            l7 = name.split(' ')[0]
+            def ours(r, l7=l7, name=name):
+                if r['l7_protocol'] != l7: return None
+                if name.endswith('ja4'): return without_alpn(attribute(r, 'ja4') or '')
+                if name.endswith('code'): return str(r['response_code'])
+                return squeeze(r['request_domain'].split(':')[0]).lower()[:30].rstrip('.')
+            yield name, capture, wanted, lambda rows, o=ours, w=wanted: Counter({k: 1 for k in map(o, rows) if k in w})
+
+def suricata(base):
+    """suricata/T/test.yaml: so many events with these fields. Only events and fields that have a counterpart are compared."""
+    import yaml
+    events = {
+        'http': {'http.hostname': lambda r: re.sub(r':\d+$', '', r['request_domain']), 'http.url': lambda r: r['request_resource'], 'http.http_method': lambda r: r['request_type'], 'http.status': lambda r: r['response_code']},
+        'tls': {'tls.sni': lambda r: r['request_domain'], 'tls.ja3.hash': lambda r: attribute(r, 'ja3'), 'tls.ja4': lambda r: attribute(r, 'ja4')},
+        'quic': {'quic.sni': lambda r: r['request_domain'], 'quic.ja4': lambda r: attribute(r, 'ja4')},
+        'mqtt': {'mqtt.publish.topic': lambda r: r['request_resource'] if r['request_type'] == 'PUBLISH' else None, 'mqtt.connect.client_id': lambda r: r['request_domain'] if r['request_type'] == 'CONNECT' else None},
+        'pgsql': {'pgsql.request.simple_query': lambda r: r['request_resource'] if r['request_type'] == 'Query' else None},
+        'pop3': {'pop3.request.command': lambda r: r['request_type']},
+        'ldap': {'ldap.request.message_id': lambda r: r['session_id']},
+    }
+    names = {'http': ('http', 'http2'), 'pgsql': ('postgresql',)}
+    for test in sorted(glob.glob(os.path.join(base, 'pcap/suricata/**/test.yaml'), recursive=True)):
+        captures = [p for e in ('*.pcap', '*.pcapng') for p in glob.glob(os.path.join(os.path.dirname(test), e))]
+        if len(captures) != 1: continue
+        try:
+            with open(test, errors='replace') as f: checks = (yaml.safe_load(f) or {}).get('checks') or []
+        except yaml.YAMLError: continue
+        wanted = collections.defaultdict(list)
+        for check in checks:
+            match = (check.get('filter') or {}).get('match') or {}
+            kind, count = match.get('event_type'), (check.get('filter') or {}).get('count')
+            fields = {k: v for k, v in match.items() if k.startswith(str(kind) + '.')}
+            if kind in events and fields and set(fields) <= set(events[kind]) and isinstance(count, int): wanted[kind].append((fields, count))
+        for kind, filters in sorted(wanted.items()):
+            want = Counter({json.dumps(f, sort_keys=True): n for f, n in filters})
+            def ours(rows, kind=kind, filters=filters):
+                mine = [r for r in rows if r['l7_protocol'] in names.get(kind, (kind,))]
+                return Counter({json.dumps(f, sort_keys=True): sum(all(str(events[kind][k](r)) == str(v) for k, v in f.items()) for r in mine) for f, _ in filters})
+            yield kind, captures[0], want, ours
+
+def percona(base):
+    """percona/X.expected.json: queries with their times (microseconds), rows affected and errors."""
+    commands = {'Login': 'Connect', 'COM_QUIT': 'Quit', 'COM_PING': 'Ping', 'COM_INIT_DB': 'Init DB'}
+    def ours(part):
+        def key(r):
+            if r['l7_protocol'] != 'mysql' or not asked(r): return None
+            kind, text = r['request_type'], r['request_resource']
+            text = {'COM_STMT_PREPARE': 'PREPARE ' + text, 'COM_STMT_EXECUTE': 'EXECUTE', 'COM_STMT_CLOSE': 'DEALLOCATE PREPARE', 'COM_STMT_RESET': 'RESET'}.get(kind, text)
+            arg = 'administrator command: ' + commands[kind] if kind in commands else squeeze(text)
+            if part == 'time': return arg[:40], (r['duration_ns'] or 0) // 1000
+            rows = 0 if kind == 'Login' or r['affected_rows'] is None or not text.lower().startswith(('insert', 'update', 'delete', 'replace')) else r['affected_rows']
+            return arg, rows, r['response_code']
+        return keyed(key)
+    for path in sorted(glob.glob(os.path.join(base, 'pcap/percona/*.expected.json'))):
+        capture = path.removesuffix('.expected.json') + '.pcap'
+        want, times = Counter(), Counter()
+        with open(path) as f:
+            for part in json.load(f):
+                for e in part['result'] or []:
+                    arg = next((w for w in ('EXECUTE', 'DEALLOCATE PREPARE', 'RESET') if e['arg'].startswith(w + ' ')), squeeze(e['arg']))
+                    want[arg, int(e.get('Rows_affected') or 0), int(e['Error_no']) if e.get('Error_no') else None] += 1
+                    times[arg[:40], round(float(e['Query_time']) * 1e6)] += 1
+        if want and os.path.exists(capture):
+            yield 'mysql', capture, want, ours('')
+            yield 'mysql time', capture, times, ours('time')
+
+def kindling_bytes(parts):
+    out = b''
+    for p in parts:
+        head, bar, tail = p.partition('|')
+        if bar and head == 'hex': out += bytes.fromhex(tail[:len(tail) // 2 * 2])
+        elif bar and len(head) % 2 == 0 and all(c in '0123456789abcdef' for c in head): out += bytes.fromhex(head) + tail.encode()
+        else: out += p.encode()
+    return out
+
+def kindling_capture(trace, port, path):
+    """Its system calls as packets: a call's bytes are one segment, with as much data as was kept."""
+    udp = port == 53 and 'tcp' not in path
+    calls = sorted([(c, True) for c in trace.get('requests') or []] + [(c, False) for c in trace.get('responses') or []], key=lambda c: c[0]['timestamp'])
+    sequence = {True: 1, False: 1}
+    with open(path, 'wb') as f:
+        f.write(struct.pack('<IHHiIII', 0xa1b23c4d, 2, 4, 0, 0, 65535, 101))
+        for call, client in calls:
+            a = call['user_attributes']; data = kindling_bytes(a.get('data') or []); size = max(int(a.get('res') or 0), len(data))
+            ports = (40000, port) if client else (port, 40000)
+            if udp: l4 = struct.pack('>HHHH', *ports, 8 + size, 0)
+            else: l4 = struct.pack('>HHIIBBHHH', *ports, sequence[client], sequence[not client], 0x50, 0x18, 65535, 0, 0)
+            sequence[client] += size
+            ends = (b'\x0a\0\0\1', b'\x0a\0\0\2') if client else (b'\x0a\0\0\2', b'\x0a\0\0\1')
+            ip = struct.pack('>BBHHHBBH', 0x45, 0, (20 + len(l4) + size) & 0xffff, 0, 0, 64, 17 if udp else 6, 0) + ends[0] + ends[1]
+            frame = ip + l4 + data
+            ts = call['timestamp']
+            f.write(struct.pack('<IIII', ts // 10**9, ts % 10**9, len(frame), len(ip) + len(l4) + size) + frame)
+
+def kindling(base, work):
+    """l7-sessions/kindling: payloads of system calls, made into captures, with the sessions expected of them."""
+    import yaml
+    ports = {'mysql': 3306, 'dns': 53, 'http': 9001}
+    for path in sorted(glob.glob(os.path.join(base, 'l7-sessions/kindling/*/*.yml'))):
+        kind = os.path.basename(os.path.dirname(path))
+        with open(path) as f: trace = (yaml.safe_load(f) or {}).get('trace')
+        if not trace or kind not in ports: continue
+        capture = os.path.join(work, kind + '-' + os.path.basename(path).removesuffix('.yml') + '.pcap')
+        kindling_capture(trace, ports[kind], capture)
+        want = Counter()
+        for e in trace.get('expects') or []:
+            l, v = e['Labels'], e['Values']
+            if kind == 'mysql': want[squeeze(l.get('sql', '')), v['request_io'], v['response_io']] += 1
+            if kind == 'dns': want[l.get('dns_domain', '').rstrip('.'), l.get('dns_id'), v['request_io'], v['response_io']] += 1
+            if kind == 'http': want[l.get('http_method'), squeeze(l.get('http_url', '')), l.get('http_status_code'), v['request_io'], v['response_io']] += 1
+        def ours(r, kind=kind):
+            if r['l7_protocol'] != kind: return None
+            sizes = r['request_bytes'], r['response_bytes']
+            if kind == 'mysql': return (squeeze(r['request_resource']), *sizes)
+            if kind == 'dns': return (r['request_resource'].rstrip('.'), r['session_id'], *sizes)
+            return (r['request_type'], squeeze(r['request_resource']), r['response_code'], *sizes)
+        if want: yield kind, capture, want, keyed(ours)
