@@ -186,7 +186,8 @@ def arkime(base):
         with open(test) as f: bodies = [s['body'] for s in json.load(f)['sessions3']]
         for name, (theirs, ours) in parts.items():
             want = Counter({v: 1 for b in bodies for v in theirs(b)})
-            if want: yield name, capture, want, lambda rows, o=ours, w=want: Counter({k: 1 for k in map(o, rows) if k in w})
+            if name == 'mqtt': ours = lambda r: r['request_resource'].split(', ') if r['l7_protocol'] == 'mqtt' else None
+            if want: yield name, capture, want, lambda rows, o=ours, w=want: Counter({k: 1 for v in map(o, rows) for k in (v if isinstance(v, list) else [v]) if k in w})
 
 def without_alpn(ja4):
     """nDPI writes the first two letters of the ALPN where JA4 wants the first and the last, and the hash of nothing for nothing."""
