@@ -8,9 +8,9 @@ DIR/field/pcap/ipfixprobe/*.csv, DIR/field/pcap/kprobe/**/*.expected.tsv, DIR/de
 
 Flows of the same ends are compared one by one where both sides have equally many of them, else their sums. Prints per source and field:
 equal; richer (ours has it, the source does not); missing (the other way round); different. Every missing or different value must be
-covered by a row of the reasons file (docs/peer-differences.md): its tables whose header is `source | field | capture | flow | n | why`.
-`capture` and `flow` are patterns (`*`), `n` is how many values the row covers, exactly. What is not covered is listed, as are rows that
-cover another number than they say, and the exit code is 1.
+covered by a row of the reasons file (docs/peer-differences.md): its tables whose header is `source | field | capture | flow | values | n |
+why`. The first five are patterns (`*`; in the first four `a, b` is either) of what --all prints; `n` is how many values the row covers, exactly. What is
+not covered is listed, as are rows that cover another number than they say, and the exit code is 1.
 """
 import argparse, collections, concurrent.futures, fnmatch, glob, gzip, ipaddress, json, os, re, subprocess, sys
 
@@ -149,7 +149,13 @@ def compare_flow(tally, source, capture, k, rows, mine):
         for field in ('syn', 'fin', 'rst'):
             cmp(field, extra_sum(rows, field), ours[field])
         if one and 'irtt' in extra:
-            cmp('irtt', round(float(extra['irtt']) * 1e9), mine[0]['rtt'])
+            # What our handshake was, for the reasons.
+            m = mine[0]
+            facts = [text for text, holds in (('no SYN-ACK', not m['syn_ack']), ('SYN again', m['syn_retransmits']),
+                                              ('SYN-ACK again', m['syn_ack_retransmits'])) if holds]
+            want, got = round(float(extra['irtt']) * 1e9), m['rtt']
+            tally.note(source, 'irtt', 'equal' if want == got else 'different', capture, name,
+                       f'want {want} got {got}' + ''.join(f', {fact}' for fact in facts))
     if source == 'zeek' and one:
         flow = mine[0]
         for field, got in (('conn_state', flow['conn_state']), ('history', flow['history']),
@@ -331,17 +337,21 @@ def deepflow(tally, captures, o):
 # Reasons.
 
 def reasons(path):
-    """Rows of the tables headed `source | field | capture | flow | n | why`."""
+    """Rows of the tables headed `source | field | capture | flow | values | n | why`: (line, patterns, n)."""
     rows, inside = [], False
     for number, line in enumerate(open(path), 1):
-        cells = [c.strip().strip('`') for c in line.strip().strip('|').split('|')]
+        cells = [c.strip().replace('`', '') for c in line.strip().strip('|').split('|')]
         if not line.startswith('|'):
             inside = False
-        elif cells[:5] == ['source', 'field', 'capture', 'flow', 'n']:
+        elif cells[:6] == ['source', 'field', 'capture', 'flow', 'values', 'n']:
             inside = True
         elif inside and not set(cells[0]) <= set('-: '):
-            rows.append((number, *cells[:4], int(cells[4])))
+            rows.append((number, (*(tuple(c.split(', ')) for c in cells[:4]), (cells[4],)), int(cells[5])))
     return rows
+
+
+def matches(patterns, cells):
+    return all(any(fnmatch.fnmatchcase(cell, one) for one in either) for either, cell in zip(patterns, cells))
 
 
 def main():
@@ -372,8 +382,7 @@ def main():
     rows = reasons(o.reasons)
     covered, unexplained = collections.Counter(), []
     for d in tally.differences:
-        source, field, capture, flow = d[:4]
-        row = next((r for r in rows if r[1] == source and r[2] in (field, '*') and fnmatch.fnmatchcase(capture, r[3]) and fnmatch.fnmatchcase(flow, r[4])), None)
+        row = next((r for r in rows if matches(r[1], (*d[:4], d[5]))), None)
         if row is None:
             unexplained.append(d)
         else:
@@ -381,9 +390,9 @@ def main():
     for source, field, capture, flow, kind, text in sorted(unexplained):
         print(f'no reason: {source} {field} {kind}: {capture} {flow} {text}')
     # A part of the captures says nothing of the rows for the rest.
-    wrong = [] if o.only or o.source else [r for r in rows if r[5] != covered[r]]
+    wrong = [] if o.only or o.source else [r for r in rows if r[2] != covered[r]]
     for r in wrong:
-        print(f'{o.reasons}:{r[0]}: covers {covered[r]} values, not {r[5]}')
+        print(f'{o.reasons}:{r[0]}: covers {covered[r]} values, not {r[2]}')
     print(f'{len(tally.differences)} values missing or different, {len(tally.differences) - len(unexplained)} with a reason')
     return 1 if unexplained or wrong else 0
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the project. `.ci/run` calls exactly this.
 
-use crate::{cargo, ebpf, kernels, packages};
+use crate::{cargo, ebpf, kernels, packages, peers};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -18,6 +18,10 @@ pub(crate) fn run() -> Result<()> {
     cargo::build_programs(false)?;
     step("tests");
     cargo::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"])?;
+    step("flows of other projects' captures");
+    if !peers::check()? {
+        eprintln!("skipped: ../shared/corpora is not there");
+    }
     if e2e::programs::can_record() {
         step("other kernels");
         kernels::run(&[])?;

@@ -13,8 +13,8 @@ use std::hash::{Hash, Hasher};
 const MAX_DATAGRAMS: usize = 4096;
 /// Bytes held at most.
 const MAX_BYTES: usize = 32 << 20;
-/// Fragments of a datagram at most.
-const MAX_PIECES: usize = 256;
+/// Fragments of a datagram at most: 64 KB in pieces of eight bytes, the smallest there are.
+const MAX_PIECES: usize = 8192;
 /// How long a datagram may take (RFC 1122: 60 to 120 s; Linux: 30 s).
 const MAX_AGE: Nanos = 30_000_000_000;
 
@@ -51,6 +51,7 @@ impl Fragment {
 struct Datagram {
     /// Frame of the first fragment up to its body, once seen; then where the IP header is and the IPv6 number.
     head: Option<(Vec<u8>, u32, Option<u32>, u16)>,
+    /// By their offsets.
     pieces: Vec<(u32, Vec<u8>)>,
     total: Option<u32>,
     wire_len: u32,
@@ -127,13 +128,15 @@ impl Defragmenter {
             d.total = Some(f.offset.saturating_add(f.body_len));
         }
         // The first arrival of a byte counts, as in most systems; an exact copy adds nothing.
-        if d.pieces.len() < MAX_PIECES && !d.pieces.iter().any(|(at, p)| *at == f.offset && p.len() >= body.len()) {
+        let place = d.pieces.partition_point(|(at, _)| *at < f.offset);
+        let known = d.pieces.get(place).is_some_and(|(at, p)| *at == f.offset && p.len() >= body.len());
+        if d.pieces.len() < MAX_PIECES && !known {
             let mut piece = body.to_vec();
             // What the snaplen cut still takes its place.
             piece.resize(f.body_len.min(0xffff) as usize, 0);
             d.bytes += piece.len();
             self.bytes += piece.len();
-            d.pieces.push((f.offset, piece));
+            d.pieces.insert(place, (f.offset, piece));
         }
         if !whole(d) {
             return None;
@@ -181,7 +184,6 @@ impl Datagram {
     /// What there is of it.
     fn given_up(mut self, key: Key) -> GivenUp {
         let (packets, ts, wire_len) = (self.packets, self.last, self.wire_len);
-        self.pieces.sort_by_key(|(at, _)| *at);
         if self.total.is_none() {
             self.total = self.pieces.iter().map(|(at, piece)| at.saturating_add(piece.len() as u32)).max();
         }
@@ -190,12 +192,11 @@ impl Datagram {
     }
 }
 
-fn whole(d: &mut Datagram) -> bool {
+fn whole(d: &Datagram) -> bool {
     let Some(total) = d.total else { return false };
-    if d.head.is_none() {
+    if d.head.is_none() || d.bytes < total as usize {
         return false;
     }
-    d.pieces.sort_by_key(|(at, _)| *at);
     let mut end = 0u32;
     for (at, piece) in &d.pieces {
         if *at > end {

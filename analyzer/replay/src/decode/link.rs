@@ -136,6 +136,14 @@ impl Walk<'_, '_> {
                     return self.ethernet(at + 4);
                 }
                 0x894f => return self.nsh(at),
+                // ERSPAN II without GRE around it.
+                0x88be => return self.erspan_ii(at),
+                // Cisco MetaData: six bytes (version, length, a group tag), then the ethertype of what follows.
+                0x8909 => {
+                    self.deeper()?;
+                    ethertype = self.be16(at + 6)?;
+                    at += 8;
+                }
                 // Cisco FabricPath: two bytes of tag and time to live, then the frame it carries.
                 0x8903 => {
                     self.deeper()?;

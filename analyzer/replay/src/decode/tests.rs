@@ -317,8 +317,13 @@ fn tunnels_through_udp_are_known_by_their_headers() {
 }
 
 #[test]
-fn fabricpath_carries_a_frame() {
+fn what_cisco_switches_put_in_front() {
     let inner = ethernet(0x0800, &ipv4(6, false, &http()));
+    let tagged = ethernet(0x8909, &[&[1, 1, 0, 1, 0, 9, 8, 0][..], &inner[14..]].concat());
+    assert_eq!(one(ETHERNET, &tagged).dst_port, 80);
+    let mirrored = ethernet(0x88be, &[&[0x10, 0, 0, 5, 0, 0, 0, 0][..], &inner].concat());
+    let out = decode_as(ETHERNET, &mirrored);
+    assert_eq!((out.packets[0].dst_port, out.tunnels[0].id), (80, Some(5)));
     let outer = [&[2, 0xa, 0xbd, 0, 0, 0, 2, 0xa, 0xbc, 0, 0, 0, 0x89, 3, 0x40, 0x20][..], &inner].concat();
     assert_eq!(one(ETHERNET, &outer).dst_port, 80);
 }

@@ -146,6 +146,14 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// ERSPAN type II (draft-foschiano-erspan-03): eight bytes, with the session in the lower ten bits of the second two.
+    pub(super) fn erspan_ii(&mut self, at: usize) -> Result<(), Reason> {
+        let e = self.bytes::<8>(at)?;
+        let session = u64::from(u16::from_be_bytes([e[2], e[3]]) & 0x3ff);
+        self.enter(TunnelKind::Erspan, Some(session), None)?;
+        self.ethernet(at + 8)
+    }
+
     pub(super) fn gre(&mut self, at: usize, ip: &Ip) -> Result<(), Reason> {
         let b = self.bytes::<4>(at)?;
         let (flags, version) = (b[0], b[1] & 7);

@@ -270,9 +270,7 @@ impl Analysis {
             {
                 let ahead = distance(d.seq, me.next);
                 if ahead >= 0 {
-                    if ahead > 0 && me.holes.len() < MAX_HOLES {
-                        me.holes.push((me.next, d.seq));
-                    }
+                    me.passed_over(d.seq);
                     verdict.new_data = len > 0;
                     me.sent(d.seq, end, d);
                 } else {
@@ -302,10 +300,11 @@ impl Analysis {
                     mine.max_in_flight = mine.max_in_flight.max(flight as u32);
                 }
             }
-        } else if bare && !me.has_seq {
+        } else if bare && (!me.has_seq || distance(d.seq, me.next) > 0) {
+            // Its number says that everything before was sent.
+            me.passed_over(d.seq);
             me.has_seq = true;
-            me.next = d.seq;
-            me.next_at = d.ts;
+            me.reached(d.seq, d);
         }
         if !syn && !rst && mine.initial_window == 0 && me.has_window {
             mine.initial_window = window;
@@ -327,14 +326,28 @@ impl Analysis {
 }
 
 impl Half {
-    /// `d` goes beyond what was seen before, to `end`; what is new of it starts at `start`.
+    /// `d` ends at `end`, beyond what was seen before.
     #[inline]
-    fn sent(&mut self, start: u32, end: u32, d: &Decoded) {
+    fn reached(&mut self, end: u32, d: &Decoded) {
         self.id_step = d.ip_id.wrapping_sub(self.next_ip_id);
         self.next = end;
         self.next_at = d.ts;
         self.next_ts_val = d.ts_val;
         self.next_ip_id = d.ip_id;
+    }
+
+    /// What lies between the last byte seen and `seq` is a hole.
+    #[inline]
+    fn passed_over(&mut self, seq: u32) {
+        if self.has_seq && distance(seq, self.next) > 0 && self.holes.len() < MAX_HOLES {
+            self.holes.push((self.next, seq));
+        }
+    }
+
+    /// `d` goes beyond what was seen before, to `end`; what is new of it starts at `start`.
+    #[inline]
+    fn sent(&mut self, start: u32, end: u32, d: &Decoded) {
+        self.reached(end, d);
         if self.in_flight.len() < MAX_IN_FLIGHT {
             self.in_flight.push_back(Sent { start, end, ts: d.ts, ip_id: d.ip_id, again: false });
         }
