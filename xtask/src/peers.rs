@@ -45,7 +45,9 @@ pub(crate) fn check() -> Result<bool> {
 }
 
 pub(crate) fn run() -> Result<()> {
-    let Some(corpora) = corpora() else { bail!("the captures to compare with are not here: ../shared/corpora does not exist") };
+    let Some(corpora) = corpora() else {
+        bail!("the captures to compare with are not here: ../shared/corpora does not exist")
+    };
     let flows = flows_example(true)?;
     println!("flows: equal, richer, missing, different, per source and field");
     compare_flows(&flows, &corpora)?;

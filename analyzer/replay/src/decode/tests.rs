@@ -226,6 +226,20 @@ fn ipv6_fragments_too() {
 }
 
 #[test]
+fn the_smallest_fragments_there_are() {
+    let datagram = udp(1000, 53, &[9; 8 * 400 - 8]);
+    let last = datagram.len() / 8 - 1;
+    let frames: Vec<Vec<u8>> = (0..=last)
+        .rev()
+        .map(|n| {
+            let field = n as u16 | if n < last { 0x2000 } else { 0 };
+            ethernet(0x0800, &ipv4_fragment(17, false, 77, field, &datagram[8 * n..8 * n + 8]))
+        })
+        .collect();
+    assert_eq!(defragmented(&frames), [(53, 400 * 42, vec![9; 8 * 400 - 8])]);
+}
+
+#[test]
 fn what_never_becomes_whole_keeps_its_start() {
     let payload: Vec<u8> = (0..100).collect();
     let datagram = udp(1000, 53, &payload);

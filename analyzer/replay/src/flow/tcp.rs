@@ -60,6 +60,17 @@ impl Kind {
     }
 }
 
+/// A segment that was sent again.
+#[derive(Clone, Copy, Debug)]
+struct Resent {
+    start: u32,
+    end: u32,
+    ts_val: u32,
+    kind: Kind,
+    /// It was acknowledged since.
+    acked: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     start: u32,
@@ -94,12 +105,14 @@ pub struct Half {
     in_flight: VecDeque<Sent>,
     /// Bytes passed over and not seen yet: (from, to).
     holes: Vec<(u32, u32)>,
-    max_acked: Option<u32>,
+    resent: Vec<Resent>,
     round_trips: Delays,
     /// Smallest round trip so far, 0 if none.
     min_round_trip: Nanos,
 }
 
+/// Segments sent again remembered per side, until it is known whether that was needed.
+const MAX_RESENT: usize = 16;
 /// Holes remembered per side.
 const MAX_HOLES: usize = 32;
 
@@ -241,12 +254,8 @@ impl Analysis {
                 me.has_ack = true;
             }
             verdict.all_acked = peer.has_seq && distance(d.ack, peer.next) >= 0;
-            // A SACK block below the acknowledgement reports a copy (RFC 2883).
-            if d.sack[0] != d.sack[1]
-                && distance(d.sack[1], d.ack) <= 0
-                && theirs.retransmits_spurious < theirs.retransmits
-            {
-                theirs.retransmits_spurious += 1;
+            if !peer.resent.is_empty() {
+                peer.judge_resent(d, theirs);
             }
         }
 
@@ -284,6 +293,7 @@ impl Analysis {
                         Kind::OutOfOrder => mine.out_of_order += 1,
                         _ => {
                             mine.retransmits += 1;
+                            me.resent(d, end, kind);
                             match kind {
                                 Kind::FastRetransmission => mine.retransmits_fast += 1,
                                 Kind::SpuriousRetransmission => mine.retransmits_spurious += 1,
@@ -368,6 +378,39 @@ impl Half {
         None
     }
 
+    fn resent(&mut self, d: &Decoded, end: u32, kind: Kind) {
+        if matches!(kind, Kind::Retransmission | Kind::FastRetransmission) {
+            if self.resent.len() >= MAX_RESENT {
+                self.resent.remove(0);
+            }
+            self.resent.push(Resent { start: d.seq, end, ts_val: d.ts_val, kind, acked: false });
+        }
+    }
+
+    /// The peer acknowledges with `d`: what was sent again in vain is counted as such. It was if the peer says that it has it twice
+    /// (a SACK block below the acknowledgement, RFC 2883), or if the first acknowledgement of it echoes an earlier timestamp than that
+    /// of the copy (RFC 3522).
+    #[cold]
+    fn judge_resent(&mut self, d: &Decoded, counters: &mut SideCounters) {
+        let twice = d.sack[0] != d.sack[1] && distance(d.sack[1], d.ack) <= 0;
+        self.resent.retain_mut(|r| {
+            let reported = twice && distance(d.sack[0], r.end) < 0 && distance(d.sack[1], r.start) > 0;
+            let covered = distance(d.ack, r.end) >= 0;
+            let echoed = covered && !r.acked && r.ts_val != 0 && d.ts_echo != 0 && distance(d.ts_echo, r.ts_val) < 0;
+            r.acked |= covered;
+            if reported || echoed {
+                let of_kind = if r.kind == Kind::FastRetransmission {
+                    &mut counters.retransmits_fast
+                } else {
+                    &mut counters.retransmits_rto
+                };
+                *of_kind = of_kind.saturating_sub(1);
+                counters.retransmits_spurious += 1;
+            }
+            !(reported || echoed)
+        });
+    }
+
     /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn).
     #[inline]
     fn acknowledged(&mut self, ack: u32, now: Nanos) -> Option<Nanos> {
@@ -379,7 +422,6 @@ impl Half {
             newest = Some((s.ts, s.again));
             self.in_flight.pop_front();
         }
-        self.max_acked = Some(ack);
         let (sent, again) = newest?;
         let rtt = now - sent;
         if again || rtt < 0 {

@@ -34,11 +34,24 @@ struct Wire {
     ip_id: u16,
     /// Window scale option of the packets to come.
     scale: Option<u8>,
+    /// SACK block of the packets to come.
+    sack: Option<[u32; 2]>,
+    /// Timestamps option of the packets to come.
+    times: Option<[u32; 2]>,
 }
 
 impl Wire {
     fn new(settings: Settings) -> Self {
-        Self { table: FlowTable::default(), settings, now: 0, window: 1000, ip_id: 7, scale: None }
+        Self {
+            table: FlowTable::default(),
+            settings,
+            now: 0,
+            window: 1000,
+            ip_id: 7,
+            scale: None,
+            sack: None,
+            times: None,
+        }
     }
 
     fn frame(&mut self, ts: Nanos, bytes: &[u8]) {
@@ -54,9 +67,19 @@ impl Wire {
 
     fn tcp(&mut self, ms: Nanos, server: bool, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> &mut Self {
         let (src, dst) = if server { (80, 4000) } else { (4000, 80) };
-        let option = self.scale.map(|scale| [1, 3, 3, scale]);
-        let options = option.as_ref().map_or(&[][..], |o| o);
-        let tcp = Tcp { src, dst, seq, ack, flags, window: self.window, options, payload };
+        let mut options = Vec::new();
+        if let Some(scale) = self.scale {
+            options.extend([1, 3, 3, scale]);
+        }
+        if let Some(edges) = self.sack {
+            options.extend([1, 1, 5, 10]);
+            options.extend(edges.map(u32::to_be_bytes).concat());
+        }
+        if let Some(times) = self.times {
+            options.extend([1, 1, 8, 10]);
+            options.extend(times.map(u32::to_be_bytes).concat());
+        }
+        let tcp = Tcp { src, dst, seq, ack, flags, window: self.window, options: &options, payload };
         let mut bytes = ethernet(0x0800, &ipv4_fragment(6, server, self.ip_id, 0x4000, &tcp.bytes()));
         if server {
             bytes[..12].rotate_left(6);
@@ -189,6 +212,40 @@ fn kinds_of_retransmission() {
         assert_eq!((f.client.out_of_order, f.client.retransmits_rto), (out_of_order, 1 - out_of_order), "{filler}");
     }
 
+    // A bare ACK's number says that ten bytes were sent before it: what comes then was overtaken by it (8 after 9), or sent again.
+    for (id, out_of_order) in [(8, 1), (10, 0)] {
+        let mut w = Wire::new(settings());
+        w.handshake();
+        w.ip_id = 9;
+        w.client(20, ACK, 11, 1, b"");
+        w.ip_id = id;
+        w.client(21, PSH | ACK, 1, 1, b"0123456789");
+        let f = w.flow();
+        assert_eq!((f.client.out_of_order, f.client.retransmits), (out_of_order, 1 - out_of_order), "{id}");
+    }
+
+    // A duplicate SACK (RFC 2883) says that the first copy had arrived.
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, PSH | ACK, 1, 1, b"0123456789").client(250, PSH | ACK, 1, 1, b"0123456789");
+    w.sack = Some([101, 111]);
+    w.server(260, ACK, 1, 11, b"");
+    let f = w.flow();
+    assert_eq!((f.client.retransmits, f.client.retransmits_rto, f.client.retransmits_spurious), (1, 0, 1));
+
+    // The acknowledgement echoes the time of the first copy (RFC 3522), or of the second.
+    for (echo, spurious) in [(5, 1), (9, 0)] {
+        let mut w = Wire::new(settings());
+        w.handshake();
+        w.times = Some([5, 1]);
+        w.client(20, PSH | ACK, 1, 1, b"0123456789");
+        w.times = Some([9, 1]);
+        w.client(250, PSH | ACK, 1, 1, b"0123456789");
+        w.times = Some([2, echo]);
+        w.server(260, ACK, 1, 11, b"");
+        let f = w.flow();
+        assert_eq!((f.client.retransmits_rto, f.client.retransmits_spurious), (1 - spurious, spurious), "{echo}");
+    }
+
     // SYN and SYN-ACK.
     let mut w = Wire::new(settings());
     w.tcp(0, false, SYN, 100, 0, b"").tcp(1000, false, SYN, 100, 0, b"");
@@ -248,7 +305,16 @@ fn keep_alives_and_closed_windows() {
 #[test]
 fn ends_of_connections() {
     type Packets = &'static [(bool, u8, u32, u32)];
-    let cases: [(Packets, &str, &str); 9] = [
+    // What every one of these begins with.
+    macro_rules! opened { ($($packet:expr),*) => { &[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (false, ACK, 1, 1), $($packet),*] } }
+    let cases: [(Packets, &str, &str); 16] = [
+        (opened![(false, FIN | ACK, 1, 1), (true, FIN | ACK, 1, 2), (false, ACK, 2, 2)], "SF", "finish"),
+        (opened![(true, SYN | ACK, 0, 1)], "S1", "server_queue_lack"),
+        (opened![(true, SYN | ACK, 0, 1), (true, SYN | ACK, 0, 1), (true, RST, 1, 0)], "RSTR", "server_queue_lack"),
+        (opened![(true, SYN | ACK, 0, 1), (true, RST, 1, 0)], "RSTR", "client_rst"),
+        (&[(false, SYN, 0, 0), (false, RST, 1, 0)], "RSTOS0", "client_setup_rst"),
+        (&[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (true, RST, 1, 0)], "RSTR", "server_setup_rst"),
+        (&[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1), (false, RST, 1, 0)], "RSTO", "normal_client_rst"),
         (&[(false, SYN, 0, 0)], "S0", "server_syn_miss"),
         (&[(false, SYN, 0, 0), (true, RST | ACK, 0, 1)], "REJ", "server_direct_rst"),
         (&[(false, SYN, 0, 0), (true, SYN | ACK, 0, 1)], "S1", "client_ack_miss"),
