@@ -26,7 +26,10 @@ pub fn run(args: &Analyze) -> anyhow::Result<Outcome> {
         writeln!(stdout, "\ntables and plots: {}\nreport: {}", folder.display(), folder.join("report.html").display())?;
     }
     stdout.flush()?;
-    Ok(Outcome::of(&analysis))
+    let outcome = Outcome::of(&analysis);
+    // The process ends here: millions of texts need not be freed one by one.
+    std::mem::forget(analysis);
+    Ok(outcome)
 }
 
 /// The input's name without what it says of its format, `.analysis` after it, in the current folder.
@@ -71,8 +74,10 @@ fn write_table(analysis: &Analysis, table: &Table, folder: &Path) -> anyhow::Res
     let path = folder.join(format!("{}.parquet", table.name));
     let cannot = || format!("cannot write {}", path.display());
     let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).with_context(cannot)?);
-    let mut out = Output::new(Format::Parquet, None, &mut file);
-    tables::each_piece(table, analysis, |frame| out.piece(frame)).with_context(cannot)?;
+    let columns = table.columns().with_context(cannot)?;
+    let mut out = Output::new(Format::Parquet, None, &mut file, &columns).with_context(cannot)?;
+    let form = out.form();
+    tables::each_piece(table, analysis, |frame| out.append(form.prepare(frame)?)).with_context(cannot)?;
     out.finish().with_context(cannot)?;
     file.flush().with_context(cannot)
 }

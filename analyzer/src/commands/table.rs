@@ -4,7 +4,7 @@ use super::{Outcome, input};
 use crate::cli::TableArgs;
 use crate::tables::{self, Format, Output, Table};
 use anyhow::{Context, anyhow, bail};
-use polars::prelude::{BooleanChunked, DataFrame, PolarsResult, SortMultipleOptions};
+use polars::prelude::{BooleanChunked, DataFrame, SortMultipleOptions};
 use replay::engine::Stored;
 use replay::model::Health;
 use std::collections::BTreeSet;
@@ -35,12 +35,12 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
             let width = if to_terminal { terminal_width() } else { None };
             // Not `lock()`: the writer must be free to hand it on.
             let mut out = BufWriter::new(std::io::stdout());
-            write(stored, table, args, Output::new(format, width, &mut out), format)
+            write(stored, table, args, (format, width), &mut out)
         }
         Some(path) => {
             let cannot = || format!("cannot write {}", path.display());
             let mut file = BufWriter::new(File::create(path).with_context(cannot)?);
-            let outcome = write(stored, table, args, Output::new(format, None, &mut file), format)?;
+            let outcome = write(stored, table, args, (format, None), &mut file)?;
             file.flush().with_context(cannot)?;
             Ok(outcome)
         }
@@ -52,10 +52,11 @@ fn write(
     stored: Stored,
     table: &Table,
     args: &TableArgs,
-    mut out: Output<'_>,
-    format: Format,
+    (format, width): (Format, Option<usize>),
+    out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
-    if args.sort.is_some() || args.flows.is_some() || !tables::is_stored(table, &stored) {
+    let several = args.limit.is_some() && table.name == "network_profile";
+    if args.sort.is_some() || args.flows.is_some() || several || !tables::is_stored(table, &stored) {
         let (analysis, chosen) = input::choose(input::analysis(&args.input, stored), &args.flows)?;
         if table.name == "tcp_packets" {
             let packets = analysis.tcp_packets().map_err(|e| anyhow!("{e}"))?;
@@ -71,16 +72,16 @@ fn write(
             frame = of_flows(&frame, table, chosen)?;
         }
         let mut frame = select(frame, table, format, args)?;
-        out.whole(&mut frame)?;
-        return Ok(finish(out, &analysis.replayed.health)?);
+        tables::write(&mut frame, format, width, out)?;
+        return Ok(outcome(&analysis.replayed.health));
     }
-    let mut left = args.limit.unwrap_or(usize::MAX);
-    tables::each_stored_piece(table, &stored, input::threads(&args.input), |frame| {
-        let frame = select(frame.head(Some(left)), table, format, args)?;
-        left -= frame.height();
-        out.piece(frame)?;
-        anyhow::Ok(left > 0)
-    })?;
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let mut out = Output::new(format, width, out, &select(table.columns()?, table, format, args)?)?;
+    let form = out.form();
+    let make = |frame| anyhow::Ok(form.prepare(select(frame, table, format, args)?)?);
+    let take = |piece| Ok(out.append(piece)?);
+    tables::each_stored_piece(table, &stored, limit, input::threads(&args.input), make, take)?;
+    out.finish()?;
     if stored.unreadable() > 0 {
         bail!(
             "{} rows could not be read back from the temporary file: see to the disk of {}",
@@ -88,18 +89,17 @@ fn write(
             std::env::temp_dir().display()
         );
     }
-    Ok(finish(out, &stored.rest().health)?)
+    Ok(outcome(&stored.rest().health))
 }
 
-/// Ends the table and says what is damaged. The summary has a place for that; here standard output is the table's alone.
-fn finish(out: Output<'_>, health: &[Health]) -> PolarsResult<Outcome> {
-    out.finish()?;
+/// Says what is damaged. The summary has a place for that; here standard output is the table's alone.
+fn outcome(health: &[Health]) -> Outcome {
     let mut outcome = Outcome::Complete;
     for health in crate::analysis::damages(health) {
         outcome = Outcome::Partial;
         eprintln!("analyze: damaged input: {}", health.cause);
     }
-    Ok(outcome)
+    outcome
 }
 
 /// The format that a file's ending asks for.

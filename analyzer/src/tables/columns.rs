@@ -138,24 +138,45 @@ impl<'a, T> Columns<'a, T> {
     }
 }
 
-/// Builder of a text column.
-struct Texts(StringChunkedBuilder);
+/// Builder of a text column. Many columns have no text at all: these take no memory before the first one.
+struct Texts {
+    name: &'static str,
+    rows: usize,
+    /// Rows without text before there is a builder.
+    nulls: usize,
+    builder: Option<StringChunkedBuilder>,
+}
 
 impl Texts {
     fn new(name: &'static str, rows: usize) -> Self {
-        Self(StringChunkedBuilder::new(name.into(), rows))
+        Self { name, rows, nulls: 0, builder: None }
     }
 
+    #[inline]
     fn push(&mut self, text: &str) {
-        if text.is_empty() {
-            self.0.append_null();
-        } else {
-            self.0.append_value(text);
+        match &mut self.builder {
+            None if text.is_empty() => self.nulls += 1,
+            None => self.begin(text),
+            Some(builder) if text.is_empty() => builder.append_null(),
+            Some(builder) => builder.append_value(text),
         }
     }
 
+    #[cold]
+    fn begin(&mut self, text: &str) {
+        let mut builder = StringChunkedBuilder::new(self.name.into(), self.rows);
+        for _ in 0..self.nulls {
+            builder.append_null();
+        }
+        builder.append_value(text);
+        self.builder = Some(builder);
+    }
+
     fn finish(self) -> Column {
-        self.0.finish().into_series().into_column()
+        match self.builder {
+            Some(builder) => builder.finish().into_series().into_column(),
+            None => StringChunked::full_null(self.name.into(), self.rows).into_series().into_column(),
+        }
     }
 }
 
@@ -164,6 +185,9 @@ fn int_column(name: &'static str, values: Vec<i64>) -> Column {
 }
 
 fn opt_column(name: &'static str, values: &[Option<i64>]) -> Column {
+    if values.iter().all(Option::is_none) {
+        return Int64Chunked::full_null(name.into(), values.len()).into_series().into_column();
+    }
     Int64Chunked::from_slice_options(name.into(), values).into_series().into_column()
 }
 
@@ -242,6 +266,11 @@ pub(super) fn write_json_object<'a>(pairs: impl IntoIterator<Item = (&'a str, &'
 
 fn write_json_text(text: &str, out: &mut String) {
     out.push('"');
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),

@@ -20,7 +20,7 @@ mod tests;
 mod text;
 mod traces;
 
-pub use output::{Format, Output, write};
+pub use output::{Form, Format, Output, Piece, write};
 pub use pieces::{each_piece, each_stored_piece, is_stored, needs};
 
 use crate::analysis::Analysis;
@@ -57,6 +57,16 @@ pub const TABLES: [Table; 13] = [
     socket_events::TABLE,
     health::TABLE,
 ];
+
+impl Table {
+    /// Its columns, without rows.
+    ///
+    /// # Errors
+    /// None that depend on the input.
+    pub fn columns(&self) -> PolarsResult<DataFrame> {
+        (self.build)(&Analysis::new(replay::model::Replayed::default(), String::new()))
+    }
+}
 
 /// The table called `name`, with `-` or `_`.
 #[must_use]

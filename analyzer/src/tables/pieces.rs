@@ -66,47 +66,54 @@ pub fn is_stored(table: &Table, stored: &Stored) -> bool {
     stored.is_plain() && matches!(table.name, "flows" | "requests" | "network_profile")
 }
 
-/// Makes the table of packed rows, the next piece being unpacked while `each` has the one before where there is a thread for it.
-/// `each` says whether it wants more.
+/// Makes the table of packed rows, at most `limit` of them: `make` has each piece, on as many threads as there may be, `take` what it
+/// made of it, in order.
 ///
 /// # Errors
-/// Those of `each`.
-pub fn each_stored_piece<E: From<polars::prelude::PolarsError> + Send>(
+/// Those of `make` and `take`.
+pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
     table: &Table,
     stored: &Stored,
+    limit: usize,
     threads: usize,
-    mut each: impl FnMut(DataFrame) -> Result<bool, E>,
+    make: impl Fn(DataFrame) -> Result<P, E> + Sync,
+    mut take: impl FnMut(P) -> Result<(), E>,
 ) -> Result<(), E> {
     let (rows, step) = match table.name {
-        "requests" => (stored.request_count(), ROW_GROUP_ROWS),
+        "requests" => (stored.request_count().min(limit), ROW_GROUP_ROWS),
         "network_profile" => (stored.flow_count(), PROFILED_FLOWS),
-        _ => (stored.flow_count(), ROW_GROUP_ROWS),
+        _ => (stored.flow_count().min(limit), ROW_GROUP_ROWS),
     };
-    let unpack = |range: Range<usize>| {
-        let mut out = Replayed { interfaces: stored.rest().interfaces.clone(), ..Replayed::default() };
+    let interfaces = &stored.rest().interfaces;
+    let unpack = |range: Range<usize>| -> Result<P, E> {
+        let mut out = Replayed { interfaces: interfaces.clone(), ..Replayed::default() };
         match table.name {
             "requests" => out.requests = stored.requests(range),
             "network_profile" => out.profile = stored.profile(range),
             _ => out.flows = stored.flows(range),
         }
-        Analysis::new(out, String::new())
+        make((table.build)(&Analysis::new(out, String::new()))?)
     };
-    let mut ranges = (0..rows.max(1)).step_by(step).map(|from| from..(from + step).min(rows));
-    if threads < 2 {
-        for range in ranges {
-            if !each((table.build)(&unpack(range))?)? {
-                break;
-            }
-        }
-        return Ok(());
+    let pieces = rows.div_ceil(step);
+    let range = |piece: usize| piece * step..rows.min((piece + 1) * step);
+    if threads < 2 || pieces < 2 {
+        return (0..pieces).try_for_each(|piece| take(unpack(range(piece))?));
     }
+    // Every thread makes every so manieth piece, and waits when two of its own wait.
     std::thread::scope(|scope| {
-        let (send, receive) = sync_channel::<Analysis>(1);
-        scope.spawn(move || ranges.all(|range| send.send(unpack(range)).is_ok()));
-        for analysis in receive {
-            if !each((table.build)(&analysis)?)? {
-                break;
-            }
+        let workers: Vec<_> = (0..threads.min(pieces))
+            .map(|worker| {
+                let (send, receive) = sync_channel(1);
+                let (unpack, range) = (&unpack, &range);
+                scope.spawn(move || {
+                    (worker..pieces).step_by(threads).all(|piece| send.send(unpack(range(piece))).is_ok())
+                });
+                receive
+            })
+            .collect();
+        for piece in 0..pieces {
+            let made = workers.get(piece % threads).and_then(|w| w.recv().ok());
+            made.map_or(Ok(()), |p| take(p?))?;
         }
         Ok(())
     })

@@ -1,89 +1,169 @@
-//! `analyze` on a generated capture next to tshark, tcptrace and ndpiReader.
+//! `analyze` on a generated capture next to tshark, tcptrace, argus and ndpiReader.
 
-use super::median;
+use super::measure::{self, Contender, Run, compare};
 use crate::cargo;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Packets of the generated capture (see the generator's own options).
-const PACKETS: f64 = 360_000.0;
+/// Packets of the generated capture: 10,000 connections, 100,000 requests, and segments sent again.
+const PACKETS: f64 = 360_482.0;
+/// Requests in it.
+const REQUESTS: f64 = 100_000.0;
+/// Bytes of the large capture.
+const LARGE: u64 = 10_000_000_000;
 
-/// Runs a command to its end; returns wall seconds and peak resident memory in bytes.
-fn measure(command: &mut Command) -> Result<(f64, u64)> {
-    let start = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let child = child.with_context(|| format!("starting {command:?}"))?;
-    let mut status = 0;
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: our own unreaped child; both pointers are valid for the call. wait4 gives this child's own peak.
-    let pid = unsafe { libc::wait4(child.id().cast_signed(), &raw mut status, 0, usage.as_mut_ptr()) };
-    let seconds = start.elapsed().as_secs_f64();
-    if pid < 0 || !libc::WIFEXITED(status) || ![0, 2].contains(&libc::WEXITSTATUS(status)) {
-        bail!("{command:?} failed");
-    }
-    // SAFETY: wait4 succeeded and filled it; zeroes were valid before.
-    let usage = unsafe { usage.assume_init() };
-    Ok((seconds, usage.ru_maxrss.cast_unsigned() * 1024))
+/// The programs and the capture.
+struct Bench {
+    analyze: PathBuf,
+    capture: PathBuf,
+    target: PathBuf,
 }
 
-pub(crate) fn run() -> Result<()> {
-    let programs = cargo::build_programs(true)?;
-    let capture = cargo::root().join("target").join("bench-http.pcap");
-    if !capture.exists() {
-        cargo::cargo(&["run", "--quiet", "--release", "-p", "replay", "--example", "generate", "--", path(&capture)?])?;
-    }
-    let size = fs::metadata(&capture)?.len();
-    let out = cargo::root().join("target").join("bench-out");
-    let analyze = |threads: &str| {
-        let mut command = Command::new(programs.join("analyze"));
-        command.arg(&capture).arg("-o").arg(&out).args(["--threads", threads]);
-        command
-    };
-    let peer = |name: &str, before: &[&str], after: &[&str]| {
-        let mut command = Command::new(name);
-        command.args(before).arg(&capture).args(after);
-        command
-    };
-    let contenders: Vec<(&str, Command, usize)> = vec![
-        ("analyze, 1 thread (tables, plots, report)", analyze("1"), 5),
-        ("analyze, 2 threads", analyze("2"), 5),
-        ("tshark -z conv,tcp", peer("tshark", &["-q", "-z", "conv,tcp", "-r"], &[]), 1),
-        (
-            "tshark -Y http -T fields (a row per request)",
-            peer("tshark", &["-Y", "http", "-T", "fields", "-e", "http.request.uri", "-r"], &[]),
-            1,
-        ),
-        ("tcptrace -n -l -r", peer("tcptrace", &["-n", "-l", "-r"], &[]), 3),
-        ("ndpiReader", peer("ndpiReader", &["-i"], &["-q"]), 3),
-    ];
-    println!("generated HTTP capture, {PACKETS} packets, {:.1} MB; median wall time\n", size as f64 / 1e6);
-    println!("{:<48} {:>8} {:>10} {:>10} {:>12}", "", "seconds", "kpackets/s", "ratio", "peak memory");
-    let mut ours = None;
-    for (name, mut command, rounds) in contenders {
-        let mut seconds = Vec::new();
-        let mut peak = 0;
-        for _ in 0..rounds {
-            let (wall, memory) = measure(&mut command)?;
-            seconds.push(wall);
-            peak = peak.max(memory);
+impl Bench {
+    fn new() -> Result<Self> {
+        let analyze = cargo::build_programs(true)?.join("analyze");
+        let target = cargo::root().join("target");
+        fs::create_dir_all(&target)?;
+        let capture = target.join("bench-http.pcap");
+        if !capture.exists() {
+            example("generate", &[path(&capture)?])?;
         }
-        let seconds = median(seconds);
-        let ours = *ours.get_or_insert(seconds);
+        Ok(Self { analyze, capture, target })
+    }
+
+    /// `analyze` with these words around the capture.
+    fn analyze(&self, words: &[&str], threads: &str, out: &str) -> Command {
+        let mut command = Command::new(&self.analyze);
+        command.args(words).arg(&self.capture).args(["--threads", threads]).arg("-o").arg(self.target.join(out));
+        command
+    }
+
+    fn peer(&self, name: &str, before: &[&str], after: &[&str]) -> Command {
+        let mut command = Command::new(name);
+        command.args(before).arg(&self.capture).args(after);
+        command
+    }
+
+    fn title(&self, what: &str) -> Result<()> {
+        let size = fs::metadata(&self.capture)?.len() as f64 / 1e6;
+        println!("\n{what}: generated HTTP capture, {PACKETS} packets, {size:.1} MB\n");
+        Ok(())
+    }
+}
+
+fn example(name: &str, words: &[&str]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--release", "-p", "replay", "--example", name, "--"];
+    all.extend(words);
+    cargo::cargo(&all)
+}
+
+fn contender(name: &'static str, command: Command, rounds: usize) -> Contender {
+    Contender { name, command, rounds }
+}
+
+fn cores(runs: &[Run]) {
+    if let [one, two, ..] = runs {
+        println!("\n2 threads: {:.2} times the speed of 1", one.wall / two.wall);
+    }
+}
+
+/// Everything that `analyze` makes.
+pub(super) fn everything() -> Result<()> {
+    let b = Bench::new()?;
+    b.title("everything")?;
+    let fields = ["-Y", "http", "-T", "fields", "-e", "http.request.uri", "-r"];
+    let runs = compare(
+        &mut [
+            contender("analyze, 1 thread (tables, plots, report)", b.analyze(&[], "1", "bench-out"), 5),
+            contender("analyze, 2 threads", b.analyze(&[], "2", "bench-out"), 5),
+            contender("tshark -z conv,tcp", b.peer("tshark", &["-q", "-z", "conv,tcp", "-r"], &[]), 1),
+            contender("tshark -Y http -T fields (a row per request)", b.peer("tshark", &fields, &[]), 1),
+            contender("tcptrace -n -l -r", b.peer("tcptrace", &["-n", "-l", "-r"], &[]), 3),
+            contender("ndpiReader", b.peer("ndpiReader", &["-i"], &["-q"]), 3),
+        ],
+        PACKETS,
+    )?;
+    cores(&runs);
+    Ok(())
+}
+
+/// Flows with all TCP metrics.
+pub(super) fn flows() -> Result<()> {
+    let b = Bench::new()?;
+    b.title("flows")?;
+    let out = path(&b.target)?.to_owned() + "/bench-argus.out";
+    let runs = compare(
+        &mut [
+            contender("analyze flows, 1 thread", b.analyze(&["flows"], "1", "bench-flows.parquet"), 9),
+            contender("analyze flows, 2 threads", b.analyze(&["flows"], "2", "bench-flows.parquet"), 9),
+            contender(
+                "argus (flow records with TCP metrics)",
+                b.peer("argus", &["-F", "/dev/null", "-r"], &["-w", &out]),
+                3,
+            ),
+            contender("tcptrace -n -l -r", b.peer("tcptrace", &["-n", "-l", "-r"], &[]), 3),
+            contender("ndpiReader", b.peer("ndpiReader", &["-i"], &["-q"]), 9),
+        ],
+        PACKETS,
+    )?;
+    cores(&runs);
+    let _ = fs::remove_file(out);
+    Ok(())
+}
+
+/// The request log.
+pub(super) fn requests() -> Result<()> {
+    let b = Bench::new()?;
+    b.title("requests")?;
+    let fields = ["-Y", "http", "-T", "fields", "-e", "http.request.uri", "-r"];
+    let runs = compare(
+        &mut [
+            contender("analyze requests, 1 thread", b.analyze(&["requests"], "1", "bench-requests.parquet"), 9),
+            contender("analyze requests, 2 threads", b.analyze(&["requests"], "2", "bench-requests.parquet"), 9),
+            contender("tshark -Y http -T fields (a row per request)", b.peer("tshark", &fields, &[]), 1),
+            contender("ndpiReader", b.peer("ndpiReader", &["-i"], &["-q"]), 9),
+        ],
+        PACKETS,
+    )?;
+    cores(&runs);
+    if let [ours, _, tshark, ..] = runs.as_slice() {
         println!(
-            "{name:<48} {seconds:>8.2} {:>10.0} {:>9.2}x {:>9.0} MB",
-            PACKETS / seconds / 1000.0,
-            seconds / ours,
-            peak as f64 / 1e6
+            "request rows per CPU second: analyze {:.0}, tshark {:.0}: {:.1} times",
+            REQUESTS / ours.cpu,
+            REQUESTS / tshark.cpu,
+            tshark.cpu / ours.cpu
         );
     }
-    println!(
-        "\nratio: time of that line to time of the first one. Peak memory of the capture itself: {:.0} MB",
-        size as f64 / 1e6
-    );
     Ok(())
+}
+
+/// A capture larger than the memory it may take.
+pub(super) fn scale() -> Result<()> {
+    let b = Bench::new()?;
+    let large = b.target.join("bench-large.pcap");
+    example("replicate", &[path(&b.capture)?, path(&large)?, "--bytes", &LARGE.to_string()])?;
+    println!("\nscale: {:.1} GB, the generated capture again and again\n", fs::metadata(&large)?.len() as f64 / 1e9);
+    let result = (|| {
+        for table in ["flows", "requests"] {
+            let out = b.target.join(format!("bench-large-{table}.parquet"));
+            let mut command = Command::new(&b.analyze);
+            command.arg(table).arg(&large).arg("-o").arg(&out);
+            let run = measure::run(&mut command)?;
+            println!(
+                "analyze {table:<10} {:>7.1} s, {:>7.1} CPU s, {:>6.0} MB of memory, {:>6.0} MB written",
+                run.wall,
+                run.cpu,
+                run.memory as f64 / 1e6,
+                fs::metadata(&out)?.len() as f64 / 1e6
+            );
+            fs::remove_file(&out)?;
+        }
+        Ok(())
+    })();
+    fs::remove_file(&large)?;
+    result
 }
 
 fn path(path: &Path) -> Result<&str> {

@@ -1,7 +1,8 @@
-//! `cargo xtask bench [recorder|analyzer]`: what it costs and how fast it is, always as a ratio to a baseline or a peer
+//! `cargo xtask bench [recorder|analyzer|flows|requests|scale]`: what it costs and how fast it is, always as a ratio to a baseline or a peer
 //! within the same run, since machines are noisy. docs/performance.md holds results with these commands.
 
 mod analyzer;
+mod measure;
 mod recorder;
 
 use crate::packages;
@@ -12,12 +13,18 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     packages::ensure(packages::BENCH)?;
     match args.first().map(String::as_str) {
         None => {
-            analyzer::run()?;
+            analyzer::everything()?;
+            analyzer::flows()?;
+            analyzer::requests()?;
             recorder::run()
         }
-        Some("analyzer") => analyzer::run(),
+        Some("analyzer") => analyzer::everything(),
+        Some("flows") => analyzer::flows(),
+        Some("requests") => analyzer::requests(),
+        // Needs 12 GB of disk: only when asked for.
+        Some("scale") => analyzer::scale(),
         Some("recorder") => recorder::run(),
-        Some(other) => bail!("no bench `{other}`: recorder, analyzer"),
+        Some(other) => bail!("no bench `{other}`: recorder, analyzer, flows, requests, scale"),
     }
 }
 

@@ -75,79 +75,40 @@ impl Stored {
         self.spill.unreadable()
     }
 
-    /// Some of the flows, by id.
+    /// Some of the flows, by id; unpacked on the thread that asks.
     #[must_use]
     pub fn flows(&self, ids: Range<usize>) -> Vec<Flow> {
-        self.pool.install(|| self.unpack_flows(ids))
+        unpack(&self.spill, &self.flows, ids, |rows, id, e, out| self.unpack_flow(rows, id, e, out))
     }
 
     /// Some of the requests, by id.
     #[must_use]
     pub fn requests(&self, ids: Range<usize>) -> Vec<Request> {
-        self.pool.install(|| self.unpack_requests(ids))
+        unpack(&self.spill, &self.requests, ids, |rows, id, e, out| self.unpack_request(rows, id, e, out))
     }
 
     /// Segments of some of the flows, by the flows' ids.
     #[must_use]
     pub fn profile(&self, flows: Range<usize>) -> Vec<ProfileSegment> {
-        self.pool.install(|| self.unpack(&self.flows, flows, |rows, id, e, out| self.unpack_profile(rows, id, e, out)))
+        unpack(&self.spill, &self.flows, flows, |rows, id, e, out| self.unpack_profile(rows, id, e, out))
     }
 
-    /// `each` makes rows of the entries in `range`; these come out in order.
-    fn unpack<T: Send>(
-        &self,
-        entries: &[Entry],
-        range: Range<usize>,
-        each: impl Fn(&mut Rows<'_>, usize, &Entry, &mut Vec<T>) + Sync,
-    ) -> Vec<T> {
-        let first = range.start;
-        let chosen = entries.get(range).unwrap_or(&[]);
-        let mut chunks: Vec<Vec<T>> = chosen
-            .par_chunks(CHUNK)
-            .enumerate()
-            .map(|(n, chunk)| {
-                let mut rows = Rows::new(&self.spill);
-                let mut out = Vec::with_capacity(chunk.len());
-                for (id, entry) in (first + n * CHUNK..).zip(chunk) {
-                    each(&mut rows, id, entry, &mut out);
-                }
-                out
-            })
-            .collect();
-        if let [only] = chunks.as_mut_slice() {
-            return std::mem::take(only);
-        }
-        let mut out = Vec::with_capacity(chunks.iter().map(Vec::len).sum());
-        for chunk in &mut chunks {
-            out.append(chunk);
-        }
-        out
+    fn unpack_flow(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Flow>) {
+        let Some(mut f) = self.parts.get(entry.part as usize).and_then(|p| p.bare_flow_at(rows, entry)) else { return };
+        f.flow_id = id as u64;
+        (f.netns, f.node) = match self.interface(&f.observed_at) {
+            Some(interface) => (interface.netns, interface.node),
+            None => (f.netns, self.parts.get(entry.part as usize).map_or(0, |p| p.log.node)),
+        };
+        out.push(f);
     }
 
-    fn unpack_flows(&self, ids: Range<usize>) -> Vec<Flow> {
-        self.unpack(&self.flows, ids, |rows, id, entry, out| {
-            let Some(mut f) = self.parts.get(entry.part as usize).and_then(|p| p.bare_flow_at(rows, entry)) else {
-                return;
-            };
-            f.flow_id = id as u64;
-            (f.netns, f.node) = match self.interface(&f.observed_at) {
-                Some(interface) => (interface.netns, interface.node),
-                None => (f.netns, self.parts.get(entry.part as usize).map_or(0, |p| p.log.node)),
-            };
-            out.push(f);
-        })
-    }
-
-    fn unpack_requests(&self, ids: Range<usize>) -> Vec<Request> {
-        self.unpack(&self.requests, ids, |rows, id, entry, out| {
-            let Some(mut r) = self.parts.get(entry.part as usize).and_then(|p| p.request_at(rows, entry)) else {
-                return;
-            };
-            r.request_id = id as u64;
-            r.flow_id = u64::from(entry.flow);
-            r.netns = self.interface(&r.observed_at).map_or(r.netns, |i| i.netns);
-            out.push(r);
-        })
+    fn unpack_request(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Request>) {
+        let Some(mut r) = self.parts.get(entry.part as usize).and_then(|p| p.request_at(rows, entry)) else { return };
+        r.request_id = id as u64;
+        r.flow_id = u64::from(entry.flow);
+        r.netns = self.interface(&r.observed_at).map_or(r.netns, |i| i.netns);
+        out.push(r);
     }
 
     fn unpack_profile(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<ProfileSegment>) {
@@ -170,10 +131,13 @@ impl Stored {
     /// Unpacks everything, and ties it together.
     #[must_use]
     pub fn into_replayed(self) -> Replayed {
-        let all = 0..self.flows.len();
-        let flows = self.flows(all.clone());
-        let profile = self.profile(all);
-        let requests = self.requests(0..self.requests.len());
+        let (flows, profile, requests) = self.pool.install(|| {
+            (
+                unpack_all(&self.flows, |ids| self.flows(ids)),
+                unpack_all(&self.flows, |ids| self.profile(ids)),
+                unpack_all(&self.requests, |ids| self.requests(ids)),
+            )
+        });
         let unreadable = self.unreadable() as u64;
         let Self { pool, mut out, mut parts, events, link: options, spans, .. } = self;
         if unreadable > 0 {
@@ -199,6 +163,34 @@ impl Stored {
             out
         })
     }
+}
+
+/// `each` makes rows of the entries in `range`; these come out in order.
+fn unpack<T>(
+    spill: &Spill,
+    entries: &[Entry],
+    range: Range<usize>,
+    each: impl Fn(&mut Rows<'_>, usize, &Entry, &mut Vec<T>),
+) -> Vec<T> {
+    let chosen = entries.get(range.clone()).unwrap_or(&[]);
+    let mut rows = Rows::new(spill);
+    let mut out = Vec::with_capacity(chosen.len());
+    for (id, entry) in range.zip(chosen) {
+        each(&mut rows, id, entry, &mut out);
+    }
+    out
+}
+
+/// The rows of all entries, unpacked side by side.
+fn unpack_all<T: Send>(entries: &[Entry], some: impl Fn(Range<usize>) -> Vec<T> + Sync) -> Vec<T> {
+    let len = entries.len();
+    let mut chunks: Vec<Vec<T>> =
+        (0..len.div_ceil(CHUNK)).into_par_iter().map(|n| some(n * CHUNK..len.min((n + 1) * CHUNK))).collect();
+    let mut out = Vec::with_capacity(chunks.iter().map(Vec::len).sum());
+    for chunk in &mut chunks {
+        out.append(chunk);
+    }
+    out
 }
 
 /// Marks what was seen at interfaces of a node while packets were lost.

@@ -77,6 +77,13 @@ impl Delays {
         }
     }
 
+    /// Gives back memory that is not in use.
+    pub(crate) fn shrink(&mut self) {
+        if let Samples::Exact(v) = &mut self.samples {
+            v.shrink_to_fit();
+        }
+    }
+
     /// The numbers; percentiles by nearest rank.
     #[must_use]
     pub fn stats(mut self) -> DelayStats {

@@ -174,6 +174,9 @@ impl FlowTable {
             track.hand_on(settings, &mut self.finished);
         }
         let class = u8::from(!track.tcp.as_ref().is_some_and(|t| t.machine.is_over()));
+        if class < slot.class {
+            track.shrink();
+        }
         self.touch(place, class);
         if d.ts > self.clock {
             self.clock = d.ts;

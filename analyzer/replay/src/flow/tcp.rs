@@ -187,6 +187,14 @@ impl Analysis {
         self.halves.swap(0, 1);
     }
 
+    /// Gives back memory that is not in use.
+    pub fn shrink(&mut self) {
+        for half in &mut self.halves {
+            half.in_flight.shrink_to_fit();
+            half.round_trips.shrink();
+        }
+    }
+
     /// A packet of `side`; counts into both sides' counters.
     #[inline]
     pub fn packet(&mut self, side: Side, d: &Decoded, counters: &mut [SideCounters; 2]) -> Verdict {

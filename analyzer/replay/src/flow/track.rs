@@ -144,6 +144,9 @@ impl Track {
         let tcp = (d.protocol == 6).then(|| {
             let mut tcp = Box::<TcpTrack>::default();
             tcp.profiler.begin(d.ts, handshake);
+            if !settings.keep.profile {
+                tcp.profiler.leave_out_segments();
+            }
             if settings.deepflow {
                 tcp.deepflow = Some(Box::default());
             }
@@ -227,6 +230,16 @@ impl Track {
             Some(isn) => isn != d.seq && (side == Side::Client || tcp.machine.is_over()),
             // Joined in the middle: a SYN opens another one, except that of a simultaneous open.
             None => tcp.analysis.halves[side.index()].has_seq() || tcp.machine.is_over(),
+        }
+    }
+
+    /// It is over and waits for stragglers only: memory that it holds for more goes to other flows.
+    pub(super) fn shrink(&mut self) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.shrink();
+        }
+        if let Some(tcp) = &mut self.tcp {
+            tcp.analysis.shrink();
         }
     }
 
@@ -348,8 +361,7 @@ impl Track {
             tcp.analysis.swap();
             tcp.streams.swap(0, 1);
             tcp.cit = Delays::default();
-            tcp.profiler = Profiler::default();
-            tcp.profiler.begin(self.first, false);
+            tcp.profiler.begin_again(self.first);
         }
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.1 = tunnel.1.other();

@@ -152,6 +152,8 @@ pub struct Profiler {
     request_seq: Option<u32>,
     tls_server_spoke: bool,
     tls_timed: bool,
+    /// Only the delays are wanted.
+    without_segments: bool,
 }
 
 impl Profiler {
@@ -164,6 +166,17 @@ impl Profiler {
         self.phase = if handshake { Phase::Connect } else { Phase::Wait };
     }
 
+    /// Only delays come of it; segments are not kept.
+    pub fn leave_out_segments(&mut self) {
+        self.without_segments = true;
+    }
+
+    /// Starts anew at the flow's first packet.
+    pub fn begin_again(&mut self, ts: Nanos) {
+        *self = Self { without_segments: self.without_segments, ..Self::default() };
+        self.begin(ts, false);
+    }
+
     fn at(&mut self, ts: Nanos) -> Nanos {
         self.now = self.now.max(ts);
         self.now
@@ -172,7 +185,7 @@ impl Profiler {
     fn push(&mut self, name: Name, end: Nanos, bytes: u64) {
         let (start, retransmissions) = (self.since, std::mem::take(&mut self.retransmissions));
         self.since = end;
-        if start == end && bytes == 0 && retransmissions == 0 {
+        if self.without_segments || start == end && bytes == 0 && retransmissions == 0 {
             return;
         }
         if self.segments.len() >= MAX_SEGMENTS

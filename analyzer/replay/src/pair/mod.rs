@@ -212,6 +212,13 @@ impl Pairer {
         self.missed.swap(0, 1);
     }
 
+    /// Gives back memory that is not in use.
+    pub(crate) fn shrink(&mut self) {
+        self.ordered.shrink_to_fit();
+        self.keyed.shrink_to_fit();
+        self.done.shrink_to_fit();
+    }
+
     /// Whether there are completed sessions.
     #[inline]
     pub(crate) fn has_done(&self) -> bool {

@@ -71,6 +71,13 @@ impl Half {
         }
     }
 
+    /// Gives back memory that is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.buffer.shrink_to_fit();
+        self.open.shrink_to_fit();
+        self.pieces.shrink_to_fit();
+    }
+
     /// Stream offset after the last byte that came.
     fn end(&self) -> u64 {
         self.offset + self.buffer.len() as u64

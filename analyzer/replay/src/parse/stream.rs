@@ -177,6 +177,15 @@ impl Conversation {
         self.end(Ended::Capture(end_of_capture));
     }
 
+    /// Gives back memory that is not in use: not much more is expected.
+    pub fn shrink(&mut self) {
+        self.scratch = Vec::new();
+        for half in &mut self.halves {
+            half.shrink();
+        }
+        self.pairer.shrink();
+    }
+
     /// Whether there are completed sessions.
     #[inline]
     #[must_use]
