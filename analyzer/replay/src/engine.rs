@@ -149,6 +149,7 @@ pub fn store(inputs: &[PathBuf], options: &Options) -> Result<Stored, ReplayErro
         if with_bundle {
             engine.keep_all();
         }
+        engine.settings.several_places = inputs.len() > 1;
         for input in inputs {
             engine.input(Reader::open(&input)?);
         }
@@ -204,6 +205,7 @@ impl Engine {
             parse: options.parse,
             parse_options: options.parse_options,
             max_flows: (options.max_open_flows / SHARDS).max(1),
+            several_places: false,
             ethernet: Vec::new(),
             keep: options.keep,
         };
@@ -246,6 +248,7 @@ impl Engine {
             let offset = reader.realtime_offset_ns().unwrap_or(0);
             let node = self.interfaces.learn(reader.interfaces(), reader.manifest(), offset);
             self.events.turn_to(node, reader.manifest());
+            self.settings.several_places |= self.interfaces.rows.len() > 1;
             self.settings.ethernet = self.interfaces.ethernet();
             (_, next) = rayon::join(|| self.batch(&mut work, batch, offset), || reader.next_batch());
         }

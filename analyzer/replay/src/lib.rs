@@ -3,7 +3,7 @@
 //! One stage per module, in the data's order: `read` (in `formats`), [`decode`], [`order`], shard and
 //! run ([`engine`]), [`flow`] (packets to flows), [`reassemble`] (TCP streams), [`parse`] (protocols to
 //! messages), [`pair`] (messages to requests), [`socket`] (system calls to streams and observations),
-//! [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
+//! [`hops`] (one conversation at several places), [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
 //! [`filter`] decides what is replayed at all; [`reread`] looks at the packets again, for
 //! [`tcp_packets`] and exports. [`red`] and [`map`] add up what came out. [`model`] is what comes out.
 //!
@@ -13,6 +13,7 @@ mod digits;
 pub mod engine;
 pub mod filter;
 pub mod flow;
+pub mod hops;
 pub mod host;
 pub mod link;
 pub mod map;

@@ -787,8 +787,14 @@ pub struct Replayed {
     pub spans: Vec<Span>,
     /// Traces, sorted by start.
     pub traces: Vec<Trace>,
+    /// Conversations seen at several places, sorted by conversation, hop and direction.
+    pub hops: Vec<crate::hops::Hop>,
+    /// Clocks of nodes and captures, compared with each other where they saw the same packets.
+    pub clocks: Vec<crate::hops::Clock>,
     /// By flow: the first flow of its conversation; itself for one seen at one place.
     pub conversations: Vec<u64>,
+    /// By request: the first of the observations of the same request at several places; itself for one seen once.
+    pub exchanges: Vec<u64>,
     /// Network profile, sorted by flow, then start.
     pub profile: Vec<ProfileSegment>,
     /// Stacks, sorted by process, thread, frames.

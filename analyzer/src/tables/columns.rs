@@ -85,6 +85,12 @@ impl<'a, T> Columns<'a, T> {
         self.columns.push(Column::new(name.into(), values));
     }
 
+    /// A ratio or rate that may be unknown.
+    pub(super) fn opt_float(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<f64>) {
+        let values: Vec<Option<f64>> = self.rows.iter().map(f).collect();
+        self.columns.push(Column::new(name.into(), values));
+    }
+
     /// Yes or no.
     pub(super) fn flag(&mut self, name: &'static str, f: impl Fn(&'a T) -> bool) {
         let values: Vec<bool> = self.rows.iter().map(f).collect();
@@ -262,6 +268,20 @@ pub(super) fn write_json_object<'a>(pairs: impl IntoIterator<Item = (&'a str, &'
         write_json_text(value, out);
     }
     out.push('}');
+}
+
+/// A JSON object of numbers, or nothing if there are no pairs.
+pub(super) fn write_json_counts<'a>(pairs: impl IntoIterator<Item = (&'a str, u64)>, out: &mut String) {
+    let mut separator = '{';
+    for (name, count) in pairs {
+        out.push(separator);
+        separator = ',';
+        write_json_text(name, out);
+        let _ = write!(out, ":{count}");
+    }
+    if separator == ',' {
+        out.push('}');
+    }
 }
 
 fn write_json_text(text: &str, out: &mut String) {

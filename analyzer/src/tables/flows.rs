@@ -98,6 +98,7 @@ pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<DataFrame> {
     let mut c = Columns::of(rows);
     c.int("flow_id", |f| f.flow_id);
     c.text("community_id", |f| &f.community_id);
+    c.int("conversation_id", |f| a.replayed.conversations.get(f.flow_id as usize).copied().unwrap_or(f.flow_id));
     c.text("observed_at", |f| place(&f.observed_at));
     c.text("node", |f| a.node_name(f.node));
     c.nonzero("netns", |f| f.netns);

@@ -1,8 +1,10 @@
 //! The tables: one file each, one line each in [`TABLES`].
 
+mod clocks;
 mod columns;
 mod flows;
 mod health;
+mod hops;
 mod interfaces;
 mod map;
 mod network_profile;
@@ -42,11 +44,13 @@ pub struct Table {
 }
 
 /// All tables, in the order of `--help` and of docs/tables.md.
-pub const TABLES: [Table; 13] = [
+pub const TABLES: [Table; 15] = [
     flows::TABLE,
     requests::TABLE,
     spans::TABLE,
     traces::TABLE,
+    hops::TABLE,
+    clocks::TABLE,
     network_profile::TABLE,
     tcp_packets::TABLE,
     stacks::TABLE,

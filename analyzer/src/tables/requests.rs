@@ -39,6 +39,7 @@ pub(super) fn of(a: &Analysis, rows: &[Request]) -> PolarsResult<DataFrame> {
     let mut c = Columns::of(rows);
     c.int("request_id", |r| r.request_id);
     c.int("flow_id", |r| r.flow_id);
+    c.int("exchange_id", |r| a.replayed.exchanges.get(r.request_id as usize).copied().unwrap_or(r.request_id));
     c.text("observed_at", |r| place(&r.observed_at));
     c.text("interface", |r| a.interface(&r.observed_at).map_or("", |i| &i.name));
     c.opt("observer_pid", |r| observer(&r.observed_at));

@@ -3,6 +3,7 @@
 use super::part::Part;
 use super::stored::Stored;
 use super::{Engine, batch::lock};
+use crate::hops::PlaceLog;
 use crate::host::Host;
 use crate::model::{Flow, Health, Nanos, Process, Replayed};
 use crate::store::{Entry, Rows, Spill};
@@ -19,7 +20,7 @@ impl Engine {
         self.end_of_fragments();
         let end = self.out.end;
         let (settings, nodes, spill) = (&self.settings, &self.events.nodes, &self.spill);
-        let shards: Vec<(Vec<Part>, Evicted)> = pool.install(|| {
+        let shards: Vec<(Vec<Part>, Evicted, u64)> = pool.install(|| {
             let finish = |shard: &std::sync::Mutex<super::Shard>| {
                 let mut shard = lock(shard);
                 let shard = &mut *shard;
@@ -34,7 +35,7 @@ impl Engine {
                     let Some(of) = nodes.get(node as usize) else { continue };
                     parts.push(Part::of_sockets(node, sockets.finish(end, &of.host), spill));
                 }
-                (parts, evicted)
+                (parts, evicted, shard.flows.room.left_out)
             };
             self.shards.par_iter().map(finish).collect()
         });
@@ -46,8 +47,10 @@ impl Engine {
         out.nodes = self.interfaces.nodes;
         let mut parts = Vec::new();
         let mut evicted: Evicted = (0, None);
-        for (of_shard, (count, range)) in shards {
+        let mut not_compared = 0;
+        for (of_shard, (count, range), left_out) in shards {
             parts.extend(of_shard);
+            not_compared += left_out;
             evicted.0 += count;
             if let Some((a, b)) = range {
                 evicted.1 = Some(evicted.1.map_or((a, b), |(x, y)| (a.min(x), b.max(y))));
@@ -61,6 +64,15 @@ impl Engine {
                 last: Some(last),
                 lost: n,
                 cause: "too many flows open at once: those silent for longest were finished early (completeness ended_after)".into(),
+            });
+        }
+        if not_compared > 0 {
+            out.health.push(Health {
+                kind: "hop".into(),
+                lost: not_compared,
+                cause: "packets that were not compared from place to place: more than the analyzer keeps (table hops)"
+                    .into(),
+                ..Health::default()
             });
         }
         self.events.health(&mut out.health);
@@ -81,7 +93,7 @@ impl Engine {
                 *n = n.saturating_sub(left_out);
             }
         }
-        let Ids { flows, requests, first_request, request_ids } = pool.install(|| order(&mut parts, &self.spill));
+        let Ids { flows, requests, first_request, request_ids, seen } = pool.install(|| order(&mut parts, &self.spill));
         Stored {
             pool,
             out,
@@ -94,7 +106,11 @@ impl Engine {
             events: self.events,
             link: self.link,
             spans: self.spans,
-            is_plain: self.is_plain,
+            // Flows seen at several places explain each other.
+            is_plain: self.is_plain
+                && !self.settings.several_places
+                && !seen.iter().flatten().any(|log| log.shows_copies()),
+            seen,
         }
     }
 }
@@ -129,6 +145,7 @@ struct Ids {
     requests: Vec<Entry>,
     first_request: Vec<usize>,
     request_ids: Vec<u32>,
+    seen: Vec<Option<Box<PlaceLog>>>,
 }
 
 /// Entries of all parts, each with the number of its part.
@@ -158,6 +175,16 @@ fn order(parts: &mut [Part], spill: &Spill) -> Ids {
             *slot = id;
         }
     }
+    let mut seen = Vec::new();
+    for (part, ids) in parts.iter_mut().zip(&flow_ids) {
+        for (number, log) in std::mem::take(&mut part.seen) {
+            seen.resize_with(flows.len(), || None);
+            let id = ids.get(number as usize).copied().unwrap_or(u32::MAX);
+            if let Some(slot) = seen.get_mut(id as usize) {
+                *slot = Some(log);
+            }
+        }
+    }
     let mut requests = entries(parts, |p| p.requests.take_entries());
     requests.par_iter_mut().for_each(|e| {
         e.flow = flow_ids.get(e.part as usize).and_then(|ids| ids.get(e.flow as usize)).copied().unwrap_or(0);
@@ -181,7 +208,7 @@ fn order(parts: &mut [Part], spill: &Spill) -> Ids {
         let requests = request_ids.get(*first..first + part.requests.len()).unwrap_or(&[]);
         part.log.renumber(flows, requests);
     }
-    Ids { flows, requests, first_request, request_ids }
+    Ids { flows, requests, first_request, request_ids, seen }
 }
 
 /// Flows that began at the same time are ordered by their other facts.

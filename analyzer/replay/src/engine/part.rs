@@ -1,6 +1,7 @@
 //! What one shard's packets, or one input's sockets in it, have given: rows, packed as they are finished.
 
 use crate::flow::Finished;
+use crate::hops::PlaceLog;
 use crate::model::{Endpoints, Flow, Request};
 use crate::netprofile::Profile;
 use crate::socket::{SocketLog, SocketOutput};
@@ -17,6 +18,8 @@ pub(crate) struct Part {
     /// Ends of flows whose sides were turned round when requests of theirs had been packed.
     turned: AHashMap<u64, Endpoints>,
     pub(super) log: SocketLog,
+    /// What flows saw, by their numbers.
+    pub(super) seen: Vec<(u32, Box<PlaceLog>)>,
 }
 
 impl Part {
@@ -28,6 +31,7 @@ impl Part {
         for (f, p) in finished.flows.drain(..).zip(finished.profile.drain(..)) {
             self.flow(&f, &p, spill);
         }
+        self.seen.append(&mut finished.logs);
         self.turned.extend(finished.turned.drain(..).map(|(number, ends)| (u64::from(number), ends)));
     }
 
@@ -40,6 +44,7 @@ impl Part {
         for r in &sockets.requests {
             part.request(r, spill);
         }
+        part.seen = (0u32..).zip(sockets.places).filter_map(|(flow, log)| Some((flow, log?))).collect();
         part
     }
 

@@ -2,6 +2,7 @@
 
 use super::Events;
 use super::part::Part;
+use crate::hops::PlaceLog;
 use crate::link::{LinkInput, LinkOptions, link};
 use crate::model::{Completeness, Flow, Health, Interface, ObservedAt, ProfileSegment, Replayed, Request};
 use crate::socket::Losses;
@@ -28,6 +29,8 @@ pub struct Stored {
     pub(super) first_request: Vec<usize>,
     /// Final id of every request, part by part.
     pub(super) request_ids: Vec<u32>,
+    /// By flow: what it saw, for comparing places.
+    pub(super) seen: Vec<Option<Box<PlaceLog>>>,
     pub(super) events: Events,
     pub(super) link: LinkOptions,
     pub(super) spans: bool,
@@ -44,7 +47,7 @@ impl std::fmt::Debug for Stored {
 }
 
 impl Stored {
-    /// Whether the inputs were captures only: then flows, requests and segments are as they will be, and need not be unpacked
+    /// Whether the inputs were captures only, of one place: then flows, requests and segments are as they will be, and need not be unpacked
     /// all at once. Those of bundles are completed by what their events say.
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -139,7 +142,7 @@ impl Stored {
             )
         });
         let unreadable = self.unreadable() as u64;
-        let Self { pool, mut out, mut parts, events, link: options, spans, .. } = self;
+        let Self { pool, mut out, mut parts, events, seen, link: options, spans, .. } = self;
         if unreadable > 0 {
             let cause = "rows that could not be read back from the temporary file".into();
             out.health.push(Health { kind: "row".into(), lost: unreadable, cause, ..Health::default() });
@@ -158,7 +161,7 @@ impl Stored {
                 stacks.push(of.stacks);
                 hosts.push(of.host);
             }
-            link(&mut out, LinkInput { logs, hosts: &hosts, samples, options, spans });
+            link(&mut out, LinkInput { logs, seen, hosts: &hosts, samples, options, spans });
             out.stacks = stacks.into_iter().zip(&hosts).flat_map(|(stacks, host)| stacks.finish(host)).collect();
             out
         })

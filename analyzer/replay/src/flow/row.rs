@@ -165,6 +165,10 @@ impl Track {
         if self.turned && requests > 0 {
             out.turned.push((self.number, endpoints));
         }
+        if let Some(mut log) = self.log.take() {
+            log.finish();
+            out.logs.push((self.number, log));
+        }
         out.profile.push(profile);
         out.flows.push(flow);
     }

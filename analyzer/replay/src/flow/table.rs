@@ -3,6 +3,7 @@
 use super::row::Why;
 use super::track::{Key, Track};
 use crate::decode::{Decoded, Tunnel};
+use crate::hops::{PlaceLog, Room};
 use crate::model::Session;
 use crate::model::{Endpoints, Flow, Nanos, Request};
 use crate::netprofile::Profile;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub parse_options: ParseOptions,
     /// Open flows in one shard at most.
     pub max_flows: usize,
+    /// There are several interfaces or inputs, so that one conversation may be seen several times.
+    pub several_places: bool,
     /// Which interfaces (by id) carry Ethernet frames, as far as known.
     pub ethernet: Vec<bool>,
     /// What is made.
@@ -65,6 +68,8 @@ pub struct Finished {
     pub profile: Vec<Profile>,
     /// Flows some of whose requests had been handed on when their sides were found to be the other way round: their number, and the ends.
     pub turned: Vec<(u32, Endpoints)>,
+    /// What flows saw, for comparing them with others: their number, and the log.
+    pub logs: Vec<(u32, Box<PlaceLog>)>,
     /// Flows that were ended early because there were too many, and when the first and last of them.
     pub evicted: (u64, Option<(Nanos, Nanos)>),
     pub(super) sessions: Vec<Session>,
@@ -132,6 +137,8 @@ pub struct FlowTable {
     clock: Nanos,
     /// Flows opened so far.
     opened: u32,
+    /// For logs of packets.
+    pub room: Room,
     /// What is finished.
     pub finished: Finished,
 }
@@ -146,6 +153,7 @@ impl Default for FlowTable {
             over: 0,
             clock: Nanos::MIN,
             opened: 0,
+            room: Room::default(),
             finished: Finished::default(),
         }
     }
@@ -173,6 +181,7 @@ impl FlowTable {
         if track.has_sessions() {
             track.hand_on(settings, &mut self.finished);
         }
+        self.room.log(&mut track.log, d, frame, settings.several_places);
         let class = u8::from(!track.tcp.as_ref().is_some_and(|t| t.machine.is_over()));
         if class < slot.class {
             track.shrink();

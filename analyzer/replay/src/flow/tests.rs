@@ -17,6 +17,7 @@ const SECOND: Nanos = 1_000 * MS;
 fn settings() -> Settings {
     Settings {
         deepflow: false,
+        several_places: false,
         parse: true,
         parse_options: ParseOptions::default(),
         max_flows: 1000,

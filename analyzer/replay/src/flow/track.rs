@@ -8,6 +8,7 @@ use super::table::Settings;
 use super::tcp::{Analysis, Kind, Verdict};
 use super::zeek::Zeek;
 use crate::decode::{Decoded, NO_MAC, TcpOptions, Tunnel, tcp_flag as f};
+use crate::hops::PlaceLog;
 use crate::model::{Completeness, Nanos, Side, SideCounters};
 use crate::netprofile::{Profiler, Sample};
 use crate::parse::{Conversation, Segment};
@@ -120,6 +121,8 @@ pub struct Track {
     /// The sides were turned round after the conversation began.
     pub(super) turned: bool,
     pub(super) completeness: Completeness,
+    /// For comparing it with what other places saw.
+    pub(super) log: Option<Box<PlaceLog>>,
 }
 
 impl std::fmt::Debug for Track {
@@ -187,6 +190,7 @@ impl Track {
             asked_for: Asked::default(),
             turned: false,
             completeness,
+            log: None,
         }
     }
 

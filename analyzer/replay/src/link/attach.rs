@@ -4,7 +4,7 @@ use super::LinkInput;
 use crate::host::Host;
 use crate::model::{Completeness, Endpoints, Flow, Nanos, ObservedAt, ProcessRef, Replayed, Side, Transport};
 use crate::socket::{LateClose, closed};
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -52,13 +52,7 @@ pub(super) fn attach(replayed: &mut Replayed, input: &LinkInput<'_>) {
     let index = Index::new(replayed, input);
     close_late(replayed, input);
     attach_flows(replayed, &index, input);
-    for request in &mut replayed.requests {
-        if let ObservedAt::Interface(_) = request.observed_at
-            && let Some(flow) = usize::try_from(request.flow_id).ok().and_then(|i| replayed.flows.get(i))
-        {
-            request.process = flow.server_process.clone().or_else(|| flow.client_process.clone());
-        }
-    }
+    name_requests(replayed);
     attach_events(replayed);
     count(replayed, input);
 }
@@ -177,6 +171,48 @@ fn attach_flows(replayed: &mut Replayed, index: &Index, input: &LinkInput<'_>) {
             Side::Server => &mut flow.client_process,
         };
         slot.get_or_insert(other);
+    }
+}
+
+/// Processes known at one place of a conversation are known at all of them.
+pub(super) fn share(replayed: &mut Replayed, conversations: &[(u64, bool)]) {
+    let mut known: AHashMap<u64, [Option<ProcessRef>; 2]> = AHashMap::new();
+    let several: AHashSet<u64> =
+        (0u64..).zip(conversations).filter(|(flow, c)| c.0 != *flow).map(|(_, c)| c.0).collect();
+    for (flow, (first, turned)) in replayed.flows.iter().zip(conversations) {
+        if several.contains(first) {
+            let [mut client, mut server] = [&flow.client_process, &flow.server_process];
+            if *turned {
+                std::mem::swap(&mut client, &mut server);
+            }
+            let of = known.entry(*first).or_default();
+            for (slot, process) in of.iter_mut().zip([client, server]) {
+                if slot.is_none() {
+                    slot.clone_from(process);
+                }
+            }
+        }
+    }
+    for (flow, (first, turned)) in replayed.flows.iter_mut().zip(conversations) {
+        let Some([client, server]) = known.get(first) else { continue };
+        let (client, server) = if *turned { (server, client) } else { (client, server) };
+        for (slot, process) in [(&mut flow.client_process, client), (&mut flow.server_process, server)] {
+            if slot.is_none() {
+                slot.clone_from(process);
+            }
+        }
+    }
+    name_requests(replayed);
+}
+
+/// Requests seen in packets are told by the processes at the ends of their flows.
+fn name_requests(replayed: &mut Replayed) {
+    for request in replayed.requests.iter_mut().filter(|r| r.process.is_none()) {
+        if let ObservedAt::Interface(_) = request.observed_at
+            && let Some(flow) = usize::try_from(request.flow_id).ok().and_then(|i| replayed.flows.get(i))
+        {
+            request.process = flow.server_process.clone().or_else(|| flow.client_process.clone());
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Requests to spans and traces (AutoTracing), flows to processes, socket events to flows.
+//! Requests to spans and traces (AutoTracing), flows to processes, socket events to flows, flows to conversations ([`crate::hops`]).
 //!
 //! A span is one request at one observation point. Every span but the root of a trace has a parent, which is either
 //! the same request one step earlier on its way (client process, interfaces, server process: [`observe`]) or the
@@ -17,6 +17,7 @@ mod tests;
 mod thread;
 mod turns;
 
+use crate::hops::{HopInput, Logs, PlaceLog, hops};
 use crate::host::Host;
 use crate::model::Replayed;
 use crate::socket::SocketLog;
@@ -27,6 +28,8 @@ use std::collections::BTreeMap;
 pub struct LinkInput<'h> {
     /// One per shard, [`SocketLog::renumber`]ed to the final ids of flows and requests.
     pub logs: Vec<SocketLog>,
+    /// By flow: what it saw, for comparing places.
+    pub seen: Vec<Option<Box<PlaceLog>>>,
     /// The nodes, as [`Replayed::nodes`] lists them.
     pub hosts: &'h [Host],
     /// Stack samples per node and process id ([`crate::profile::Stacks::samples_by_pid`]).
@@ -50,12 +53,19 @@ pub struct LinkOptions {
 /// Flows and requests must have their final ids (their places).
 pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
     attach::attach(replayed, &input);
+    let mut ends = observe::Ends::new(replayed, &input.logs);
+    let mut joined = hops(replayed, HopInput { logs: Logs(&input.seen), sides: ends.sides() });
+    replayed.hops = std::mem::take(&mut joined.hops);
+    replayed.clocks = std::mem::take(&mut joined.clocks);
+    replayed.conversations = joined.conversations.iter().map(|c| c.0).collect();
+    attach::share(replayed, &joined.conversations);
+    ends.join(replayed, joined);
+    let mut candidates = Vec::new();
+    let ways = observe::observe(&replayed.requests, &ends, &mut candidates);
+    replayed.exchanges = observe::exchanges(replayed.requests.len(), &candidates);
     if !input.spans {
         return;
     }
-    let mut candidates = Vec::new();
-    let ends = observe::Ends::new(replayed, &input.logs);
-    let ways = observe::observe(&replayed.requests, &ends, &mut candidates);
     thread::thread(&replayed.requests, &ends, input.logs, &mut candidates);
     if !input.options.ignore_ids {
         context::context(&replayed.requests, &ways, &mut candidates);

@@ -2,7 +2,8 @@
 
 use super::candidate::{Candidate, Evidence, Method};
 use super::identity::Mix;
-use crate::model::{Nanos, ObservedAt, Replayed, Request, Side, TapSide, Transport};
+use crate::hops::Joined;
+use crate::model::{Endpoints, Nanos, ObservedAt, Replayed, Request, Side, TapSide, Transport};
 use crate::order::ip_number;
 use crate::socket::SocketLog;
 use ahash::AHashMap;
@@ -24,6 +25,10 @@ pub(super) struct Ends {
     nodes: Vec<u32>,
     /// Nodes and namespaces of interfaces.
     interfaces: Vec<(u32, u32)>,
+    /// Flows of conversations that were seen at several places: the ends that the conversation has at the first of them.
+    ends: AHashMap<u64, Endpoints>,
+    /// Clocks of several nodes.
+    joined: Joined,
 }
 
 impl Ends {
@@ -42,7 +47,33 @@ impl Ends {
         let lives = replayed.flows.iter().map(|f| (f.start, f.end)).collect();
         let nodes = replayed.flows.iter().map(|f| f.node).collect();
         let interfaces = replayed.interfaces.iter().map(|i| (i.node, i.netns)).collect();
-        Self { sides, pairs, lives, nodes, interfaces }
+        Self { sides, pairs, lives, nodes, interfaces, ends: AHashMap::new(), joined: Joined::default() }
+    }
+
+    /// Takes in which flows are one conversation, perhaps under other addresses.
+    pub(super) fn join(&mut self, replayed: &Replayed, joined: Joined) {
+        for (flow, &(first, _)) in (0u64..).zip(&joined.conversations) {
+            let of_first = usize::try_from(first).ok().and_then(|i| replayed.flows.get(i));
+            if let Some(of_first) = of_first.filter(|_| first != flow) {
+                self.ends.insert(flow, of_first.endpoints);
+            }
+        }
+        self.joined = joined;
+    }
+
+    /// A request's ends, the same at all places of its conversation; either may be the client.
+    fn endpoints<'a>(&'a self, request: &'a Request) -> &'a Endpoints {
+        self.ends.get(&request.flow_id).unwrap_or(&request.endpoints)
+    }
+
+    /// When a request was first seen, by a clock that all nodes share.
+    fn first_seen(&self, request: &Request) -> Nanos {
+        self.joined.corrected(self.node(request.flow_id as u32), first_seen(request))
+    }
+
+    /// [`Self::side`] of all flows.
+    pub(super) fn sides(&self) -> &[Option<Side>] {
+        &self.sides
     }
 
     /// Side of the process that a flow was seen at; `None` for flows seen on interfaces.
@@ -89,7 +120,7 @@ pub(super) fn first_seen(request: &Request) -> Nanos {
 /// What tells a request from all others that pass within a while, and how long that while is. `None` if there is
 /// nothing that does.
 fn key(request: &Request, ends: &Ends) -> Option<(u64, Nanos)> {
-    let e = &request.endpoints;
+    let e = ends.endpoints(request);
     let mut mix = Mix::new();
     match request.transport {
         Transport::Tcp => {
@@ -112,7 +143,9 @@ fn key(request: &Request, ends: &Ends) -> Option<(u64, Nanos)> {
             Some((mix.finish(), SAME_BYTES_NS))
         }
         Transport::Udp => {
-            mix.add(u64::from(e.client_port) << 16 | u64::from(e.server_port));
+            // Which end is the client may be seen differently at each place.
+            let (a, b) = (e.client_port.min(e.server_port), e.client_port.max(e.server_port));
+            mix.add(u64::from(b) << 16 | u64::from(a));
             mix.add(request.fields.session_id?);
             mix.bytes(request.fields.l7_protocol.as_bytes());
             mix.bytes(request.fields.request_type.as_bytes());
@@ -137,7 +170,7 @@ fn agree(a: &Request, b: &Request, ends: &Ends) -> bool {
         (Some(x), Some(y)) => x == y || x.is_unspecified() || y.is_unspecified(),
         _ => true,
     };
-    let (x, y) = (&a.endpoints, &b.endpoints);
+    let (x, y) = (ends.endpoints(a), ends.endpoints(b));
     a.transport == b.transport
         && (same(x.client_ip, y.client_ip) && same(x.server_ip, y.server_ip)
             || same(x.client_ip, y.server_ip) && same(x.server_ip, y.client_ip))
@@ -162,7 +195,7 @@ pub(super) fn observe(requests: &[Request], ends: &Ends, candidates: &mut Vec<Ca
     let mut keyed: Vec<(u64, Nanos, u32, Nanos)> = Vec::with_capacity(requests.len());
     for (i, request) in (0u32..).zip(requests) {
         if let Some((key, within)) = key(request, ends) {
-            keyed.push((key, first_seen(request), i, within));
+            keyed.push((key, ends.first_seen(request), i, within));
         }
     }
     keyed.sort_unstable();
@@ -189,6 +222,19 @@ pub(super) fn observe(requests: &[Request], ends: &Ends, candidates: &mut Vec<Ca
     Ways { tap_sides }
 }
 
+/// By request: the first of the observations of the same request; itself for one seen once.
+pub(super) fn exchanges(requests: usize, candidates: &[Candidate]) -> Vec<u64> {
+    let mut first: Vec<u64> = (0..requests as u64).collect();
+    // Each way's candidates lead from its first place to its last.
+    for c in candidates.iter().filter(|c| c.method.is_same_request()) {
+        let of_parent = first.get(c.parent as usize).copied();
+        if let (Some(slot), Some(of_parent)) = (first.get_mut(c.child as usize), of_parent) {
+            *slot = of_parent;
+        }
+    }
+    first
+}
+
 /// The tap side of a request that was seen nowhere else.
 fn alone(request: &Request) -> TapSide {
     match rank(request) {
@@ -207,7 +253,7 @@ fn tie(
     candidates: &mut Vec<Candidate>,
 ) {
     if way.len() > 1 {
-        way.sort_by_key(|&i| requests.get(i as usize).map(|r| (rank(r), first_seen(r), i)));
+        way.sort_by_key(|&i| requests.get(i as usize).map(|r| (rank(r), ends.first_seen(r), i)));
         name_places(way, requests, ends, tap_sides);
         for pair in way.windows(2) {
             let &[parent, child] = pair else { continue };
@@ -217,7 +263,7 @@ fn tie(
                 Transport::Unix => (Method::UnixOffset, u64::from(c.request_tcp_seq.unwrap_or(0))),
                 _ => (Method::Datagram, c.fields.session_id.unwrap_or(0)),
             };
-            let delay_ns = first_seen(c).saturating_sub(first_seen(p));
+            let delay_ns = ends.first_seen(c).saturating_sub(ends.first_seen(p));
             candidates.push(Candidate {
                 child,
                 parent,

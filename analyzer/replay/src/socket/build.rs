@@ -243,15 +243,19 @@ pub(crate) fn replay_with(records: &[Vec<u8>], host: &Host, options: LinkOptions
         request.flow_id = u64::from(maps[s].0[usize::try_from(request.flow_id).unwrap()]);
         out.requests.push(request);
     }
+    let mut seen = vec![None; out.flows.len()];
     let mut logs = Vec::new();
     for (output, (flows, requests)) in outputs.drain(..).zip(&maps) {
+        for (log, &flow) in output.places.iter().zip(flows) {
+            seen[flow as usize] = log.clone();
+        }
         let mut log = output.log;
         log.renumber(flows, requests);
         logs.push(log);
     }
     link(
         &mut out,
-        LinkInput { logs, hosts: std::slice::from_ref(host), samples: BTreeMap::new(), options, spans: true },
+        LinkInput { logs, seen, hosts: std::slice::from_ref(host), samples: BTreeMap::new(), options, spans: true },
     );
     out
 }

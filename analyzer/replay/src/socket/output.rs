@@ -4,6 +4,7 @@ use super::log::{Io, NO_REQUEST, SocketEnd, SocketLog, What};
 use super::sides::Decided;
 use super::stream::{End, Opening, errno};
 use crate::flow::community::community_id;
+use crate::hops::PlaceLog;
 use crate::host::Host;
 use crate::model::Session;
 use crate::model::{
@@ -18,6 +19,8 @@ pub struct SocketOutput {
     pub flows: Vec<Flow>,
     /// `flow_id` is an index into [`Self::flows`], `request_id` the place here.
     pub requests: Vec<Request>,
+    /// One per flow: what it moved, for [`crate::hops`].
+    pub places: Vec<Option<Box<PlaceLog>>>,
     /// For [`crate::link`].
     pub log: SocketLog,
     /// Records that could not be read as what they said they are.
@@ -48,6 +51,7 @@ pub(super) struct Finished {
     pub(super) bytes: [u64; 2],
     pub(super) missed: [u64; 2],
     pub(super) completeness: Completeness,
+    pub(super) log: Option<Box<PlaceLog>>,
 }
 
 impl Finished {
@@ -143,6 +147,11 @@ impl Finished {
         assign(&mut self.io, added, first, flow_index, request_side);
         out.log.io.append(&mut self.io);
         out.log.ends.push(SocketEnd { flow: flow_index, side, sock: self.sock, peer: self.peer });
+        let mut log = self.log.take();
+        if let Some(log) = &mut log {
+            log.finish();
+        }
+        out.places.push(log);
         out.flows.push(Flow {
             flow_id,
             community_id: String::new(),

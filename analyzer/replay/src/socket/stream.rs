@@ -5,6 +5,7 @@ use super::key::{AF_UNIX, ip, transport};
 use super::log::{Io, What};
 use super::output::Finished;
 use super::sides::{self, Decided};
+use crate::hops::{PlaceLog, Seen, prefix_hash};
 use crate::model::Session;
 use crate::model::{Completeness, Nanos, Side, ThreadPoint, Transport};
 use crate::parse::{Conversation, ParseOptions, Segment};
@@ -102,6 +103,8 @@ pub(super) struct Stream {
     missed: [u64; 2],
     next_seq: [Option<u32>; 2],
     completeness: Completeness,
+    /// For comparing it with packets.
+    log: Option<Box<PlaceLog>>,
 }
 
 impl Stream {
@@ -148,6 +151,7 @@ impl Stream {
             missed: [0; 2],
             next_seq: [counted; 2],
             completeness,
+            log: None,
         }
     }
 
@@ -264,6 +268,8 @@ impl Stream {
         self.bytes[direction as usize] += u64::from(len);
         self.note(moved, if direction == Direction::In { What::Read } else { What::Write });
 
+        self.keep(moved, at, len);
+
         // sendfile and splice hand over no payload: a body from a file, or passed on between sockets.
         let kept = moved.payload.len().min(len as usize);
         self.conversation.data(&Segment {
@@ -276,6 +282,21 @@ impl Stream {
             missing: len - u32::try_from(kept).unwrap_or(len),
         });
         self.conversation.sessions(&mut self.sessions);
+    }
+
+    /// Notes what packets can be found by.
+    fn keep(&mut self, moved: &Call, seq: Option<u32>, len: u32) {
+        let seen = Seen {
+            ts: moved.moment(),
+            seq: seq.unwrap_or(0),
+            len,
+            payload: if self.transport == Transport::Udp { prefix_hash(&moved.payload, len) } else { 0 },
+            from_low: Direction::of(&moved.data) == Direction::Out,
+            ..Seen::default()
+        };
+        if seen.payload != 0 || (self.transport == Transport::Tcp && seq.is_some()) {
+            self.log.get_or_insert_default().push(&seen);
+        }
     }
 
     /// Ends the life. `capture_end`: the recording ended first.
@@ -317,6 +338,7 @@ impl Stream {
             bytes: self.bytes,
             missed: self.missed,
             completeness: self.completeness,
+            log: self.log,
         }
     }
 }

@@ -1,0 +1,167 @@
+//! What is one conversation and what is not.
+
+use super::net::{Address, MS, Packet, Point, Tcp, US, carry, point, replayed};
+use crate::model::Replayed;
+
+const A: Address = ([10, 0, 0, 1], 40_000);
+const B: Address = ([10, 0, 0, 2], 41_111);
+const C: Address = ([10, 9, 0, 3], 42_222);
+const SITE: Address = ([203, 0, 113, 5], 80);
+const OTHER: Address = ([203, 0, 113, 6], 80);
+
+fn talk(at: i64, isn: [u32; 2], stamps: bool) -> Vec<Packet> {
+    let mut tcp = Tcp::new(at, isn, stamps, false);
+    tcp.open();
+    for _ in 0..5 {
+        tcp.send(MS, true, 0x18, b"GET / HTTP/1.1\r\nHost: site\r\n\r\n");
+        tcp.send(MS, false, 0x18, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        // A keep-alive probe: one byte before what comes next.
+        let probe = tcp.send(MS, true, 0x10, b"");
+        tcp.packets[probe].seq = tcp.packets[probe].seq.wrapping_sub(1);
+    }
+    tcp.close();
+    tcp.packets
+}
+
+fn alone(r: &Replayed) {
+    assert_eq!(r.hops, [], "flows {:?}", r.flows.iter().map(|f| (f.endpoints, &f.observed_at)).collect::<Vec<_>>());
+    assert!(r.conversations.iter().enumerate().all(|(i, c)| i as u64 == *c));
+}
+
+/// Each pair (point, packets) at its own interface.
+fn apart(pairs: &[(Point, Vec<Packet>)]) -> Replayed {
+    let points: Vec<Point> = pairs.iter().map(|p| p.0.clone()).collect();
+    let mut seen = Vec::new();
+    for (i, (point, packets)) in pairs.iter().enumerate() {
+        let own = carry(std::slice::from_ref(point), packets, |_, _| false);
+        seen.extend(own.into_iter().map(|(_, at, frame)| (i, at, frame)));
+    }
+    seen.sort_by_key(|s| s.1);
+    replayed(&points, &seen)
+}
+
+/// Made-up traffic numbers its bytes from 0 and sends the same everywhere, at about the same time.
+#[test]
+fn small_sequence_numbers_prove_nothing() {
+    for isn in [[0, 0], [1, 1], [1000, 2000]] {
+        for other in [(B, SITE), (A, OTHER), (C, OTHER)] {
+            alone(&apart(&[
+                (point("x", [0, 0], A, SITE), talk(0, isn, false)),
+                (point("y", [0, 0], other.0, other.1), talk(30 * US, isn, false)),
+            ]));
+        }
+    }
+}
+
+/// A capture that was copied with other addresses is later both ways, not there later and back earlier.
+#[test]
+fn a_copy_with_other_addresses_is_another_conversation() {
+    let isn = [0x7654_3210, 0x1234_5678];
+    for stamps in [true, false] {
+        alone(&apart(&[
+            (point("x", [0, 0], A, SITE), talk(0, isn, stamps)),
+            (point("y", [0, 0], B, SITE), talk(300 * US, isn, stamps)),
+        ]));
+    }
+}
+
+/// Many copies of one conversation at each of two places: nothing tells which belongs to which.
+#[test]
+fn crowds_are_not_joined() {
+    let mut pairs = Vec::new();
+    for n in 0..6u8 {
+        for (name, delay) in [("x", 0), ("y", 40 * US)] {
+            let mut from = point(name, [0, 0], ([10, if delay == 0 { 1 } else { 2 }, 0, n], 40_000), SITE);
+            from.macs = [n, 9];
+            pairs.push((from, talk(delay, [0x7654_3210, 0x1234_5678], true)));
+        }
+    }
+    alone(&apart(&pairs));
+}
+
+/// A scanner's probes carry one number to all targets, and nothing comes back.
+#[test]
+fn equal_syns_are_not_a_translation() {
+    let syn = |at| {
+        let mut tcp = Tcp::new(at, [0x4242_4242, 1], false, false);
+        tcp.send(0, true, 0x02, b"");
+        tcp.send(1_000 * MS, true, 0x02, b"");
+        tcp.packets.iter_mut().for_each(|p| p.seq = 0x4242_4242);
+        tcp.packets
+    };
+    alone(&apart(&[(point("x", [0, 0], A, SITE), syn(0)), (point("y", [0, 0], A, OTHER), syn(50 * US))]));
+}
+
+/// Private networks repeat: the same addresses and ports in two namespaces.
+#[test]
+fn equal_addresses_with_other_numbers_are_apart() {
+    alone(&apart(&[
+        (point("x", [0, 0], A, SITE), talk(0, [0x7654_3210, 0x1234_5678], true)),
+        (point("y", [0, 0], A, SITE), talk(10 * US, [0x2000_0000, 0x3000_0000], true)),
+    ]));
+}
+
+/// The same number of random bytes in two conversations of equal addresses is a matter of chance.
+#[test]
+fn a_number_in_common_is_not_a_packet_in_common() {
+    alone(&apart(&[
+        (point("x", [0, 0], A, SITE), talk(0, [0x7654_3210, 0x1234_5678], true)),
+        (point("y", [0, 0], A, SITE), talk(10 * US, [0x7654_3210, 0x3000_0000], true)),
+    ]));
+}
+
+/// To a service's address and on to one of its backends, over one bridge: the second place is the same interface.
+#[test]
+fn a_translation_on_one_bridge_is_joined() {
+    let points = [
+        point("veth1", [0, 0], A, ([10, 96, 0, 10], 80)),
+        point("cni0", [5 * US, 6 * US], A, ([10, 96, 0, 10], 80)),
+        point("cni0", [20 * US, 25 * US], A, ([10, 0, 0, 7], 8080)),
+        point("veth7", [5 * US, 7 * US], A, ([10, 0, 0, 7], 8080)),
+    ];
+    let packets = talk(0, [0x7654_3210, 0x9234_5678], true);
+    let r = replayed(&points, &carry(&points, &packets, |_, _| false));
+    let rows: Vec<_> = r.hops.iter().map(|h| (h.hop, h.delay.unwrap().p50_ns, h.nat, h.lost)).collect();
+    let expected: Vec<_> = points
+        .windows(2)
+        .enumerate()
+        .flat_map(|(n, p)| {
+            let nat = if n == 1 { "dnat" } else { "" };
+            p[1].delay.map(|delay| (n as u32, delay, nat, Some(0)))
+        })
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+/// Both addresses are other ones behind a full translator: a load balancer that keeps connections as they are.
+#[test]
+fn both_addresses_may_change() {
+    let points =
+        [point("in", [0, 0], A, SITE), point("out", [15 * US, 12 * US], ([10, 7, 0, 1], 1025), ([10, 8, 0, 1], 8080))];
+    let packets = talk(0, [0x7654_3210, 0x9234_5678], true);
+    let r = replayed(&points, &carry(&points, &packets, |_, _| false));
+    assert_eq!(r.hops.iter().map(|h| (h.nat, h.lost)).collect::<Vec<_>>(), [("snat+dnat", Some(0)); 2]);
+}
+
+/// What ends connections and opens others, or shifts sequence numbers, is where a conversation ends.
+#[test]
+fn rewritten_sequence_numbers_are_not_joined() {
+    let shifted: Vec<Packet> = talk(40 * US, [0x7654_3210, 0x9234_5678], true)
+        .into_iter()
+        .map(|mut p| {
+            let (mine, theirs) = if p.from_client { (1_000_003, 77_777_777) } else { (77_777_777, 1_000_003) };
+            p.seq = p.seq.wrapping_add(mine);
+            p.ack = p.ack.wrapping_add(theirs);
+            p
+        })
+        .collect();
+    let other = shifted.clone();
+    alone(&apart(&[
+        (point("x", [0, 0], A, SITE), talk(0, [0x7654_3210, 0x9234_5678], true)),
+        (point("y", [0, 0], B, SITE), shifted),
+    ]));
+    alone(&apart(&[
+        (point("x", [0, 0], A, SITE), talk(0, [0x7654_3210, 0x9234_5678], true)),
+        (point("y", [0, 0], A, SITE), other),
+    ]));
+}
