@@ -124,6 +124,8 @@ pub struct Summary {
     pub interface_packets: BTreeMap<String, [u64; 2]>,
     /// What was withheld in the end, counted, in plain words: continues [`Manifest::privacy`].
     pub privacy: Vec<String>,
+    /// Secrets masked, by what they were: `http_header`, `redis_auth`, `command_line`.
+    pub masked: BTreeMap<String, u64>,
 }
 
 /// The index: what is in which frame.

@@ -3,8 +3,9 @@
 
 use crate::facts::interfaces::link_type;
 use crate::masking;
+use crate::secrets::Masker;
 use formats::block::{BlockHeader, NO_CPU};
-use formats::event::{self, Packet, ProcessExec, Record, RecordHeader};
+use formats::event::{self, Packet, ProcessExec, Record, RecordHeader, SocketData, SocketState};
 use formats::facts::{ClockSnapshot, Interface, Loss};
 use formats::pcapng::{InterfaceDesc, SectionInfo};
 use formats::write::{FrameBuilder, FrameContent};
@@ -65,7 +66,11 @@ pub struct Frames {
     waiting: HashMap<(u32, u32), Waiting>,
     captured: [u64; event::kind::COUNT],
     lost: [u64; event::kind::COUNT],
+    /// Exec records with masked arguments.
     masked: u64,
+    masker: Masker,
+    /// A record that is being masked.
+    scratch: Vec<u8>,
 }
 
 impl Frames {
@@ -87,6 +92,8 @@ impl Frames {
             captured: [0; event::kind::COUNT],
             lost: [0; event::kind::COUNT],
             masked: 0,
+            masker: Masker::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -130,6 +137,23 @@ impl Frames {
         }
         match hdr.kind {
             event::kind::PACKET => return self.packet(record),
+            event::kind::SOCKET_DATA | event::kind::SOCKET_STATE => {
+                let tail = event::tail(record);
+                let marks = if hdr.kind == event::kind::SOCKET_DATA {
+                    SocketData::read(record).map(|data| self.masker.call(&data, tail))
+                } else {
+                    SocketState::read(record).map(|state| self.masker.dropped(state.ethertype, tail))
+                };
+                if let Some(marks) = marks.filter(|marks| !marks.is_empty()) {
+                    let mut masked = std::mem::take(&mut self.scratch);
+                    masked.clear();
+                    masked.extend_from_slice(record);
+                    marks.apply(masked.get_mut(usize::from(hdr.fixed_len)..).unwrap_or(&mut []));
+                    self.push(cpu, kind, hdr.ts, &masked);
+                    self.scratch = masked;
+                    return None;
+                }
+            }
             event::kind::PROCESS_EXEC => {
                 if let Some(masked) = mask_exec(record) {
                     self.masked += 1;
@@ -178,6 +202,15 @@ impl Frames {
 
     fn write_packet(&mut self, id: u32, packet: &Packet, tail: &[u8]) {
         let bytes = tail.get(..packet.cap_len as usize).unwrap_or(tail);
+        let marks = self.masker.packet(packet, bytes);
+        let bytes = if marks.is_empty() {
+            bytes
+        } else {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(bytes);
+            marks.apply(&mut self.scratch);
+            &self.scratch
+        };
         let ts = packet.hdr.ts.wrapping_add(self.realtime_offset.cast_unsigned());
         if let Some(counts) = self.counts.get_mut(id as usize) {
             counts.captured += 1;
@@ -334,6 +367,12 @@ impl Frames {
     #[must_use]
     pub fn masked(&self) -> u64 {
         self.masked
+    }
+
+    /// Secrets masked in payload, by what they were.
+    #[must_use]
+    pub fn masked_payload(&self) -> BTreeMap<String, u64> {
+        self.masker.counts()
     }
 }
 

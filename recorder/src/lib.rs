@@ -17,6 +17,7 @@ pub mod preflight;
 pub mod priority;
 pub mod progress;
 pub mod run;
+pub mod secrets;
 pub mod settings;
 pub mod signals;
 pub mod source;

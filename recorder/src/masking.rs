@@ -4,35 +4,16 @@
 //! - values of options and variables whose name speaks of a secret: `--password=x`, `--token x`, `PGPASSWORD=x`,
 //!   `-DapiKey=x`, `"password":"x"`;
 //! - `-pSECRET` of the MySQL and MariaDB clients, `-a SECRET` of redis-cli, `-u user:SECRET` of curl, `-w SECRET` of
-//!   LDAP tools, `-p SECRET` of sshpass;
+//!   LDAP tools, `-p SECRET` of sshpass; `auth SECRET` and `>SECRET` given to redis-cli;
+//! - passwords in SQL: `PASSWORD 'x'`, `IDENTIFIED BY 'x'`;
 //! - `scheme://user:SECRET@host`;
 //! - the credentials after `Authorization:`, `Cookie:`, `X-Api-Key:` and after the word `Bearer`.
+
+use crate::secrets::{is_secret, passwords};
 
 /// Put in place of a secret.
 const MASK: &str = "***";
 
-/// Parts of names whose values are secrets, lower case without `-` and `_`.
-const SECRET_NAMES: [&str; 16] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "apikey",
-    "accesskey",
-    "privatekey",
-    "credential",
-    "authkey",
-    "sessionkey",
-    "encryptionkey",
-    "signingkey",
-    "requirepass",
-    "masterauth",
-    "pwd",
-];
-/// Names that hold such a part, but no secret: files and switches.
-const HARMLESS_ENDINGS: [&str; 12] =
-    ["file", "path", "dir", "uri", "url", "length", "count", "timeout", "ttl", "type", "store", "tokens"];
 /// Header names whose value is a secret.
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"];
@@ -76,7 +57,9 @@ enum Next {
 /// Whether the word after this option is a secret.
 fn expects(program: &str, word: &str) -> Option<Next> {
     match (program, word) {
-        ("redis-cli", "-a") | ("sshpass", "-p") | ("ldapsearch" | "ldapmodify" | "ldapadd", "-w") => Some(Next::Whole),
+        ("redis-cli", "-a" | "auth" | "AUTH" | "requirepass" | "masterauth")
+        | ("sshpass", "-p")
+        | ("ldapsearch" | "ldapmodify" | "ldapadd", "-w") => Some(Next::Whole),
         ("curl", "-u" | "--user" | "-U" | "--proxy-user") => Some(Next::AfterColon),
         _ => (word.starts_with('-') && !word.contains('=') && is_secret_name(word)).then_some(Next::Whole),
     }
@@ -87,6 +70,7 @@ fn attached(program: &str, word: &str) -> Option<String> {
     let (option, secret) = match program {
         "mysql" | "mysqldump" | "mysqladmin" | "mysqlimport" | "mysqlshow" | "mysqlbinlog" | "mariadb"
         | "mariadb-dump" | "mariadb-admin" | "sshpass" => ("-p", word.strip_prefix("-p")?),
+        "redis-cli" if word.starts_with('>') => (">", word.strip_prefix('>')?),
         "redis-cli" => ("-a", word.strip_prefix("-a")?),
         "curl" => {
             let (user, _) = word.strip_prefix("-u")?.split_once(':')?;
@@ -99,12 +83,7 @@ fn attached(program: &str, word: &str) -> Option<String> {
 
 /// Whether the value under this name is a secret.
 fn is_secret_name(name: &str) -> bool {
-    if name.len() > 128 {
-        return false;
-    }
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    !HARMLESS_ENDINGS.iter().any(|end| plain.ends_with(end))
-        && (SECRET_NAMES.iter().any(|part| plain.contains(part)) || matches!(plain.as_str(), "pass" | "pw" | "auth"))
+    is_secret(name.as_bytes())
 }
 
 /// Masks secrets that show by themselves anywhere in a text; `None` if there are none.
@@ -114,6 +93,10 @@ pub fn mask_text(text: &str) -> Option<String> {
     mask_urls(&mut out);
     mask_headers(&mut out);
     mask_assignments(&mut out);
+    for place in passwords(out.clone().as_bytes()).into_iter().rev() {
+        // Quotes are ASCII, so the text between two of them is whole.
+        out.replace_range(place, MASK);
+    }
     (out != text).then_some(out)
 }
 

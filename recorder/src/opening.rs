@@ -115,10 +115,13 @@ fn privacy(settings: &Settings) -> Vec<String> {
     match (settings.syscalls, settings.payload) {
         (false, _) => lines.push("system calls: none kept".to_owned()),
         (true, 0) => lines.push("system calls: no payload kept".to_owned()),
-        (true, n) => lines.push(format!("system calls: the first {n} bytes of every payload kept, not redacted")),
+        (true, n) => lines.push(format!("system calls: the first {n} bytes of every payload kept, logins and secrets in them masked byte by byte as *")),
     }
     if settings.packets {
-        lines.push(format!("packets: the first {} bytes kept, not redacted", settings.snaplen));
+        lines.push(format!(
+            "packets: the first {} bytes kept, logins and secrets in them masked byte by byte as *",
+            settings.snaplen
+        ));
     } else {
         lines.push("packets: none kept".to_owned());
     }

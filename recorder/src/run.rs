@@ -285,7 +285,8 @@ impl Recording {
         collect(&mut frames, &writer, found);
         frames.clocks(&end);
         frames.end(end.realtime_ns);
-        let masked = self.masked.load(Ordering::Relaxed) + frames.masked();
+        let mut masked = frames.masked_payload();
+        masked.insert("command_line".to_owned(), self.masked.load(Ordering::Relaxed) + frames.masked());
         writer.push(frames.take(end.monotonic_ns));
         let summary = Summary {
             reason: stop.reason().to_owned(),
@@ -295,7 +296,8 @@ impl Recording {
             lost: frames.losses(),
             content_bytes: 0,
             interface_packets: interface_packets(&self.interface_packets),
-            privacy: vec![format!("command lines: {masked} words or lines masked")],
+            privacy: privacy(&masked),
+            masked,
         };
         let ended = writer.finish(&summary);
         // Detaching takes the kernel a while: the file comes first.
@@ -342,6 +344,15 @@ impl Recording {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What was masked, in words.
+fn privacy(masked: &BTreeMap<String, u64>) -> Vec<String> {
+    let words = |kind: &str, n: u64| match kind {
+        "command_line" => format!("command lines: {n} words or lines masked"),
+        _ => format!("payload: {n} masked as {kind}"),
+    };
+    masked.iter().map(|(kind, n)| words(kind, *n)).collect()
 }
 
 /// Tells the other threads what they have to look at.

@@ -128,6 +128,11 @@ fn ending(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
         for (kind, n) in s.lost.iter().filter(|(_, n)| **n > 0) {
             writeln!(out, "  lost {kind}: {}", human::count(*n))?;
         }
+        let masked: Vec<String> =
+            s.masked.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| format!("{kind} {}", human::count(*n))).collect();
+        if !masked.is_empty() {
+            writeln!(out, "masked when recorded: {}", masked.join(", "))?;
+        }
     }
     for damage in &info.damages {
         writeln!(out, "damaged: {damage}")?;

@@ -3,6 +3,7 @@
 mod counts;
 mod cpu;
 mod losses;
+mod secrets;
 mod shop;
 
 use crate::Test;
@@ -13,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::shop::keep_alive_upstream", shop::keep_alive_upstream),
     ("live::counts::packets_and_bytes_equal_the_kernels_and_tsharks", counts::equal_kernel_and_tshark),
     ("live::cpu::hot_function_on_top", cpu::hot_function_on_top),
+    ("live::secrets::are_not_in_the_bundle", secrets::are_not_in_the_bundle),
     ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
     ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),
     ("live::losses::killed_recorder_leaves_a_readable_bundle", losses::killed_recorder),

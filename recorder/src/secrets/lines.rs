@@ -1,0 +1,53 @@
+//! Protocols of lines in which a client tells its password in a line of its own.
+
+use super::{Kind, Marks};
+use memchr::{memchr, memmem};
+
+/// A payload that begins with a letter or a digit.
+pub(super) fn line(p: &[u8], marks: &mut Marks) {
+    let end = memchr(b'\n', p.get(..600).unwrap_or(p)).unwrap_or(p.len());
+    let line = p.get(..end).unwrap_or(p);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let starts = |word: &[u8]| line.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+    let mut secret = |from: usize| marks.add(Kind::Line, from..line.len());
+    if starts(b"PASS ") {
+        // POP3, FTP, IRC
+        secret(5);
+    } else if starts(b"AUTH ") {
+        // SMTP and POP3: mechanism, then an initial response. Redis typed by hand: the password at once.
+        secret(match memchr(b' ', line.get(5..).unwrap_or(&[])) {
+            Some(space) => 5 + space + 1,
+            None if is_mechanism(line.get(5..).unwrap_or(&[])) => line.len(),
+            None => 5,
+        });
+    } else if starts(b"CONNECT {") {
+        // NATS
+        for name in [&b"\"pass\":\""[..], b"\"auth_token\":\"", b"\"sig\":\"", b"\"jwt\":\""] {
+            if let Some(at) = memmem::find(line, name) {
+                let from = at + name.len();
+                let len = memchr(b'"', line.get(from..).unwrap_or(&[])).unwrap_or(line.len() - from);
+                marks.add(Kind::Line, from..from + len);
+            }
+        }
+    } else if let Some(space) = memchr(b' ', line.get(..16).unwrap_or(line)) {
+        // IMAP: tag, then LOGIN user password, or AUTHENTICATE mechanism response.
+        let rest = line.get(space + 1..).unwrap_or(&[]);
+        let word = |word: &[u8]| rest.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+        let from = if word(b"LOGIN ") {
+            memchr(b' ', rest.get(6..).unwrap_or(&[])).map(|at| 6 + at + 1)
+        } else if word(b"AUTHENTICATE ") {
+            memchr(b' ', rest.get(13..).unwrap_or(&[])).map(|at| 13 + at + 1)
+        } else {
+            None
+        };
+        if let Some(from) = from {
+            secret(space + 1 + from);
+        }
+    }
+}
+
+fn is_mechanism(word: &[u8]) -> bool {
+    [&b"PLAIN"[..], b"LOGIN", b"CRAM-MD5", b"DIGEST-MD5", b"XOAUTH2", b"GSSAPI", b"NTLM", b"EXTERNAL"]
+        .iter()
+        .any(|m| m.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,276 @@
+use super::*;
+use formats::event::direction;
+use proptest::prelude::*;
+
+/// A payload as it is kept.
+fn masked(payload: &[u8]) -> String {
+    let mut masker = Masker::default();
+    keep(&mut masker, 1, false, payload, payload.len())
+}
+
+/// The payload of one more call on a socket, of which `kept` bytes are kept.
+fn keep(masker: &mut Masker, sock: u64, ingress: bool, payload: &[u8], kept: usize) -> String {
+    let data = SocketData {
+        sock,
+        ret: payload.len() as i64,
+        data_len: u32::try_from(kept).unwrap(),
+        flags: if ingress { data_flag::INGRESS } else { 0 },
+        call: if ingress { call::READ } else { call::WRITE },
+        ..SocketData::default()
+    };
+    let mut bytes = payload[..kept].to_vec();
+    masker.call(&data, payload).apply(&mut bytes);
+    assert_eq!(bytes.len(), kept);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn http_headers() {
+    assert_eq!(
+        masked(b"GET / HTTP/1.1\r\nHost: a\r\nauthorization: Bearer abc.def\r\nCookie: sid=1; x=2\r\nX-Request-Id: 7\r\n\r\n"),
+        "GET / HTTP/1.1\r\nHost: a\r\nauthorization: Bearer *******\r\nCookie: **********\r\nX-Request-Id: 7\r\n\r\n"
+    );
+    assert_eq!(
+        masked(b"HTTP/1.1 200 OK\r\nSet-Cookie: s=abc; Path=/\r\nX-Api-Key:k1\r\nX-Amz-Security-Token: t\r\n\r\nhello"),
+        "HTTP/1.1 200 OK\r\nSet-Cookie: *************\r\nX-Api-Key:**\r\nX-Amz-Security-Token: *\r\n\r\nhello"
+    );
+    // A credential without a scheme is masked whole; one that is cut as far as it is there.
+    assert_eq!(masked(b"GET / HTTP/1.0\nAuthorization: abc\n\n"), "GET / HTTP/1.0\nAuthorization: ***\n\n");
+    assert_eq!(masked(b"GET / HTTP/1.0\r\nCookie: ab"), "GET / HTTP/1.0\r\nCookie: **");
+}
+
+#[test]
+fn http_targets_and_bodies() {
+    assert_eq!(
+        masked(b"GET /a?page=2&access_token=abc&x=1 HTTP/1.1\r\n\r\nGET /b?sig=9 HTTP/1.1\r\n\r\n"),
+        "GET /a?page=2&access_token=***&x=1 HTTP/1.1\r\n\r\nGET /b?sig=* HTTP/1.1\r\n\r\n"
+    );
+    assert_eq!(masked(b"GET http://u:pw@h/x HTTP/1.1\r\n\r\n"), "GET http://u:**@h/x HTTP/1.1\r\n\r\n");
+    assert_eq!(
+        masked(b"POST /login HTTP/1.1\r\nContent-Length: 9\r\n\r\nuser=joe&password=hunter2&next=%2F"),
+        "POST /login HTTP/1.1\r\nContent-Length: 9\r\n\r\nuser=joe&password=*******&next=%2F"
+    );
+    assert_eq!(
+        masked(b"HTTP/1.1 200 OK\r\n\r\n{\"access_token\": \"a\\\"b\",\"expires_in\":3600,\"refreshToken\":null}"),
+        "HTTP/1.1 200 OK\r\n\r\n{\"access_token\": \"****\",\"expires_in\":3600,\"refreshToken\":null}"
+    );
+    assert_eq!(masked(b"CONNECT db:443 HTTP/1.1\r\n\r\n"), "CONNECT db:443 HTTP/1.1\r\n\r\n");
+}
+
+#[test]
+fn http_over_several_calls() {
+    let m = &mut Masker::default();
+    assert_eq!(keep(m, 5, true, b"GET / HTTP/1.1\r\nCookie: a=1", 27), "GET / HTTP/1.1\r\nCookie: ***");
+    assert_eq!(keep(m, 5, true, b"23; b=4\r\nHost: h\r\nX-Auth-Token: z", 33), "*******\r\nHost: h\r\nX-Auth-Token: *");
+    assert_eq!(keep(m, 5, true, b"z\r\n\r\n", 5), "*\r\n\r\n");
+    assert_eq!(keep(m, 5, true, b"token=abc", 9), "token=***");
+    // Line by line, and a name that is cut.
+    assert_eq!(keep(m, 5, true, b"GET / HTTP/1.1\r\n", 16), "GET / HTTP/1.1\r\n");
+    assert_eq!(keep(m, 5, true, b"Host: h\r\n", 9), "Host: h\r\n");
+    assert_eq!(keep(m, 5, true, b"Coo", 3), "Coo");
+    assert_eq!(keep(m, 5, true, b"kie: x\r\n", 8), "******\r\n");
+    assert_eq!(keep(m, 5, true, b"Accept: y\r\n\r\n", 13), "Accept: y\r\n\r\n");
+    // What was not kept may have ended in a cookie.
+    assert_eq!(keep(m, 5, true, &[b"GET / HTTP/1.1\r\nHost: h\r\n", &[b'x'; 99][..]].concat(), 25).len(), 25);
+    assert_eq!(keep(m, 5, true, b"rest\r\nHost: h\r\n\r\n", 17), "****\r\nHost: h\r\n\r\n");
+    // Other directions and sockets are other streams; binary data is no header.
+    keep(m, 6, true, b"GET / HTTP/1.1\r\nCookie: a", 25);
+    assert_eq!(keep(m, 6, false, b"plain\r\n", 7), "plain\r\n");
+    assert_eq!(keep(m, 7, true, b"plain\r\n", 7), "plain\r\n");
+    assert_eq!(keep(m, 6, true, b"\x01\x02\n", 3), "\x01\x02\n");
+}
+
+#[test]
+fn redis() {
+    assert_eq!(
+        masked(b"*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n*1\r\n$4\r\nPING\r\n"),
+        "*2\r\n$4\r\nAUTH\r\n$7\r\n*******\r\n*1\r\n$4\r\nPING\r\n"
+    );
+    assert_eq!(
+        masked(b"*3\r\n$4\r\nauth\r\n$3\r\njoe\r\n$2\r\npw\r\n"),
+        "*3\r\n$4\r\nauth\r\n$3\r\njoe\r\n$2\r\n**\r\n"
+    );
+    assert_eq!(
+        masked(b"*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$2\r\npw\r\n"),
+        "*5\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$2\r\n**\r\n"
+    );
+    assert_eq!(
+        masked(b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$11\r\nrequirepass\r\n$2\r\npw\r\n"),
+        "*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$11\r\nrequirepass\r\n$2\r\n**\r\n"
+    );
+    assert_eq!(
+        masked(b"*5\r\n$3\r\nACL\r\n$7\r\nSETUSER\r\n$1\r\nu\r\n$2\r\non\r\n$3\r\n>pw\r\n"),
+        "*5\r\n$3\r\nACL\r\n$7\r\nSETUSER\r\n$1\r\nu\r\n$2\r\non\r\n$3\r\n***\r\n"
+    );
+    // The secret is cut; others' arguments stay.
+    assert_eq!(masked(b"*2\r\n$4\r\nAUTH\r\n$99\r\nhunt"), "*2\r\n$4\r\nAUTH\r\n$99\r\n****");
+    assert_eq!(masked(b"*2\r\n$3\r\nGET\r\n$4\r\nAUTH\r\n"), "*2\r\n$3\r\nGET\r\n$4\r\nAUTH\r\n");
+    assert_eq!(masked(b"*1\r\n$4\r\nAUTH\r\n"), "*1\r\n$4\r\nAUTH\r\n");
+}
+
+#[test]
+fn postgres() {
+    // PasswordMessage with the length of its content and itself, then a zero-terminated password.
+    assert_eq!(masked(b"p\0\0\0\x0chunter2\0"), "p\0\0\0\x0c********");
+    assert_eq!(masked(b"p\0\0\0\x1aSCRAM-SHA-256\0\0\0\0\x04n,,r"), "p\0\0\0\x1aSCRAM-SHA-256\0********");
+    assert_eq!(masked(b"p\0\0\0\x0cother"), "p\0\0\0\x0cother");
+    assert_eq!(masked(b"plain words"), "plain words");
+}
+
+/// HandshakeResponse41: flags, 2^24, utf8mb4, 23 zeroes, user, answer of 20 bytes with its length, database.
+fn mysql_response() -> Vec<u8> {
+    let mut p = [&0x00aa_a685u32.to_le_bytes()[..], &0x0100_0000u32.to_le_bytes(), &[45], &[0; 23], b"root\0"].concat();
+    p.extend([&[20][..], &[b'S'; 20], b"shop\0mysql_native_password\0"].concat());
+    p
+}
+
+#[test]
+fn mysql() {
+    let content = mysql_response();
+    let packet = [&[u8::try_from(content.len()).unwrap(), 0, 0, 1], &content[..]].concat();
+    let kept = masked(&packet);
+    assert!(!kept.contains('S') && kept.contains("root\0\x14********************shop\0"), "{kept:?}");
+    // The server reads header and content one after the other; the client is asked again, in clear.
+    let m = &mut Masker::default();
+    keep(m, 1, true, &packet[..4], 4);
+    assert!(!keep(m, 1, true, &content, content.len()).contains('S'));
+    assert_eq!(keep(m, 1, true, b"\x08\0\0\x03", 4), "\x08\0\0\x03");
+    assert_eq!(keep(m, 1, true, b"hunter2\0", 8), "********");
+    assert_eq!(keep(m, 1, true, b"\x09\0\0\0", 4), "\x09\0\0\0");
+    assert_eq!(keep(m, 1, true, b"\x03SELECT 1", 9), "\x03SELECT 1");
+    let m = &mut Masker::default();
+    keep(m, 1, false, &packet, packet.len());
+    assert_eq!(keep(m, 1, false, b"\x08\0\0\x03hunter2\0", 12), "\x08\0\0\x03********");
+    assert_eq!(keep(m, 1, false, b"\x09\0\0\0\x03SELECT 1", 13), "\x09\0\0\0\x03SELECT 1");
+    assert_eq!(m.counts(), BTreeMap::from([("mysql_login".to_owned(), 2)]));
+}
+
+#[test]
+fn sql() {
+    assert_eq!(
+        masked(b"Q\0\0\0\x2calter role a PASSWORD  'x''y' valid until 'z'\0"),
+        "Q\0\0\0\x2calter role a PASSWORD  '****' valid until 'z'\0"
+    );
+    assert_eq!(
+        masked(b"\x30\0\0\0\x03CREATE USER 'u'@'h' IDENTIFIED BY 'hunter2'"),
+        "\x30\0\0\0\x03CREATE USER 'u'@'h' IDENTIFIED BY '*******'"
+    );
+    assert_eq!(masked(b"Q\0\0\0\x1fselect * from t where a = 'b'\0"), "Q\0\0\0\x1fselect * from t where a = 'b'\0");
+}
+
+#[test]
+fn lines() {
+    assert_eq!(masked(b"PASS hunter2\r\n"), "PASS *******\r\n");
+    assert_eq!(masked(b"AUTH PLAIN AGpvZQB4\r\n"), "AUTH PLAIN ********\r\n");
+    assert_eq!(masked(b"AUTH LOGIN\r\n"), "AUTH LOGIN\r\n");
+    assert_eq!(masked(b"auth hunter2\r\n"), "auth *******\r\n");
+    assert_eq!(masked(b"a1 LOGIN joe \"hunter2\"\r\n"), "a1 LOGIN joe *********\r\n");
+    assert_eq!(
+        masked(b"CONNECT {\"user\":\"joe\",\"pass\":\"hunter2\",\"verbose\":false}\r\n"),
+        "CONNECT {\"user\":\"joe\",\"pass\":\"*******\",\"verbose\":false}\r\n"
+    );
+    assert_eq!(masked(b"set key 0 0 5\r\nvalue\r\n"), "set key 0 0 5\r\nvalue\r\n");
+}
+
+/// An Ethernet frame with a TCP segment over IPv4.
+fn frame(seq: u32, payload: &[u8]) -> Vec<u8> {
+    let total = u16::try_from(40 + payload.len()).unwrap().to_be_bytes();
+    [
+        &[0; 12][..],
+        &[8, 0, 0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2],
+        &[0x80, 0, 0, 80],
+        &seq.to_be_bytes(),
+        &[0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0],
+        payload,
+    ]
+    .concat()
+}
+
+fn keep_packet(m: &mut Masker, bytes: &[u8], kept: usize) -> String {
+    let packet = Packet { dev_type: 1, ethertype: 0x800, direction: direction::IN, ..Packet::default() };
+    let mut out = bytes[..kept].to_vec();
+    m.packet(&packet, &bytes[..kept]).apply(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[test]
+fn packets() {
+    let m = &mut Masker::default();
+    let request = b"GET /?token=abc HTTP/1.1\r\nHost: h\r\nX-Long: xxxxxxxxxx\r\n";
+    assert!(keep_packet(m, &frame(1000, request), 54 + 40).ends_with("GET /?token=*** HTTP/1.1\r\nHost: h\r\nX-Lon"));
+    // The next segment begins in a line that was not kept, maybe a cookie; a repetition of it as well.
+    let seq = 1000 + u32::try_from(request.len()).unwrap();
+    for _ in 0..2 {
+        assert!(keep_packet(m, &frame(seq, b"secret\r\nCookie: abc\r\n"), 75).ends_with("******\r\nCookie: ***\r\n"));
+    }
+    // Another connection, and what is far behind, have nothing to do with it.
+    assert!(keep_packet(m, &frame(seq + 40_000, b"open\r\n"), 60).ends_with("open\r\n"));
+    // Inside of VXLAN: outer Ethernet, IPv4, UDP to 4789, VXLAN, then the frame.
+    let inner = frame(1, b"GET / HTTP/1.1\r\nCookie: abc\r\n\r\n");
+    let outer = [
+        &[0; 12][..],
+        &[8, 0, 0x45, 0, 0, 200, 0, 0, 0, 0, 64, 17, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2],
+        &[0x12, 0x34, 0x12, 0xb5, 0, 180, 0, 0, 8, 0, 0, 0, 0, 0, 1, 0],
+        &inner,
+    ]
+    .concat();
+    assert!(keep_packet(m, &outer, outer.len()).ends_with("Cookie: ***\r\n\r\n"));
+    // What a dropped packet shows begins with its network header.
+    let mut tail = frame(1, b"GET /?pwd=x HTTP/1.1\r\n")[14..].to_vec();
+    m.dropped(0x800, &tail.clone()).apply(&mut tail);
+    assert!(String::from_utf8_lossy(&tail).contains("GET /?pwd=* HTTP"), "{tail:?}");
+}
+
+#[test]
+fn closed_sockets_are_forgotten() {
+    let m = &mut Masker::default();
+    keep(m, 9, true, b"GET / HTTP/1.1\r\nCookie: a", 25);
+    m.call(&SocketData { sock: 9, call: call::CLOSE, ..SocketData::default() }, b"");
+    assert_eq!(keep(m, 9, true, b"hello\r\n", 7), "hello\r\n");
+}
+
+#[test]
+fn names() {
+    for name in ["password", "PGPASSWORD", "X-Api-Key", "accessToken", "user[password]", "sig", "client_secret", "pwd"]
+    {
+        assert!(is_secret(name.as_bytes()), "{name}");
+    }
+    for name in ["user", "max_tokens", "password-file", "token_type", "expires_in", "keyboard", "", "p", "design"] {
+        assert!(!is_secret(name.as_bytes()), "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn anything_keeps_its_length(payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..6)) {
+        let mut masker = Masker::default();
+        for payload in &payloads {
+            keep(&mut masker, 3, true, payload, payload.len());
+            keep_packet(&mut masker, payload, payload.len());
+            let _ = masker.dropped(0x86dd, payload);
+        }
+    }
+
+    /// However a request is cut into calls, and whatever is put into its secrets, they are gone.
+    #[test]
+    fn no_cut_lets_a_secret_out(cuts in prop::collection::vec(1usize..40, 1..12), secret in "[A-Z]{8,40}") {
+        let text = format!(
+            "POST /p?a=b HTTP/1.1\r\nHost: h\r\nCookie: {secret}\r\nAuthorization: Basic {secret}\r\nX-Api-Key: {secret}\r\n\r\n"
+        );
+        let mut masker = Masker::default();
+        let mut rest = text.as_bytes();
+        let mut kept = String::new();
+        // The request line is in the first piece: what does not begin like HTTP is not taken for it.
+        let first = 20 + cuts[0];
+        let mut cuts = std::iter::once(first).chain(cuts).chain(std::iter::repeat(1000));
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            kept += &keep(&mut masker, 4, true, piece, piece.len());
+            rest = after;
+        }
+        prop_assert_eq!(kept.len(), text.len());
+        let left = kept.bytes().filter(u8::is_ascii_uppercase).count();
+        let plain = text.replace(&secret, "");
+        prop_assert!(left <= plain.bytes().filter(u8::is_ascii_uppercase).count(), "{}", kept);
+    }
+}
