@@ -190,8 +190,8 @@ def arkime(base):
             if want: yield name, capture, want, lambda rows, o=ours, w=want: Counter({k: 1 for v in map(o, rows) for k in (v if isinstance(v, list) else [v]) if k in w})
 
 def without_alpn(ja4):
-    """nDPI writes the first two letters of the ALPN where JA4 wants the first and the last, and the hash of nothing for nothing."""
-    return ja4[:8] + ja4[10:].replace('e3b0c44298fc', '000000000000')
+    """nDPI here writes `d` without a name too, the first two letters of the ALPN where JA4 wants the first and the last, and the hash of nothing for nothing."""
+    return ja4[:3] + ja4[4:8] + ja4[10:].replace('e3b0c44298fc', '000000000000')
 
 def ndpi(base):
     """ndpi/X.out: a line per flow with names and fingerprints; they are compared as sets per capture."""

@@ -1,4 +1,4 @@
-//! How fast the parsers are, each on its own traffic, on one core: `cargo run --release --example parse_speed`.
+//! How fast the parsers are, each on its own traffic, on one core: `cargo run --release --example parse_speed [NAME]`.
 //!
 //! A conversation's script is played again and again on one connection, in segments of at most 1448 bytes. Printed:
 //! megabytes, segments and sessions per second, the best of five runs.
@@ -146,7 +146,8 @@ fn play(conversation: &mut Conversation, script: &Script, ts: &mut i64) -> (u64,
 
 fn main() {
     println!("{:22} {:>9} {:>14} {:>13}", "protocol", "MB/s", "segments/s", "sessions/s");
-    for (name, transport, port, start, script) in traffic() {
+    let only = std::env::args().nth(1).unwrap_or_default();
+    for (name, transport, port, start, script) in traffic().into_iter().filter(|(name, ..)| name.contains(&only)) {
         let size: usize = script.iter().map(|(_, data)| data.len()).sum();
         let rounds = 20_000_000 / size.max(1);
         let mut best: Option<(f64, f64, f64)> = None;

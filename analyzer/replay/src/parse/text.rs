@@ -37,9 +37,14 @@ pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii()
 }
 
-/// A decimal number and nothing else.
+/// A decimal number and nothing else; zeros may lead.
 pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
-    if bytes.is_empty() || bytes.len() > 19 {
+    let zeros = bytes.iter().take_while(|byte| **byte == b'0').count();
+    let bytes = match bytes.get(zeros..)? {
+        [] => bytes.get(..1)?,
+        rest => rest,
+    };
+    if bytes.len() > 19 {
         return None;
     }
     bytes.iter().try_fold(0_u64, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))

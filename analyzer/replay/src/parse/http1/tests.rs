@@ -141,3 +141,12 @@ fn timeouts() {
     let sessions = super::super::script::end(conversation, 200_000);
     assert_eq!(line(&sessions[0]), "http GET||/1|/1 timeout");
 }
+
+#[test]
+fn a_length_with_leading_zeros() {
+    let first = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 00000000000000000000000000000005\r\n\r\nXXXXX";
+    let script = [c(format!("{first}GET /next HTTP/1.1\r\nHost: h\r\n\r\n")), s("HTTP/1.1 204 No Content\r\n\r\n")];
+    let sessions = play(&script);
+    assert_eq!(sessions.iter().map(|s| &*s.fields.request_resource).collect::<Vec<_>>(), ["/", "/next"]);
+    assert_eq!(sessions[0].request_bytes, first.len() as u64);
+}

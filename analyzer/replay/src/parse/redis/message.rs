@@ -116,28 +116,40 @@ pub(super) enum Replies {
     Skip,
 }
 
-/// A command that is being read.
+/// A command that is being read; its memory is used again for the next.
 #[derive(Debug, Default)]
 pub(super) struct Command {
-    words: Vec<Vec<u8>>,
+    /// The words, a space between them.
+    line: Vec<u8>,
+    /// Where the words are in it; [`WORD_LIMIT`] at most.
+    words: Vec<(usize, usize)>,
     count: usize,
-    len: usize,
     /// A word was not captured in full.
     pub(super) cut: bool,
 }
 
 impl Command {
+    /// Ready for another one.
+    pub(super) fn clear(&mut self) {
+        self.line.clear();
+        self.words.clear();
+        (self.count, self.cut) = (0, false);
+    }
+
     /// Adds a word, of which `kept` is the beginning and `len` the length.
     pub(super) fn word(&mut self, kept: &[u8], len: u64, cut: bool) {
         self.count += 1;
         self.cut |= cut;
-        if self.words.len() < WORD_LIMIT && self.len < LINE_LIMIT {
-            let mut word = kept.to_vec();
-            if (kept.len() as u64) < len {
-                word.extend_from_slice(b"...");
+        if self.words.len() < WORD_LIMIT && self.line.len() < LINE_LIMIT {
+            if !self.words.is_empty() {
+                self.line.push(b' ');
             }
-            self.len += word.len();
-            self.words.push(word);
+            let from = self.line.len();
+            self.line.extend_from_slice(kept);
+            if (kept.len() as u64) < len {
+                self.line.extend_from_slice(b"...");
+            }
+            self.words.push((from, self.line.len()));
         }
     }
 
@@ -148,17 +160,22 @@ impl Command {
             let kept = word.get(..256).unwrap_or(word);
             command.word(kept, word.len() as u64, false);
         }
-        let first = command.words.first()?;
+        let first = command.get(0)?;
         first.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_')).then_some(command)
     }
 
+    fn get(&self, place: usize) -> Option<&[u8]> {
+        let (from, to) = *self.words.get(place)?;
+        self.line.get(from..to)
+    }
+
     fn is(&self, place: usize, word: &str) -> bool {
-        self.words.get(place).is_some_and(|own| own.eq_ignore_ascii_case(word.as_bytes()))
+        self.get(place).is_some_and(|own| own.eq_ignore_ascii_case(word.as_bytes()))
     }
 
     /// What its reply needs to know.
     pub(super) fn asked(&self) -> Asked {
-        let subscribes = self.words.first().is_some_and(|word| {
+        let subscribes = self.get(0).is_some_and(|word| {
             word.len() >= 9 && word.get(word.len() - 9..).is_some_and(|end| end.eq_ignore_ascii_case(b"subscribe"))
         });
         Asked {
@@ -178,65 +195,61 @@ impl Command {
         }
     }
 
-    /// Masks passwords: AUTH, HELLO .. AUTH, ACL SETUSER, CONFIG SET requirepass, MIGRATE .. AUTH.
-    fn hide(&mut self, mask: &mut Masker) {
-        if mask.shows() {
-            return;
-        }
-        let mut hidden = 0;
-        let mut hide = |word: &mut Vec<u8>| {
-            *word = MASK.as_bytes().to_vec();
-            hidden += 1;
-        };
+    /// Places of passwords: AUTH, HELLO .. AUTH, ACL SETUSER, CONFIG SET requirepass, MIGRATE .. AUTH.
+    fn secrets(&self) -> Vec<usize> {
+        let places = 0..self.words.len();
         if self.is(0, "AUTH") {
-            self.words.iter_mut().skip(1).for_each(&mut hide);
+            places.skip(1).collect()
         } else if self.is(0, "HELLO") || self.is(0, "MIGRATE") {
-            let auth = self
-                .words
-                .iter()
-                .position(|word| word.eq_ignore_ascii_case(b"AUTH") || word.eq_ignore_ascii_case(b"AUTH2"));
-            if let Some(at) = auth {
-                self.words.iter_mut().skip(at + 1).take(2).for_each(&mut hide);
-            }
+            let auth = places.clone().find(|place| self.is(*place, "AUTH") || self.is(*place, "AUTH2"));
+            auth.map(|at| places.skip(at + 1).take(2).collect()).unwrap_or_default()
         } else if self.is(0, "ACL") && self.is(1, "SETUSER") {
-            self.words
-                .iter_mut()
-                .skip(3)
-                .filter(|word| matches!(word.first(), Some(b'>' | b'<' | b'#' | b'!')))
-                .for_each(&mut hide);
+            let secret = |place: &usize| {
+                self.get(*place).is_some_and(|word| matches!(word.first(), Some(b'>' | b'<' | b'#' | b'!')))
+            };
+            places.skip(3).filter(secret).collect()
         } else if self.is(0, "CONFIG") && self.is(1, "SET") {
             let mut secret = false;
-            for word in self.words.iter_mut().skip(2) {
-                if secret {
-                    hide(word);
-                }
-                let name = word.to_ascii_lowercase();
+            let hidden = |place: &usize| {
+                let hide = secret;
+                let name = self.get(*place).unwrap_or_default().to_ascii_lowercase();
                 secret = !secret && (name.ends_with(b"pass") || name.ends_with(b"auth") || name.ends_with(b"password"));
-            }
+                hide
+            };
+            places.skip(2).filter(hidden).collect()
+        } else {
+            Vec::new()
         }
-        mask.hid(hidden);
     }
 
     /// As a row.
-    pub(super) fn fields(mut self, mask: &mut Masker) -> RequestFields {
-        self.hide(mask);
-        let mut line = Vec::with_capacity(self.len + self.words.len());
-        for word in &self.words {
-            if !line.is_empty() {
-                line.push(b' ');
+    pub(super) fn fields(&mut self, mask: &mut Masker) -> RequestFields {
+        let mut name = [0_u8; 32];
+        let first = self.get(0).unwrap_or_default();
+        let first = first.get(..name.len()).unwrap_or(first);
+        let name = name.get_mut(..first.len()).unwrap_or_default();
+        name.copy_from_slice(first);
+        name.make_ascii_uppercase();
+        let request_type = clean_to(name, 32);
+        let secrets = if mask.shows() { Vec::new() } else { self.secrets() };
+        let request_resource = if secrets.is_empty() {
+            if self.count > self.words.len() {
+                self.line.extend_from_slice(b" ...");
             }
-            line.extend_from_slice(word);
-        }
-        if self.count > self.words.len() {
-            line.extend_from_slice(b" ...");
-        }
-        let first = self.words.first().map(Vec::as_slice).unwrap_or_default();
-        RequestFields {
-            l7_protocol: "redis",
-            request_type: clean_to(&first.to_ascii_uppercase(), 32),
-            request_resource: clean(&line),
-            ..RequestFields::default()
-        }
+            clean(&self.line)
+        } else {
+            mask.hid(secrets.len() as u64);
+            let word = |place: usize| {
+                if secrets.contains(&place) { MASK.as_bytes() } else { self.get(place).unwrap_or_default() }
+            };
+            let words: Vec<&[u8]> = (0..self.words.len()).map(word).collect();
+            let mut line = words.join(&b' ');
+            if self.count > self.words.len() {
+                line.extend_from_slice(b" ...");
+            }
+            clean(&line)
+        };
+        RequestFields { l7_protocol: "redis", request_type, request_resource, ..RequestFields::default() }
     }
 }
 
@@ -276,7 +289,10 @@ impl Reply {
         let text = text.get(..256).unwrap_or(text);
         if outermost {
             self.kind = kind;
-            self.text = text.to_vec();
+            if !matches!(kind, b'$' | b'=') {
+                // A string's bytes are data, which rows do not hold.
+                self.text = text.to_vec();
+            }
         } else if matches!(self.kind, b'>' | b'*') && self.words.len() < 2 {
             self.words.push(text.to_vec());
         } else if self.kind == b'|' {

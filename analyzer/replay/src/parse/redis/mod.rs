@@ -127,7 +127,55 @@ struct Redis {
 }
 
 impl Parser for Redis {
+    /// All elements in view of one command or reply are one step.
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let mut used = 0;
+        loop {
+            let rest = input.bytes.get(used..).unwrap_or_default();
+            let step = self.step(side, Input { bytes: rest, cut: input.cut }, out);
+            match step {
+                Step::Consume(n) if out.hold && out.messages.is_empty() && n < rest.len() as u64 => used += n as usize,
+                Step::Consume(n) => return Step::Consume(n.saturating_add(used as u64)),
+                _ if used > 0 => {
+                    // The driver asks again, for the rest.
+                    out.hold = true;
+                    return Step::Consume(used as u64);
+                }
+                step => return step,
+            }
+        }
+    }
+
+    fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
+        match side {
+            Side::Client => matches!(bytes, [b'*', b'1'..=b'9', ..]),
+            Side::Server => {
+                matches!(bytes, [b'+' | b'-' | b':' | b'$' | b'*' | b'%' | b'~' | b'_' | b'#' | b',' | b'>', ..])
+                    && memchr::memmem::find(bytes.get(..LINE_LIMIT).unwrap_or(bytes), b"\r\n").is_some()
+            }
+        }
+    }
+
+    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
+        let reading = std::mem::take(&mut self.reading[side.index()]);
+        match side {
+            Side::Client => self.command.clear(),
+            Side::Server => {
+                let reply = std::mem::take(&mut self.reply);
+                if let Some(start) = reading.start
+                    && reply.has_begun()
+                    && !self.asked.is_empty()
+                {
+                    self.answered(reply, start, true, out);
+                }
+            }
+        }
+        self.asked.clear();
+    }
+}
+
+impl Redis {
+    fn step(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
         if self.replicating {
             return Step::Consume(u64::MAX);
         }
@@ -150,35 +198,6 @@ impl Parser for Redis {
         self.line(side, line, used, out)
     }
 
-    fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
-        match side {
-            Side::Client => matches!(bytes, [b'*', b'1'..=b'9', ..]),
-            Side::Server => {
-                matches!(bytes, [b'+' | b'-' | b':' | b'$' | b'*' | b'%' | b'~' | b'_' | b'#' | b',' | b'>', ..])
-                    && memchr::memmem::find(bytes.get(..LINE_LIMIT).unwrap_or(bytes), b"\r\n").is_some()
-            }
-        }
-    }
-
-    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
-        let reading = std::mem::take(&mut self.reading[side.index()]);
-        match side {
-            Side::Client => self.command = Command::default(),
-            Side::Server => {
-                let reply = std::mem::take(&mut self.reply);
-                if let Some(start) = reading.start
-                    && reply.has_begun()
-                    && !self.asked.is_empty()
-                {
-                    self.answered(reply, start, true, out);
-                }
-            }
-        }
-        self.asked.clear();
-    }
-}
-
-impl Redis {
     /// A line: a type byte and a value, or an inline command.
     fn line(&mut self, side: Side, line: &[u8], used: u64, out: &mut Output<'_>) -> Step {
         let reading = &mut self.reading[side.index()];
@@ -294,8 +313,7 @@ impl Redis {
         let start = reading.start.take().unwrap_or(out.mark);
         match side {
             Side::Client => {
-                let command = std::mem::take(&mut self.command);
-                self.asked_for(command, start, out);
+                self.asked_for(start, out);
             }
             Side::Server => {
                 let reply = std::mem::take(&mut self.reply);
@@ -304,11 +322,12 @@ impl Redis {
         }
     }
 
-    fn asked_for(&mut self, command: Command, start: Mark, out: &mut Output<'_>) {
-        let mut asked = command.asked();
+    fn asked_for(&mut self, start: Mark, out: &mut Output<'_>) {
+        let mut asked = self.command.asked();
         asked.one_way |= self.is_mute(asked.replies);
-        let truncated = command.cut;
-        let fields = command.fields(out.mask);
+        let truncated = self.command.cut;
+        let fields = self.command.fields(out.mask);
+        self.command.clear();
         let kind = if asked.one_way { Kind::OneWay } else { Kind::Request };
         out.emit(Message::new(kind, fields).since(start).truncated(truncated));
         if kind == Kind::Request && self.asked.len() < 64 * 1024 {
