@@ -1,7 +1,7 @@
 //! `cargo xtask peers`: every capture of the shared corpora against what their own projects, or tshark, say of it.
 //!
 //! Prints counts per source and field; tests/peers/*.py `--help` tell how to list single differences. docs/peer-differences.md has the
-//! reason for each one of the flows'; what has none is an error.
+//! reason for each one; what has none is an error.
 
 use crate::cargo;
 use anyhow::{Result, bail};
@@ -37,10 +37,20 @@ fn compare_flows(flows: &Path, corpora: &Path) -> Result<()> {
     cargo::run(command.arg("--reasons").arg(reasons))
 }
 
-/// What CI runs of it: the flows, in seconds. Returns whether the captures are here.
+/// Compares requests; an unexplained difference is an error.
+fn compare_requests(flows: &Path, corpora: &Path) -> Result<()> {
+    let reasons = cargo::root().join("docs").join("peer-differences.md");
+    let mut command = Command::new("python3");
+    command.arg(script("l7.py")).arg("--corpora").arg(corpora).arg("--reasons").arg(reasons);
+    cargo::run(command.arg("--").arg(flows).args(["--requests", "--show-secrets"]))
+}
+
+/// What CI runs of it, in seconds. Returns whether the captures are here.
 pub(crate) fn check() -> Result<bool> {
     let Some(corpora) = corpora() else { return Ok(false) };
-    compare_flows(&flows_example(false)?, &corpora)?;
+    let flows = flows_example(false)?;
+    compare_flows(&flows, &corpora)?;
+    compare_requests(&flows, &corpora)?;
     Ok(true)
 }
 
@@ -51,9 +61,6 @@ pub(crate) fn run() -> Result<()> {
     let flows = flows_example(true)?;
     println!("flows: equal, richer, missing, different, per source and field");
     compare_flows(&flows, &corpora)?;
-    println!("\nrequests: equal, richer, missing, different, per oracle and protocol");
-    let mut requests = Command::new("python3");
-    requests.arg(script("l7.py")).arg("--field").arg(corpora.join("field"));
-    requests.arg("--deepflow").arg(corpora.join("deepflow"));
-    cargo::run(requests.arg("--").arg(&flows).args(["--requests", "--show-secrets"]))
+    println!("\nrequests: equal, richer, missing, different, per source and protocol");
+    compare_requests(&flows, &corpora)
 }
