@@ -44,10 +44,16 @@ struct SideNames {
     retransmits_rto: &'static str,
     retransmits_fast: &'static str,
     retransmits_spurious: &'static str,
+    duplicates: &'static str,
     out_of_order: &'static str,
     zero_window: &'static str,
     duplicate_acks: &'static str,
     keep_alives: &'static str,
+    window_full: &'static str,
+    zero_window_probes: &'static str,
+    ecn_ce: &'static str,
+    initial_window: &'static str,
+    ack_rtt: [&'static str; 5],
     max_in_flight: &'static str,
     mss: &'static str,
     window_scale: &'static str,
@@ -68,10 +74,22 @@ macro_rules! side_names {
             retransmits_rto: concat!($side, "_retransmits_rto"),
             retransmits_fast: concat!($side, "_retransmits_fast"),
             retransmits_spurious: concat!($side, "_retransmits_spurious"),
+            duplicates: concat!($side, "_duplicates"),
             out_of_order: concat!($side, "_out_of_order"),
             zero_window: concat!($side, "_zero_window"),
             duplicate_acks: concat!($side, "_duplicate_acks"),
             keep_alives: concat!($side, "_keep_alives"),
+            window_full: concat!($side, "_window_full"),
+            zero_window_probes: concat!($side, "_zero_window_probes"),
+            ecn_ce: concat!($side, "_ecn_ce"),
+            initial_window: concat!($side, "_initial_window_bytes"),
+            ack_rtt: [
+                concat!($side, "_ack_rtt_count"),
+                concat!($side, "_ack_rtt_max_ns"),
+                concat!($side, "_ack_rtt_p50_ns"),
+                concat!($side, "_ack_rtt_p95_ns"),
+                concat!($side, "_ack_rtt_p99_ns"),
+            ],
             max_in_flight: concat!($side, "_max_in_flight_bytes"),
             mss: concat!($side, "_mss_bytes"),
             window_scale: concat!($side, "_window_scale"),
@@ -164,7 +182,7 @@ type Counter = (fn(&SideNames) -> &'static str, fn(&SideCounters) -> u64);
 /// Counters of both sides, beside each other.
 fn sides(c: &mut Columns<'_, Flow>) {
     let of: [fn(&Flow) -> &SideCounters; 2] = [|f| &f.client, |f| &f.server];
-    let counters: [Counter; 16] = [
+    let counters: &[Counter] = &[
         (|n| n.packets, |s| s.packets),
         (|n| n.bytes, |s| s.bytes),
         (|n| n.ip_bytes, |s| s.ip_bytes),
@@ -175,10 +193,15 @@ fn sides(c: &mut Columns<'_, Flow>) {
         (|n| n.retransmits_rto, |s| s.retransmits_rto.into()),
         (|n| n.retransmits_fast, |s| s.retransmits_fast.into()),
         (|n| n.retransmits_spurious, |s| s.retransmits_spurious.into()),
+        (|n| n.duplicates, |s| s.duplicates.into()),
         (|n| n.out_of_order, |s| s.out_of_order.into()),
         (|n| n.zero_window, |s| s.zero_window.into()),
         (|n| n.duplicate_acks, |s| s.duplicate_acks.into()),
         (|n| n.keep_alives, |s| s.keep_alives.into()),
+        (|n| n.window_full, |s| s.window_full.into()),
+        (|n| n.zero_window_probes, |s| s.zero_window_probes.into()),
+        (|n| n.ecn_ce, |s| s.ecn_ce.into()),
+        (|n| n.initial_window, |s| s.initial_window.into()),
         (|n| n.max_in_flight, |s| s.max_in_flight.into()),
         (|n| n.mss, |s| s.mss.into()),
     ];
@@ -186,6 +209,14 @@ fn sides(c: &mut Columns<'_, Flow>) {
         for (names, side) in SIDES.iter().zip(of) {
             c.int(name(names), move |f| value(side(f)));
         }
+    }
+    for (names, side) in SIDES.iter().zip(of) {
+        let known = move |f: &Flow, value: u64| Some(value).filter(|_| side(f).ack_rtt.count > 0);
+        c.int(names.ack_rtt[0], move |f| side(f).ack_rtt.count);
+        c.opt(names.ack_rtt[1], move |f| known(f, side(f).ack_rtt.max_ns));
+        c.opt(names.ack_rtt[2], move |f| known(f, side(f).ack_rtt.p50_ns));
+        c.opt(names.ack_rtt[3], move |f| known(f, side(f).ack_rtt.p95_ns));
+        c.opt(names.ack_rtt[4], move |f| known(f, side(f).ack_rtt.p99_ns));
     }
     for (names, side) in SIDES.iter().zip(of) {
         c.opt(names.window_scale, move |f| side(f).window_scale);
