@@ -28,7 +28,7 @@ impl Default for Keep {
 }
 
 /// How flows are made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// TCP metrics by DeepFlow's exact rules.
     pub deepflow: bool,
