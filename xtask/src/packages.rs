@@ -7,8 +7,17 @@ use std::process::{Command, Stdio};
 pub(crate) const DEMO: &[&str] = &e2e::shop::PACKAGES;
 
 /// Packages of the tests, beyond those of the demo: independent tools to compare with, a browser, a kernel's machine.
-pub(crate) const TEST: &[&str] =
-    &["tshark", "tcpdump", "chromium", "python3-zstandard", "curl", "iproute2", "fonts-dejavu-core"];
+pub(crate) const TEST: &[&str] = &[
+    "tshark",
+    "tcpdump",
+    "chromium",
+    "python3-zstandard",
+    "curl",
+    "iproute2",
+    "nftables",
+    "ethtool",
+    "fonts-dejavu-core",
+];
 
 /// Packages of `cargo xtask kernels`.
 pub(crate) const KERNELS: &[&str] = &["qemu-system-x86", "busybox-static", "cpio", "gcc"];

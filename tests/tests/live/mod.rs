@@ -2,6 +2,7 @@
 
 mod counts;
 mod cpu;
+mod hops;
 mod losses;
 mod secrets;
 mod shop;
@@ -15,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::counts::packets_and_bytes_equal_the_kernels_and_tsharks", counts::equal_kernel_and_tshark),
     ("live::cpu::hot_function_on_top", cpu::hot_function_on_top),
     ("live::secrets::are_not_in_the_bundle", secrets::are_not_in_the_bundle),
+    ("live::hops::delay_and_loss_are_found_where_they_are", hops::delay_and_loss_are_found),
     ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
     ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),
     ("live::losses::killed_recorder_leaves_a_readable_bundle", losses::killed_recorder),
