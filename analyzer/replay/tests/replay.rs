@@ -1,6 +1,6 @@
 //! Whole captures through the engine: the same rows on any number of threads, several inputs as one, damaged files.
 
-use replay::engine::{Options, ReplayError, TcpMetrics, replay};
+use replay::engine::{Options, ReplayError, TcpMetrics, replay, store};
 use replay::model::Replayed;
 use std::path::{Path, PathBuf};
 
@@ -258,4 +258,38 @@ fn later_fragments_go_with_their_datagram() {
     assert_eq!((dns.packets, dns.filtered.unwrap().packets), (1, 3));
     let rest = filtered("not port 53");
     assert_eq!((rest.flows.len(), rest.flows[0].endpoints.server_port), (1, 54));
+}
+
+#[test]
+fn packed_rows_are_the_same_from_disk_and_piece_by_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.pcap");
+    // Enough rows to fill blocks of every shard.
+    std::fs::write(&path, pcap(&packets(0..20_000))).unwrap();
+    let all = replay(std::slice::from_ref(&path), &Options::default()).unwrap();
+    assert_eq!((all.flows.len(), all.requests.len()), (20_000, 20_000));
+    for (id, (f, r)) in all.flows.iter().zip(&all.requests).enumerate() {
+        assert_eq!(
+            (f.flow_id, r.request_id, r.flow_id),
+            (id as u64, id as u64, id as u64),
+            "in the order of their starts"
+        );
+    }
+    let options = Options { memory: 0, threads: 2, ..Options::default() };
+    let stored = store(&[path], &options).unwrap();
+    assert!(stored.is_plain());
+    let (mut flows, mut requests, mut profile) = (Vec::new(), Vec::new(), Vec::new());
+    for from in (0..20_000).step_by(7_000) {
+        let ids = from..20_000.min(from + 7_000);
+        flows.extend(stored.flows(ids.clone()));
+        requests.extend(stored.requests(ids.clone()));
+        profile.extend(stored.profile(ids));
+    }
+    assert_eq!(stored.unreadable(), 0);
+    assert!(format!("{:?}", all.flows) == format!("{flows:?}"));
+    assert!(format!("{:?}", all.requests) == format!("{requests:?}"));
+    assert!(all.profile == profile);
+    let back = stored.into_replayed();
+    assert!(format!("{:?}", all.requests) == format!("{:?}", back.requests));
+    assert!(format!("{:?}", all.traces) == format!("{:?}", back.traces));
 }

@@ -49,7 +49,7 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
 
 /// Writes the table, piece by piece where it can be had so.
 fn write(
-    stored: Stored,
+    mut stored: Stored,
     table: &Table,
     args: &TableArgs,
     (format, width): (Format, Option<usize>),
@@ -75,6 +75,7 @@ fn write(
         tables::write(&mut frame, format, width, out)?;
         return Ok(outcome(&analysis.replayed.health));
     }
+    stored.let_threads_go();
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut out = Output::new(format, width, out, &select(table.columns()?, table, format, args)?)?;
     let form = out.form();

@@ -33,7 +33,7 @@ pub fn each_piece<E: From<polars::prelude::PolarsError>>(
 ) -> Result<(), E> {
     let r = &a.replayed;
     match table.name {
-        "flows" => chunks(&r.flows, |rows| flows::of(a, rows), each),
+        "flows" => chunks_of(FLOW_ROWS, &r.flows, |rows| flows::of(a, rows), each),
         "requests" => chunks(&r.requests, |rows| requests::of(a, rows), each),
         "spans" => chunks(&r.spans, |rows| spans::of(a, rows), each),
         "traces" => chunks(&r.traces, traces::of, each),
@@ -45,17 +45,28 @@ pub fn each_piece<E: From<polars::prelude::PolarsError>>(
 fn chunks<T, E: From<polars::prelude::PolarsError>>(
     rows: &[T],
     build: impl Fn(&[T]) -> PolarsResult<DataFrame>,
+    each: impl FnMut(DataFrame) -> Result<(), E>,
+) -> Result<(), E> {
+    chunks_of(ROW_GROUP_ROWS, rows, build, each)
+}
+
+fn chunks_of<T, E: From<polars::prelude::PolarsError>>(
+    most: usize,
+    rows: &[T],
+    build: impl Fn(&[T]) -> PolarsResult<DataFrame>,
     mut each: impl FnMut(DataFrame) -> Result<(), E>,
 ) -> Result<(), E> {
     if rows.is_empty() {
         return each(build(rows)?);
     }
-    for chunk in rows.chunks(ROW_GROUP_ROWS) {
+    for chunk in rows.chunks(most) {
         each(build(chunk)?)?;
     }
     Ok(())
 }
 
+/// Rows of flows in a piece: they are many times as wide as others.
+const FLOW_ROWS: usize = ROW_GROUP_ROWS / 4;
 /// Flows whose segments are unpacked together: a flow may have many.
 const PROFILED_FLOWS: usize = 1 << 11;
 
@@ -81,7 +92,7 @@ pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
     let (rows, step) = match table.name {
         "requests" => (stored.request_count().min(limit), ROW_GROUP_ROWS),
         "network_profile" => (stored.flow_count(), PROFILED_FLOWS),
-        _ => (stored.flow_count().min(limit), ROW_GROUP_ROWS),
+        _ => (stored.flow_count().min(limit), FLOW_ROWS),
     };
     let interfaces = &stored.rest().interfaces;
     let unpack = |range: Range<usize>| -> Result<P, E> {

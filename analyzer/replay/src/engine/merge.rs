@@ -95,7 +95,7 @@ impl Engine {
         }
         let Ids { flows, requests, first_request, request_ids, seen } = pool.install(|| order(&mut parts, &self.spill));
         Stored {
-            pool,
+            pool: Some(pool),
             out,
             parts,
             spill: self.spill,

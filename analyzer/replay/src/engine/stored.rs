@@ -13,11 +13,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows unpacked by one task.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 512;
 
 /// A replay whose rows are packed.
 pub struct Stored {
-    pub(super) pool: rayon::ThreadPool,
+    pub(super) pool: Option<rayon::ThreadPool>,
     /// What there is beside the packed rows and what is made of them.
     pub(super) out: Replayed,
     pub(super) parts: Vec<Part>,
@@ -52,6 +52,11 @@ impl Stored {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.is_plain
+    }
+
+    /// Lets go of the threads, whose memory others can then use, where rows are had piece by piece.
+    pub fn let_threads_go(&mut self) {
+        self.pool = None;
     }
 
     /// What there is beside rows: interfaces, losses, times. Flows, requests and what is made of them are empty.
@@ -134,7 +139,7 @@ impl Stored {
     /// Unpacks everything, and ties it together.
     #[must_use]
     pub fn into_replayed(self) -> Replayed {
-        let (flows, profile, requests) = self.pool.install(|| {
+        let (flows, profile, requests) = install(self.pool.as_ref(), || {
             (
                 unpack_all(&self.flows, |ids| self.flows(ids)),
                 unpack_all(&self.flows, |ids| self.profile(ids)),
@@ -150,7 +155,7 @@ impl Stored {
         (out.flows, out.requests, out.profile) = (flows, requests, profile);
         let logs = parts.iter_mut().map(|p| std::mem::take(&mut p.log)).collect();
         drop(parts);
-        pool.install(|| {
+        install(pool.as_ref(), || {
             let mut hosts = Vec::with_capacity(events.nodes.len());
             let mut stacks = Vec::with_capacity(hosts.capacity());
             let mut samples = BTreeMap::new();
@@ -184,14 +189,31 @@ fn unpack<T>(
     out
 }
 
-/// The rows of all entries, unpacked side by side.
+/// Works on the threads of the pool, or on this one.
+fn install<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
+}
+
+/// The rows of all entries, unpacked side by side, some chunks at a time, so that what they are unpacked to is used again.
 fn unpack_all<T: Send>(entries: &[Entry], some: impl Fn(Range<usize>) -> Vec<T> + Sync) -> Vec<T> {
-    let len = entries.len();
-    let mut chunks: Vec<Vec<T>> =
-        (0..len.div_ceil(CHUNK)).into_par_iter().map(|n| some(n * CHUNK..len.min((n + 1) * CHUNK))).collect();
-    let mut out = Vec::with_capacity(chunks.iter().map(Vec::len).sum());
-    for chunk in &mut chunks {
-        out.append(chunk);
+    let (len, at_once) = (entries.len(), CHUNK * rayon::current_num_threads() * 2);
+    let mut out = Vec::new();
+    for from in (0..len).step_by(at_once) {
+        let to = len.min(from + at_once);
+        let starts: Vec<usize> = (from..to).step_by(CHUNK).collect();
+        let mut chunks: Vec<Vec<T>> = starts.par_iter().map(|&n| some(n..to.min(n + CHUNK))).collect();
+        let rows: usize = chunks.iter().map(Vec::len).sum();
+        if from == 0 {
+            // As many rows from every entry as from these, and a few.
+            let expected = rows as f64 / to as f64 * len as f64 * 1.01;
+            out.reserve(rows.max(expected as usize));
+        }
+        for chunk in &mut chunks {
+            out.append(chunk);
+        }
     }
     out
 }

@@ -39,7 +39,9 @@ pub(super) fn traceparent(value: &[u8], fields: &mut RequestFields) {
     let (Some(_), Some(trace), Some(span)) = (parts.next(), parts.next(), parts.next()) else {
         return;
     };
-    let hex = |part: &[u8], len: usize| part.len() == len && part.iter().all(u8::is_ascii_hexdigit);
+    let hex = |part: &[u8], len: usize| {
+        part.len() == len && part.iter().fold(true, |hex, byte| hex & byte.is_ascii_hexdigit())
+    };
     if hex(trace, 32) && hex(span, 16) {
         fields.trace_id = id(trace);
         fields.span_id = id(span);
