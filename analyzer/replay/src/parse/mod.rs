@@ -38,6 +38,7 @@ mod mongodb;
 mod mqtt;
 mod mysql;
 mod nats;
+mod openwire;
 mod pop3;
 mod postgresql;
 mod proxy;

@@ -36,6 +36,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("rocketmq", 10911, super::rocketmq::tests::sample()),
         ("tars", 18000, super::tars::tests::sample()),
         ("tds", 1433, super::tds::tests::sample()),
+        ("openwire", 61616, super::openwire::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }

@@ -227,7 +227,11 @@ impl Reply {
 /// A text with a length of one byte, in characters.
 fn short(cursor: &mut Cursor<'_>, five: bool) -> Option<Box<str>> {
     let len = usize::from(cursor.u8()?);
-    Some(if five { clean_to(cursor.up_to(len), 128) } else { clean_to(text(cursor.up_to(len * 2)).as_bytes(), 128) })
+    Some(if five {
+        clean_to(cursor.up_to(len), 128)
+    } else {
+        clean_to(text(cursor.up_to(len * 2)).trim_end_matches('\0').as_bytes(), 128)
+    })
 }
 
 /// A returned integer without a name: token, ordinal, length of the name, status, user type, flags, type, value.
