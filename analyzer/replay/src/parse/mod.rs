@@ -47,10 +47,12 @@ mod quic;
 mod redis;
 mod rocketmq;
 mod smtp;
+mod sofarpc;
 mod tars;
 mod tds;
 mod thrift;
 mod tls;
+mod trpc;
 mod websocket;
 mod zmtp;
 

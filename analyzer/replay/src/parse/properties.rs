@@ -37,6 +37,8 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("tars", 18000, super::tars::tests::sample()),
         ("tds", 1433, super::tds::tests::sample()),
         ("openwire", 61616, super::openwire::tests::sample()),
+        ("sofarpc", 12200, super::sofarpc::tests::sample()),
+        ("trpc", 8001, super::trpc::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }

@@ -26,6 +26,13 @@ impl<'a> Fields<'a> {
         Self { cursor: Cursor::new(message), broken: false }
     }
 
+    /// Whether all of `message` is fields, none of them cut.
+    pub(super) fn is_whole(message: &'a [u8]) -> bool {
+        let mut fields = Self::new(message);
+        fields.by_ref().for_each(drop);
+        !fields.broken
+    }
+
     fn field(&mut self) -> Option<(u32, Value<'a>)> {
         let tag = varint(&mut self.cursor)?;
         let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number))?;

@@ -2,8 +2,8 @@
 
 use super::{
     Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, icmp, imap, kafka, ldap, memcached, mongodb,
-    mqtt, mysql, nats, openwire, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp, tars, tds, thrift, tls,
-    websocket, zmtp,
+    mqtt, mysql, nats, openwire, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp, sofarpc, tars, tds,
+    thrift, tls, trpc, websocket, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -27,6 +27,8 @@ pub(super) static ALL: &[&Protocol] = &[
     &pulsar::PROTOCOL,
     &rocketmq::PROTOCOL,
     &brpc::PROTOCOL,
+    &sofarpc::PROTOCOL,
+    &trpc::PROTOCOL,
     &openwire::PROTOCOL,
     &zmtp::PROTOCOL,
     &tars::PROTOCOL,
