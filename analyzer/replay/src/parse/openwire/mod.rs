@@ -10,6 +10,7 @@ pub(super) mod tests;
 use super::frame::{key_of, view};
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
+use ahash::AHashSet;
 use encoding::{Format, Formats};
 use message::{Command, RESPONSES, kind_name};
 
@@ -29,6 +30,8 @@ const LIMIT: u32 = 256 << 20;
 /// Bytes of a command looked at: properties of a message stand behind its content.
 const WINDOW: usize = 4096;
 const FORMAT: u8 = 1;
+/// Most commands of a side that are awaited.
+const AWAITED: usize = 16 * 1024;
 
 /// Size on the stream and kind of a command.
 fn head(bytes: &[u8]) -> Option<(u64, u8)> {
@@ -81,6 +84,29 @@ fn detect(first: First<'_>) -> Detection {
 #[derive(Debug, Default)]
 struct OpenWire {
     formats: Formats,
+    awaited: [Awaited; 2],
+}
+
+/// Commands of a side that are to be answered. Brokers answer some twice.
+#[derive(Debug, Default)]
+struct Awaited {
+    ids: AHashSet<u32>,
+    highest: u32,
+}
+
+impl Awaited {
+    fn asked(&mut self, id: u32) {
+        if self.ids.len() >= AWAITED {
+            self.ids.clear();
+        }
+        self.highest = self.highest.max(id);
+        self.ids.insert(id);
+    }
+
+    /// Whether it answers something, be it from before the capture.
+    fn answers(&mut self, id: u32) -> bool {
+        self.ids.remove(&id) || id > self.highest || self.highest == 0
+    }
 }
 
 impl Parser for OpenWire {
@@ -112,6 +138,12 @@ impl Parser for OpenWire {
         } else {
             (Kind::OneWay, side, command.id)
         };
+        let awaited = self.awaited.get_mut(asker.index());
+        match (role, awaited) {
+            (Kind::Response, Some(awaited)) if !awaited.answers(id) => return Step::Consume(total),
+            (Kind::Request, Some(awaited)) => awaited.asked(id),
+            _ => {}
+        }
         let fields = message::fields(kind, command, self.formats.version(), body);
         let message = Message::new(role, fields).truncated(view.cut);
         out.emit(if role == Kind::OneWay { message } else { message.keyed(key_of(u64::from(id), asker)) });

@@ -69,6 +69,8 @@ pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
         ]
         .concat()),
         s(command(21, &[hex("00000000 00"), producer(), queue("orders"), hex("01 1c 00000003 01"), message()])),
+        // Answered twice.
+        s(command(30, &[hex("00000000 00 00000002")])),
         c(command(10, &[hex("00000004 00")])),
     ]
 }
