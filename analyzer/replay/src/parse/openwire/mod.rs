@@ -138,11 +138,12 @@ impl Parser for OpenWire {
         } else {
             (Kind::OneWay, side, command.id)
         };
-        let awaited = self.awaited.get_mut(asker.index());
-        match (role, awaited) {
-            (Kind::Response, Some(awaited)) if !awaited.answers(id) => return Step::Consume(total),
-            (Kind::Request, Some(awaited)) => awaited.asked(id),
-            _ => {}
+        if let Some(awaited) = self.awaited.get_mut(asker.index()) {
+            if role == Kind::Request {
+                awaited.asked(id);
+            } else if role == Kind::Response && !awaited.answers(id) {
+                return Step::Consume(total);
+            }
         }
         let fields = message::fields(kind, command, self.formats.version(), body);
         let message = Message::new(role, fields).truncated(view.cut);
