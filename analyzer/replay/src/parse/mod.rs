@@ -39,6 +39,7 @@ mod mqtt;
 mod mysql;
 mod nats;
 mod openwire;
+mod oracle;
 mod pop3;
 mod postgresql;
 mod proxy;

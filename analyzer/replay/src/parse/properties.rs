@@ -39,6 +39,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("openwire", 61616, super::openwire::tests::sample()),
         ("sofarpc", 12200, super::sofarpc::tests::sample()),
         ("trpc", 8001, super::trpc::tests::sample()),
+        ("oracle", 1521, super::oracle::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }

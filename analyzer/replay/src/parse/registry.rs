@@ -2,8 +2,8 @@
 
 use super::{
     Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, icmp, imap, kafka, ldap, memcached, mongodb,
-    mqtt, mysql, nats, openwire, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp, sofarpc, tars, tds,
-    thrift, tls, trpc, websocket, zmtp,
+    mqtt, mysql, nats, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp, sofarpc, tars,
+    tds, thrift, tls, trpc, websocket, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -30,6 +30,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &sofarpc::PROTOCOL,
     &trpc::PROTOCOL,
     &openwire::PROTOCOL,
+    &oracle::PROTOCOL,
     &zmtp::PROTOCOL,
     &tars::PROTOCOL,
     &thrift::PROTOCOL,
