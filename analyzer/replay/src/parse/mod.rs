@@ -24,6 +24,7 @@ mod trace_context;
 mod amqp;
 mod brpc;
 mod cassandra;
+mod dameng;
 mod dns;
 mod dubbo;
 mod fastcgi;
@@ -49,12 +50,14 @@ mod redis;
 mod rocketmq;
 mod smtp;
 mod sofarpc;
+mod some_ip;
 mod tars;
 mod tds;
 mod thrift;
 mod tls;
 mod trpc;
 mod websocket;
+mod websphere_mq;
 mod zmtp;
 
 #[cfg(test)]

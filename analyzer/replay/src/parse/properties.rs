@@ -40,6 +40,8 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("sofarpc", 12200, super::sofarpc::tests::sample()),
         ("trpc", 8001, super::trpc::tests::sample()),
         ("oracle", 1521, super::oracle::tests::sample()),
+        ("websphere_mq", 1414, super::websphere_mq::tests::sample()),
+        ("dameng", 5236, super::dameng::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }

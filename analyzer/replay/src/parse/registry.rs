@@ -1,9 +1,9 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, brpc, cassandra, dns, dubbo, fastcgi, http1, http2, icmp, imap, kafka, ldap, memcached, mongodb,
-    mqtt, mysql, nats, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp, sofarpc, tars,
-    tds, thrift, tls, trpc, websocket, zmtp,
+    Protocol, amqp, brpc, cassandra, dameng, dns, dubbo, fastcgi, http1, http2, icmp, imap, kafka, ldap, memcached,
+    mongodb, mqtt, mysql, nats, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp,
+    sofarpc, some_ip, tars, tds, thrift, tls, trpc, websocket, websphere_mq, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -31,6 +31,9 @@ pub(super) static ALL: &[&Protocol] = &[
     &trpc::PROTOCOL,
     &openwire::PROTOCOL,
     &oracle::PROTOCOL,
+    &websphere_mq::PROTOCOL,
+    &some_ip::PROTOCOL,
+    &dameng::PROTOCOL,
     &zmtp::PROTOCOL,
     &tars::PROTOCOL,
     &thrift::PROTOCOL,
