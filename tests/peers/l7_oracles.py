@@ -94,11 +94,22 @@ def deepflow(base):
         if not os.path.exists(path): continue
         want, errors = Counter(), 0
         for m in messages:
+            if dir_ == 'zmtp' and m.get('request_type') == 'Greeting': continue
             if m['msg_type'] in ('request', 'session') and (m.get('resource') or m.get('request_type')) and not m.get('parse_error'):
                 want[deepflow_key(dir_, m.get('request_type'), m.get('resource'))] += 1
             errors += m['msg_type'] == 'response' and m.get('status') in ('client_error', 'server_error')
-        yield dir_, path, want, lambda rows, d=dir_: Counter(deepflow_key(d, r['request_type'], deepflow_resource(d, r)) for r in rows if r['request_ts'] is not None)
+        yield dir_, path, want, lambda rows, d=dir_: deepflow_ours(d, rows)
         yield dir_ + ' errors', path, Counter({'error': errors}), lambda rows: Counter(error=sum(r['response_status'] in ('client_error', 'server_error') for r in rows))
+
+def deepflow_ours(dir_, rows):
+    have = Counter()
+    for r in rows:
+        if r['request_ts'] is None: continue
+        # Of ZMTP it counts greetings by packet and messages by frame.
+        if r['l7_protocol'] == 'zmtp' and r['request_type'] == 'Greeting': continue
+        frames = int(attribute(r, 'frames') or 1) if r['l7_protocol'] == 'zmtp' and r['is_async'] else 1
+        have[deepflow_key(dir_, r['request_type'], deepflow_resource(dir_, r))] += frames
+    return have
 
 def deepflow_resource(dir_, r):
     if dir_ == 'mysql' and r['request_type'] == 'COM_STMT_EXECUTE': return attribute(r, 'parameters') or r['request_resource']
@@ -114,7 +125,9 @@ def deepflow_key(dir_, t, res):
     if dir_ in ('dns', 'redis', 'memcached'): return (t.lower(), res)
     if dir_ == 'mongo': return 'message'
     if dir_ == 'http': return res
-    if dir_ in ('amqp', 'mqtt', 'nats', 'kafka'): return t.lower().replace('-', '').replace('_', '')
+    if dir_ == 'some_ip': return res
+    if dir_ == 'zmtp': return t
+    if dir_ in ('amqp', 'mqtt', 'nats', 'kafka', 'openwire', 'pulsar'): return t.lower().replace('-', '').replace('_', '')
     return (t, res)
 
 # Zeek writes a row per transaction; "-" is nothing.

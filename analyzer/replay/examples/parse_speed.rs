@@ -3,6 +3,9 @@
 //! A conversation's script is played again and again on one connection, in segments of at most 1448 bytes. Printed:
 //! megabytes, segments and sessions per second, the best of five runs.
 
+#[path = "parse_speed/trade.rs"]
+mod trade;
+
 use replay::model::{Side, Transport};
 use replay::parse::{Conversation, Segment};
 use std::time::Instant;
@@ -147,7 +150,8 @@ fn play(conversation: &mut Conversation, script: &Script, ts: &mut i64) -> (u64,
 fn main() {
     println!("{:22} {:>9} {:>14} {:>13}", "protocol", "MB/s", "segments/s", "sessions/s");
     let only = std::env::args().nth(1).unwrap_or_default();
-    for (name, transport, port, start, script) in traffic().into_iter().filter(|(name, ..)| name.contains(&only)) {
+    let all = traffic().into_iter().chain(trade::traffic());
+    for (name, transport, port, start, script) in all.filter(|(name, ..)| name.contains(&only)) {
         let size: usize = script.iter().map(|(_, data)| data.len()).sum();
         let rounds = 20_000_000 / size.max(1);
         let mut best: Option<(f64, f64, f64)> = None;
