@@ -32,6 +32,7 @@ mod http1;
 mod http2;
 mod icmp;
 mod imap;
+mod iso8583;
 mod kafka;
 mod ldap;
 mod memcached;

@@ -42,6 +42,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("oracle", 1521, super::oracle::tests::sample()),
         ("websphere_mq", 1414, super::websphere_mq::tests::sample()),
         ("dameng", 5236, super::dameng::tests::sample()),
+        ("iso8583", 5000, super::iso8583::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
     ]
 }

@@ -1,9 +1,9 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, brpc, cassandra, dameng, dns, dubbo, fastcgi, http1, http2, icmp, imap, kafka, ldap, memcached,
-    mongodb, mqtt, mysql, nats, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq, smtp,
-    sofarpc, some_ip, tars, tds, thrift, tls, trpc, websocket, websphere_mq, zmtp,
+    Protocol, amqp, brpc, cassandra, dameng, dns, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka, ldap,
+    memcached, mongodb, mqtt, mysql, nats, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq,
+    smtp, sofarpc, some_ip, tars, tds, thrift, tls, trpc, websocket, websphere_mq, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -34,6 +34,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &websphere_mq::PROTOCOL,
     &some_ip::PROTOCOL,
     &dameng::PROTOCOL,
+    &iso8583::PROTOCOL,
     &zmtp::PROTOCOL,
     &tars::PROTOCOL,
     &thrift::PROTOCOL,
