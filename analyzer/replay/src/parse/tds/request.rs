@@ -94,14 +94,44 @@ fn behind_headers<'a>(content: &'a [u8], fields: &mut RequestFields) -> &'a [u8]
     content.get(end..).unwrap_or_default()
 }
 
-/// A statement of TDS 5: token, size, status, text in the client's character set.
+/// A request of TDS 5, told by its first token: statements and names are in the client's character set.
 pub(super) fn language(content: &[u8], mask: &mut Masker) -> RequestFields {
     let mut fields = RequestFields { request_type: "Language".into(), ..RequestFields::default() };
     let mut cursor = Cursor::new(content);
-    if cursor.u8() == Some(0x21) {
-        let len = cursor.u32_le().unwrap_or_default() as usize;
-        let _status = cursor.u8();
-        statement(cursor.up_to(len.saturating_sub(1)), Dialect::SqlServer, mask).fill(&mut fields);
+    match cursor.u8() {
+        Some(0x21) => {
+            let len = cursor.u32_le().unwrap_or_default() as usize;
+            let _status = cursor.u8();
+            statement(cursor.up_to(len.saturating_sub(1)), Dialect::SqlServer, mask).fill(&mut fields);
+        }
+        Some(0xe7 | 0x62) => {
+            // What is to be done with a statement of this name: prepare, execute, give back.
+            fields.request_type = "Dynamic".into();
+            let wide = content.first() == Some(&0x62);
+            let size = |cursor: &mut Cursor<'_>| if wide { cursor.u32_le() } else { cursor.u16_le().map(u32::from) };
+            let _size = size(&mut cursor);
+            let (_kind, _status) = (cursor.u8(), cursor.u8());
+            let name = usize::from(cursor.u8().unwrap_or_default());
+            let name = clean_to(cursor.up_to(name), 128);
+            let len = size(&mut cursor).unwrap_or_default() as usize;
+            let text = cursor.up_to(len);
+            if text.is_empty() {
+                fields.request_resource = name.clone();
+                fields.endpoint = name;
+            } else {
+                statement(text, Dialect::SqlServer, mask).fill(&mut fields);
+                fields.attributes.push(("statement", name));
+            }
+        }
+        Some(0xe6) => {
+            fields.request_type = "RPC".into();
+            let _size = cursor.u16_le();
+            let len = usize::from(cursor.u8().unwrap_or_default());
+            fields.request_resource = clean_to(cursor.up_to(len), 256);
+            fields.endpoint = fields.request_resource.clone();
+        }
+        Some(0x71) => fields.request_type = "Logout".into(),
+        _ => {}
     }
     fields
 }

@@ -173,9 +173,18 @@ fn version_5() {
         s(message(4, &[hex("e3 0a00 01 04 73686f70 03 6d7374"), hex("fd 0000 0200 00000000")])),
         c(packet(0x0f, true, &language)),
         s(message(4, &[extended, hex("fd 0200 0200 00000000")])),
+        c(packet(0x0f, true, b"\xe6\x08\0\x05purge\0\0")),
+        s(message(4, &[hex("79 00000000 fe 0000 0200 00000000")])),
+        c(packet(0x0f, true, b"\x71\0")),
+        s(message(4, &[hex("fd 0000 0200 00000000")])),
     ]);
     assert_eq!(
         lines(&sessions),
-        ["tds Language||use shop|USE ok", "tds Language|shop|use shop|USE client_error 102 'syntax'"]
+        [
+            "tds Language||use shop|USE ok",
+            "tds Language|shop|use shop|USE client_error 102 'syntax'",
+            "tds RPC|shop|purge|purge ok",
+            "tds Logout|shop|| ok",
+        ]
     );
 }

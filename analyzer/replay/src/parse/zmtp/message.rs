@@ -273,6 +273,11 @@ impl Known {
         let mut fields = self.fields("Message");
         let (from, to) = (self.socket(side), self.socket(side.other()));
         let publishes = |socket: &str| matches!(socket, "PUB" | "XPUB");
+        if message.first.starts_with(b"\x07MESSAGE") {
+            // Each frame by itself; whether more follow is told inside.
+            fields.endpoint = "MESSAGE".into();
+            fields.attributes.push(("encrypted", "CURVE".into()));
+        }
         match (from, message.first.split_first()) {
             (_, Some((kind @ (0 | 1), topic))) if publishes(to) => {
                 fields.endpoint = if *kind == 1 { "SUBSCRIBE" } else { "CANCEL" }.into();
