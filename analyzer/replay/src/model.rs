@@ -597,6 +597,10 @@ pub struct Stack {
     pub samples: u64,
     /// Time they stand for, ns.
     pub value_ns: u64,
+    /// The request that the thread was serving in all of these samples, where that is one; a place in [`Replayed::requests`].
+    pub request_id: Option<u64>,
+    /// What the requests that it served in these samples are grouped by; empty if unknown.
+    pub endpoint: Arc<str>,
 }
 
 /// A process seen in the recording.

@@ -107,6 +107,8 @@ fn a_call_tree_adds_up() {
         frames: frames.into(),
         samples,
         value_ns: samples * 10,
+        request_id: None,
+        endpoint: "".into(),
     };
     let strings = &mut Strings::default();
     let flames = flame::flames(&[stack("main;f;g", 3), stack("main;f", 2), stack("main;h", 5)], strings);

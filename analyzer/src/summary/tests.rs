@@ -13,6 +13,8 @@ fn stack(process: &str, frames: &str, samples: u64) -> Stack {
         frames: frames.into(),
         samples,
         value_ns: 0,
+        request_id: None,
+        endpoint: "".into(),
     }
 }
 

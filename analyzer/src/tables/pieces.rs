@@ -14,9 +14,10 @@ use std::sync::mpsc::sync_channel;
 pub fn needs(table: &Table) -> (Keep, bool) {
     let keep = |requests, profile| Keep { requests, profile };
     match table.name {
-        "flows" | "hops" | "clocks" | "tcp_packets" | "stacks" | "processes" | "interfaces" | "socket_events"
-        | "health" => (keep(false, false), false),
-        "requests" | "map" | "red" => (keep(true, false), false),
+        "flows" | "hops" | "clocks" | "tcp_packets" | "processes" | "interfaces" | "socket_events" | "health" => {
+            (keep(false, false), false)
+        }
+        "requests" | "map" | "red" | "stacks" => (keep(true, false), false),
         "network_profile" => (keep(true, true), false),
         _ => (keep(true, true), true),
     }

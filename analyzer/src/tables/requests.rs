@@ -79,6 +79,8 @@ pub(super) fn of(a: &Analysis, rows: &[Request]) -> PolarsResult<DataFrame> {
     c.opt("affected_rows", |r| r.fields.affected_rows);
     c.opt("pid", |r| pid(&r.process));
     c.opt("tid", |r| r.request_point.or(r.response_point).map(|p| p.tid).filter(|t| *t != 0));
+    // No recorder tells goroutines apart yet.
+    c.opt("goroutine", |_| None::<u64>);
     c.text("process", |r| name_of(r.process.as_ref()));
     c.text("container", |r| container(&r.process));
     c.text("client_process", |r| name_of(flow(r).and_then(|f| f.client_process.as_ref())));

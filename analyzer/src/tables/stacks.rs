@@ -9,7 +9,7 @@ pub(super) const TABLE: Table = Table {
     name: "stacks",
     command: "stacks",
     about: "Distinct call stacks per thread with samples and the time they stand for",
-    brief: &["process", "pid", "thread", "kind", "samples", "value_ns", "frames"],
+    brief: &["process", "pid", "thread", "kind", "samples", "value_ns", "endpoint", "frames"],
     build,
 };
 
@@ -24,5 +24,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.text("frames", |s| &s.frames);
     c.int("samples", |s| s.samples);
     c.int("value_ns", |s| s.value_ns);
+    c.opt("request_id", |s| s.request_id);
+    c.text("endpoint", |s| &s.endpoint);
     c.finish()
 }

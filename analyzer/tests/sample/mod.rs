@@ -94,6 +94,8 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
                 frames: format!("_start;main;loop;{leaf}").into(),
                 samples: 1 + n.below(100),
                 value_ns: 10_000_000,
+                request_id: None,
+                endpoint: "".into(),
             });
         }
     }

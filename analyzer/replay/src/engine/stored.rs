@@ -5,6 +5,7 @@ use super::part::Part;
 use crate::hops::PlaceLog;
 use crate::link::{LinkInput, LinkOptions, link};
 use crate::model::{Completeness, Flow, Health, Interface, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::profile::Served;
 use crate::socket::Losses;
 use crate::store::{Entry, Rows, Spill};
 use rayon::prelude::*;
@@ -167,7 +168,9 @@ impl Stored {
                 hosts.push(of.host);
             }
             link(&mut out, LinkInput { logs, seen, hosts: &hosts, samples, options, spans });
-            out.stacks = stacks.into_iter().zip(&hosts).flat_map(|(stacks, host)| stacks.finish(host)).collect();
+            let named = (0u32..).zip(stacks).zip(&hosts);
+            out.stacks =
+                named.flat_map(|((node, stacks), host)| stacks.finish(host, &Served::new(&out, node))).collect();
             out
         })
     }

@@ -2,6 +2,7 @@
 //! frames at the end, when all mappings and symbols are known.
 
 mod demangle;
+mod served;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use symbols::Resolver;
 
+pub use served::Served;
+use served::WorkingOn;
+
 /// Bytes of distinct stacks kept at most. Samples of further stacks are counted without their frames.
 const MAX_STACK_BYTES: usize = 256 << 20;
 /// What a stack costs beside its addresses.
@@ -23,11 +27,27 @@ const NOT_KEPT: &str = "[stack not kept]";
 /// pid, tid, kernel bytes, comm: what stands before the addresses in a key.
 const PREFIX: usize = 4 + 4 + 4 + 16;
 
-/// Process, pid, thread, tid, frames.
-type Row = (Arc<str>, u32, Arc<str>, u32, String);
+/// Samples whose moments are kept, to be tied to requests; those beyond belong to none.
+const MAX_MOMENTS: usize = 4 << 20;
+
+/// Process, pid, thread, tid, frames, endpoint.
+type Row<'r> = (Arc<str>, u32, Arc<str>, u32, String, &'r str);
+
+/// Samples, the time they stand for, and the request they all are of, if it is one.
+type Counted = (u64, u64, Option<Option<u64>>);
+
+/// When a stack was sampled.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// [`Sum::number`] of the stack.
+    stack: u32,
+    ts: u64,
+    period: u64,
+}
 
 #[derive(Debug, Default)]
 struct Sum {
+    number: u32,
     first_ts: u64,
     samples: u64,
     value_ns: u64,
@@ -41,6 +61,7 @@ pub struct Stacks {
     bytes: usize,
     key: Vec<u8>,
     limit: usize,
+    moments: Vec<Moment>,
 }
 
 impl Stacks {
@@ -73,7 +94,8 @@ impl Stacks {
             }
             if self.sums.get(self.key.as_slice()).is_none() {
                 self.bytes += self.key.len() + STACK_OVERHEAD;
-                let first = Sum { first_ts: sample.hdr.ts, ..Sum::default() };
+                let number = self.sums.len() as u32;
+                let first = Sum { number, first_ts: sample.hdr.ts, ..Sum::default() };
                 self.sums.insert(self.key.as_slice().into(), first);
             }
         }
@@ -81,28 +103,9 @@ impl Stacks {
             sum.first_ts = sum.first_ts.min(sample.hdr.ts);
             sum.samples += 1;
             sum.value_ns = sum.value_ns.saturating_add(sample.period);
-        }
-    }
-
-    /// Adds the samples of another part of the recording.
-    pub fn merge(&mut self, other: Self) {
-        let mut theirs: Vec<(Box<[u8]>, Sum)> = other.sums.into_iter().collect();
-        // Which stacks fit below the limit must not depend on the order in a hash table.
-        theirs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (mut key, sum) in theirs {
-            if self.bytes + key.len() > self.limit && !self.sums.contains_key(&key) {
-                key = key.get(..PREFIX).unwrap_or(&[]).into();
+            if self.moments.len() < MAX_MOMENTS {
+                self.moments.push(Moment { stack: sum.number, ts: sample.hdr.ts, period: sample.period });
             }
-            let mine = match self.sums.get_mut(&key) {
-                Some(mine) => mine,
-                None => {
-                    self.bytes += key.len() + STACK_OVERHEAD;
-                    self.sums.entry(key).or_insert(Sum { first_ts: sum.first_ts, ..Sum::default() })
-                }
-            };
-            mine.first_ts = mine.first_ts.min(sum.first_ts);
-            mine.samples += sum.samples;
-            mine.value_ns = mine.value_ns.saturating_add(sum.value_ns);
         }
     }
 
@@ -116,12 +119,13 @@ impl Stacks {
         by_pid
     }
 
-    /// Puts names to the frames: one row per process, thread and distinct chain of names, sorted.
+    /// Puts names to the frames: one row per process, thread, distinct chain of names and endpoint served, sorted.
     #[must_use]
-    pub fn finish(self, host: &Host) -> Vec<Stack> {
+    pub fn finish(mut self, host: &Host, served: &Served<'_>) -> Vec<Stack> {
         let mut resolver = Resolver::new(host);
-        let mut rows: BTreeMap<Row, (u64, u64)> = BTreeMap::new();
+        let mut rows: BTreeMap<Row<'_>, Counted> = BTreeMap::new();
         let mut frames: Vec<Arc<str>> = Vec::new();
+        self.moments.sort_unstable_by_key(|m| (m.stack, m.ts));
         for (key, sum) in &self.sums {
             let (pid, tid, kernel_len) = (u32_at(key, 0), u32_at(key, 4), u32_at(key, 8) as usize);
             let thread: Arc<str> = zero_terminated(key.get(12..PREFIX).unwrap_or(&[])).into();
@@ -147,12 +151,16 @@ impl Stacks {
             if addresses.is_empty() {
                 chain.push_str(NOT_KEPT);
             }
-            let row = rows.entry((process, pid, thread, tid, chain)).or_default();
-            row.0 += sum.samples;
-            row.1 = row.1.saturating_add(sum.value_ns);
+            for (work, samples, value_ns) in self.shares(sum, |ts| served.at(pid, tid, host.utc(ts))) {
+                let row = (process.clone(), pid, thread.clone(), tid, chain.clone(), work.endpoint);
+                let row = rows.entry(row).or_default();
+                row.0 += samples;
+                row.1 = row.1.saturating_add(value_ns);
+                row.2 = Some(row.2.map_or(work.request, |known| known.filter(|_| known == work.request)));
+            }
         }
         rows.into_iter()
-            .map(|((process, pid, thread, tid, chain), (samples, value_ns))| Stack {
+            .map(|((process, pid, thread, tid, chain, endpoint), (samples, value_ns, request))| Stack {
                 process,
                 pid,
                 thread,
@@ -162,8 +170,31 @@ impl Stacks {
                 frames: chain.into(),
                 samples,
                 value_ns,
+                request_id: request.flatten(),
+                endpoint: endpoint.into(),
             })
             .collect()
+    }
+
+    /// The samples of a stack by what their thread was working on: how many, and the time they stand for.
+    fn shares<'r>(&self, sum: &Sum, work_at: impl Fn(u64) -> WorkingOn<'r>) -> Vec<(WorkingOn<'r>, u64, u64)> {
+        let from = self.moments.partition_point(|m| m.stack < sum.number);
+        let to = self.moments.partition_point(|m| m.stack <= sum.number);
+        let mut shares: BTreeMap<WorkingOn<'r>, (u64, u64)> = BTreeMap::new();
+        let (mut samples, mut value_ns) = (sum.samples, sum.value_ns);
+        for m in self.moments.get(from..to).unwrap_or(&[]) {
+            let share = shares.entry(work_at(m.ts)).or_default();
+            share.0 += 1;
+            share.1 = share.1.saturating_add(m.period);
+            samples = samples.saturating_sub(1);
+            value_ns = value_ns.saturating_sub(m.period);
+        }
+        if samples > 0 {
+            let share = shares.entry(WorkingOn::default()).or_default();
+            share.0 += samples;
+            share.1 = share.1.saturating_add(value_ns);
+        }
+        shares.into_iter().map(|(work, (samples, value_ns))| (work, samples, value_ns)).collect()
     }
 }
 

@@ -61,7 +61,7 @@ fn equal_stacks_are_one_row_root_first() {
     stacks.record(&sample(5, 8, "worker", &[], &[20500, 32770, 9]));
     stacks.record(&sample(6, 6, "node", &[], &[5000, 5001]));
     assert_eq!(stacks.samples_by_pid(), BTreeMap::from([(5, 3), (6, 1)]));
-    let rows = stacks.finish(&host());
+    let rows = stacks.finish(&host(), &Served::default());
     let rows: Vec<_> =
         rows.iter().map(|s| (&*s.process, s.tid, &*s.thread, &*s.frames, s.samples, s.value_ns)).collect();
     assert_eq!(
@@ -81,15 +81,48 @@ fn memory_is_bounded_and_no_sample_is_lost() {
         stacks.record(&sample(5, 5, "app", &[], &[1 << 40 | i, 4096]));
     }
     assert!(stacks.sums.len() < 20);
-    let mut other = Stacks { limit: 2000, ..Stacks::default() };
-    for i in 1000..1100u64 {
-        other.record(&sample(5, 5, "app", &[], &[1 << 40 | i, 4096]));
+    let rows = stacks.finish(&host(), &Served::default());
+    assert_eq!(rows.iter().map(|r| r.samples).sum::<u64>(), 1000);
+    assert!(rows.iter().any(|r| &*r.frames == NOT_KEPT && r.samples > 900));
+}
+
+/// A thread that serves one request after the other, and one that serves two at once.
+#[test]
+fn samples_belong_to_the_request_that_their_thread_serves() {
+    use crate::link::LinkOptions;
+    use crate::socket::build::{Node, get, host as processes, ok, replay_with};
+    let mut script = Node::new();
+    let (one, client) = ((5, 5), (9, 9));
+    let (mut up, mut down) = script.tcp("10.0.0.9:40000", "10.0.0.5:80");
+    let mut times = Vec::new();
+    for path in ["/a/1", "/b/2"] {
+        script.send(client, &mut up, one, &mut down, &get(path));
+        times.push(script.now);
+        script.wait(1_000_000);
+        script.send(one, &mut down, client, &mut up, &ok("x"));
+        script.wait(1_000_000);
     }
-    stacks.merge(other);
-    assert!(stacks.sums.len() < 20);
-    let rows = stacks.finish(&host());
-    assert_eq!(rows.iter().map(|r| r.samples).sum::<u64>(), 1100);
-    assert!(rows.iter().any(|r| &*r.frames == NOT_KEPT && r.samples > 1000));
+    let records = script.sorted();
+    let replayed = replay_with(&records, &processes(&[(5, "app"), (9, "curl")]), LinkOptions::default());
+    let served = Served::new(&replayed, 0);
+    let host = processes(&[(5, "app")]);
+    let at = |ts: u64| served.at(5, 5, host.utc(ts));
+    assert_eq!((at(times[0] + 500_000).endpoint, at(times[1] + 500_000).endpoint), ("/a/1", "/b/2"));
+    // Between the answer and the next request, and on another thread.
+    assert_eq!(at(times[1] - 800_000).endpoint, "");
+    assert_eq!(served.at(5, 6, host.utc(times[0] + 500_000)).endpoint, "");
+
+    let mut stacks = Stacks::new();
+    for (ts, n) in [(times[0] + 500_000, 2), (times[1] + 500_000, 3), (times[1] - 800_000, 1)] {
+        for _ in 0..n {
+            let mut record = sample(5, 5, "app", &[], &[4096]);
+            record[8..16].copy_from_slice(&ts.to_le_bytes());
+            stacks.record(&record);
+        }
+    }
+    let rows = stacks.finish(&host, &served);
+    let rows: Vec<_> = rows.iter().map(|r| (&*r.endpoint, r.request_id.is_some(), r.samples, r.value_ns)).collect();
+    assert_eq!(rows, [("", false, 1, 10_000_000), ("/a/1", true, 2, 20_000_000), ("/b/2", true, 3, 30_000_000)]);
 }
 
 #[test]
@@ -130,7 +163,7 @@ proptest::proptest! {
             bytes[4..6].copy_from_slice(&kind::STACK_SAMPLE.to_le_bytes());
         }
         stacks.record(&bytes);
-        let rows = stacks.finish(&host());
+        let rows = stacks.finish(&host(), &Served::default());
         proptest::prop_assert!(rows.len() <= 1);
     }
 }

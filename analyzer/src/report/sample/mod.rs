@@ -475,6 +475,8 @@ fn stacks(chance: &mut Chance) -> Vec<Stack> {
                 frames: (*f).into(),
                 samples,
                 value_ns: samples * 10_101_010,
+                request_id: None,
+                endpoint: "".into(),
             });
         }
     }
