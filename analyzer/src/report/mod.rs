@@ -81,6 +81,7 @@ fn render(analysis: &Analysis) -> Result<String> {
         ("traces", chosen.table(analysis, strings)),
         ("flows", flows::table(analysis, &ranked, strings)),
         ("map", tables::edges(analysis, strings)),
+        ("legs", tables::legs(analysis, strings)),
         ("trouble", tables::trouble(analysis, strings)),
         ("socket_events", tables::socket_events(analysis, strings)),
         ("processes", tables::processes(analysis, strings)),

@@ -4,8 +4,9 @@ use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use super::flows::address;
 use super::series::{Buckets, interest, small_lines};
 use crate::analysis::Analysis;
-use replay::model::{Request, SocketEvent};
-use replay::red::Row;
+use replay::map::Edge;
+use replay::model::{Request, SocketEvent, TapSide};
+use replay::red::{Row, View};
 use std::collections::{BTreeMap, HashMap};
 
 /// Rows with a small line of their rate over time.
@@ -278,15 +279,80 @@ pub(super) fn programs(analysis: &Analysis, strings: &mut Strings) -> Table {
         .text("name", "eBPF program", Kind::Code, |p| p.name.as_str())
         .count("runs", "Runs", Kind::Count, |p| Some(p.runs))
         .count("run_ns", "Time in it", Kind::Duration, |p| Some(p.run_ns))
+        .count("misses", "Not run", Kind::Count, |p| Some(p.misses))
         .count("mean_ns", "Per run", Kind::Duration, |p| p.run_ns.checked_div(p.runs))
         .real("share", "Of one CPU", Kind::Share, |p| (length > 0).then(|| p.run_ns as f64 / length as f64))
+        .done()
+}
+
+/// Rank of an observation point on the way from client to server: those without requests in traces by their view.
+fn rank(e: &Edge) -> TapSide {
+    e.tap_side.unwrap_or(match e.view {
+        View::Client => TapSide::ClientProcess,
+        View::Packets => TapSide::ClientNode,
+        View::Server => TapSide::ServerProcess,
+    })
+}
+
+/// What lies between an observation point and the next one.
+fn leg(e: &Edge) -> &'static str {
+    match rank(e) {
+        TapSide::ClientProcess => "client\u{2019}s kernel, up to its interface",
+        TapSide::ClientInterface => "client\u{2019}s container network",
+        TapSide::ClientNode => "the wire, or what is not observed",
+        TapSide::ServerNode => "server\u{2019}s node",
+        TapSide::ServerInterface => "server\u{2019}s container network and kernel",
+        TapSide::ServerProcess => "the server itself, without what it asked others",
+        TapSide::App => "inside of the application",
+    }
+}
+
+/// Every edge at every observation point, from client to server, with the time between them.
+pub(super) fn legs(analysis: &Analysis, strings: &mut Strings) -> Table {
+    let mut all: Vec<&Edge> = analysis.edges().iter().filter(|e| e.counts.requests > 0).collect();
+    let key = |e: &Edge| (e.client.clone(), e.server.clone(), e.l7_protocol);
+    let mut longest: HashMap<_, u64> = HashMap::new();
+    for e in &all {
+        let most = longest.entry(key(e)).or_default();
+        *most = e.counts.delay.sum_ns.max(*most);
+    }
+    let total = |e: &Edge| longest.get(&key(e)).copied().unwrap_or(0);
+    all.sort_by_cached_key(|e| (std::cmp::Reverse(total(e)), key(e), rank(e), e.interface));
+    let delay = |e: &Edge, ns: u64| (e.counts.delay.count > 0).then_some(ns);
+    let beyond = |e: &Edge, ns: u64| (e.beyond.count > 0).then_some(ns);
+    Builder::new(strings, all.get(..MOST_ROWS).unwrap_or(&all), all.len())
+        .file("tables/map.parquet", "those with most time in them")
+        .text("client", "Client", Kind::Text, |e| &*e.client)
+        .text("server", "Server", Kind::Text, |e| &*e.server)
+        .text("l7_protocol", "Protocol", Kind::Text, |e| e.l7_protocol)
+        .text("tap_side", "At", Kind::Badge, |e| e.tap_side.map_or("", |t| t.name()))
+        .text("place", "Observed at", Kind::Text, |e| match (e.view, e.interface) {
+            (View::Client, _) => "client process".to_owned(),
+            (View::Server, _) => "server process".to_owned(),
+            (View::Packets, place) => {
+                let interface = place.and_then(|i| analysis.replayed.interfaces.get(i as usize));
+                interface.map_or(String::new(), |i| match i.kind.as_str() {
+                    "" => i.name.to_string(),
+                    kind => format!("{} ({kind})", i.name),
+                })
+            }
+        })
+        .count("requests", "Requests", Kind::Count, |e| Some(e.counts.requests))
+        .count("p50_ns", "p50 here", Kind::Duration, |e| delay(e, e.counts.delay.p50_ns))
+        .count("p95_ns", "p95 here", Kind::Duration, |e| delay(e, e.counts.delay.p95_ns))
+        .count("beyond_p50_ns", "Beyond, p50", Kind::Duration, |e| beyond(e, e.beyond.p50_ns))
+        .count("beyond_p95_ns", "Beyond, p95", Kind::Duration, |e| beyond(e, e.beyond.p95_ns))
+        .real("beyond_share", "Of all time", Kind::Share, |e| {
+            (e.beyond.count > 0 && total(e) > 0).then(|| e.beyond.sum_ns as f64 / total(e) as f64)
+        })
+        .text("leg", "Beyond is", Kind::Text, |e| if e.beyond.count > 0 { leg(e) } else { "" })
         .done()
 }
 
 /// The service map's edges as a table, best view of each.
 pub(super) fn edges(analysis: &Analysis, strings: &mut Strings) -> Table {
     let all = crate::plots::map::best_edges(analysis);
-    let delay = |e: &replay::map::Edge, ns: u64| (e.counts.delay.count > 0).then_some(ns);
+    let delay = |e: &Edge, ns: u64| (e.counts.delay.count > 0).then_some(ns);
     Builder::new(strings, all.get(..MOST_ROWS).unwrap_or(&all), all.len())
         .file("tables/map.parquet", "the first ones")
         .text("client", "Client", Kind::Text, |e| &*e.client)

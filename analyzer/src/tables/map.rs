@@ -5,6 +5,7 @@ use super::columns::Columns;
 use super::red::counts;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
+use replay::map::Edge;
 
 pub(super) const TABLE: Table = Table {
     name: "map",
@@ -20,6 +21,7 @@ pub(super) const TABLE: Table = Table {
         "errors",
         "duration_p50_ns",
         "duration_p99_ns",
+        "beyond_p50_ns",
         "connections",
         "connection_failures",
         "retransmissions",
@@ -43,7 +45,13 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         None => a.only_node(),
     });
     c.text("interface", |e| e.interface.and_then(|i| a.replayed.interfaces.get(i as usize)).map_or("", |i| &i.name));
+    c.text("tap_side", |e| e.tap_side.map_or("", |t| t.name()));
     counts(&mut c, |e| &e.counts, move |_| length_ns);
+    let beyond = |f: fn(&Edge) -> u64| move |e: &Edge| Some(f(e)).filter(|_| e.beyond.count > 0);
+    c.opt("beyond_sum_ns", beyond(|e| e.beyond.sum_ns));
+    c.opt("beyond_p50_ns", beyond(|e| e.beyond.p50_ns));
+    c.opt("beyond_p95_ns", beyond(|e| e.beyond.p95_ns));
+    c.opt("beyond_p99_ns", beyond(|e| e.beyond.p99_ns));
     c.int("connections", |e| e.connections);
     c.int("connection_failures", |e| e.connection_failures);
     c.int("client_bytes", |e| e.client_bytes);

@@ -17,7 +17,8 @@ pub fn needs(table: &Table) -> (Keep, bool) {
         "flows" | "hops" | "clocks" | "tcp_packets" | "processes" | "interfaces" | "socket_events" | "health" => {
             (keep(false, false), false)
         }
-        "requests" | "map" | "red" | "stacks" => (keep(true, false), false),
+        "requests" | "red" | "stacks" => (keep(true, false), false),
+        "map" => (keep(true, false), true),
         "network_profile" => (keep(true, true), false),
         _ => (keep(true, true), true),
     }

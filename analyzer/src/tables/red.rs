@@ -4,7 +4,7 @@ use super::Table;
 use super::columns::Columns;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
-use replay::red::Counts;
+use replay::red::{Counts, Row};
 
 pub(super) const TABLE: Table = Table {
     name: "red",
@@ -37,7 +37,32 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
     c.time("start", |r| r.start);
     c.int("bucket_ns", |r| r.length_ns);
     counts(&mut c, |r| &r.counts, |r| r.length_ns);
+    views(&mut c);
     c.finish()
+}
+
+/// The same requests as clients and servers saw them.
+fn views<'a>(c: &mut Columns<'a, Row>) {
+    type Of = fn(&Row) -> &Counts;
+    let sides: [(Of, [&'static str; 5]); 2] = [
+        (
+            |r| &r.by_client,
+            ["client_requests", "client_view_errors", "client_p50_ns", "client_p95_ns", "client_p99_ns"],
+        ),
+        (
+            |r| &r.by_server,
+            ["server_requests", "server_view_errors", "server_p50_ns", "server_p95_ns", "server_p99_ns"],
+        ),
+    ];
+    for (of, [requests, errors, p50, p95, p99]) in sides {
+        let seen = move |f: fn(&Counts) -> u64| move |r: &'a Row| Some(f(of(r))).filter(|_| of(r).requests > 0);
+        let delay = move |f: fn(&Counts) -> u64| move |r: &'a Row| Some(f(of(r))).filter(|_| of(r).delay.count > 0);
+        c.opt(requests, seen(|c| c.requests));
+        c.opt(errors, seen(Counts::errors));
+        c.opt(p50, delay(|c| c.delay.p50_ns));
+        c.opt(p95, delay(|c| c.delay.p95_ns));
+        c.opt(p99, delay(|c| c.delay.p99_ns));
+    }
 }
 
 /// The columns of [`Counts`], gathered over `length` ns.

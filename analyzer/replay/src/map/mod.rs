@@ -6,9 +6,10 @@ mod tests;
 
 pub use service::Services;
 
-use crate::model::{Flow, Nanos, ObservedAt, Replayed, Side, Transport};
-use crate::red::{Counts, Sum, View};
+use crate::model::{DelayStats, Flow, Nanos, ObservedAt, Replayed, Side, TapSide, Transport};
+use crate::red::{Counts, Sum, View, delay_stats};
 use ahash::AHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One edge of the map at one observation point.
@@ -26,8 +27,13 @@ pub struct Edge {
     pub view: View,
     /// Packets: the interface, a place in [`Replayed::interfaces`].
     pub interface: Option<u32>,
+    /// Where on the way of its requests the observation point lies, where they are in traces.
+    pub tap_side: Option<TapSide>,
     /// Requests, errors, delays.
     pub counts: Counts,
+    /// Time of requests that was spent beyond this point and before the next one towards the server; at the server's process the
+    /// time that it did not wait for requests of its own. Of requests in traces.
+    pub beyond: DelayStats,
     /// Flows.
     pub connections: u64,
     /// TCP: of these, never established: no answer to the SYN, or a reset.
@@ -54,6 +60,9 @@ pub type Edges = Vec<Edge>;
 #[derive(Debug, Default)]
 struct Parts {
     sum: Sum,
+    beyond: Vec<u64>,
+    /// Spans by tap side.
+    sides: BTreeMap<TapSide, u64>,
     rtt_sum_ns: u64,
     rtt_count: u64,
 }
@@ -133,7 +142,9 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
                 l7_protocol: flow.l7_protocol,
                 view,
                 interface,
+                tap_side: None,
                 counts: Counts::default(),
+                beyond: DelayStats::default(),
                 connections: 0,
                 connection_failures: 0,
                 client_bytes: 0,
@@ -179,10 +190,26 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
         }
     }
 
+    for span in &replayed.spans {
+        let request = usize::try_from(span.request_id).ok().and_then(|i| replayed.requests.get(i));
+        let flow = request.and_then(|r| usize::try_from(r.flow_id).ok());
+        let place = flow.and_then(|i| edge_of_flow.get(i).copied().flatten());
+        if let Some((_, parts)) = place.and_then(|p| edges.get_mut(p)) {
+            *parts.sides.entry(span.tap_side).or_default() += 1;
+            // Of a request without an answer nobody knows where it stayed.
+            if request.is_some_and(|r| r.duration_ns().is_some()) {
+                parts.beyond.push(span.self_ns);
+            }
+        }
+    }
+
     let mut out: Edges = edges
         .into_iter()
-        .map(|(mut edge, parts)| {
+        .map(|(mut edge, mut parts)| {
             edge.counts = parts.sum.finish();
+            edge.beyond = delay_stats(&mut parts.beyond);
+            // Of equals the one nearest to the client.
+            edge.tap_side = parts.sides.iter().rev().max_by_key(|(_, n)| **n).map(|(side, _)| *side);
             edge.rtt_mean_ns = parts.rtt_sum_ns.checked_div(parts.rtt_count);
             edge
         })

@@ -132,3 +132,51 @@ fn the_requests_tell_which_side_a_flow_was_seen_from() {
     };
     assert_eq!(edges(&r, &Services::new(&r))[0].view, View::Server);
 }
+
+/// One request of 100 ns at four points: 20 in the client's kernel, 50 on the wire, 10 in front of the server, 20 in it.
+#[test]
+fn an_edge_tells_where_the_time_of_its_requests_went() {
+    let points = [
+        (ObservedAt::Process(10), TapSide::ClientProcess, 100, 20),
+        (ObservedAt::Interface(0), TapSide::ClientNode, 80, 50),
+        (ObservedAt::Interface(1), TapSide::ServerInterface, 30, 10),
+        (ObservedAt::Process(20), TapSide::ServerProcess, 20, 20),
+    ];
+    let mut r = Replayed::default();
+    for (id, (at, tap_side, duration, self_ns)) in (0u64..).zip(points.clone()) {
+        let side = match &at {
+            ObservedAt::Process(10) => Some(Side::Client),
+            ObservedAt::Process(_) => Some(Side::Server),
+            ObservedAt::Interface(_) => None,
+        };
+        let f = flow(id, at);
+        let mut q = request(&f, side, "/", 0, Some(duration), Status::Ok);
+        q.request_id = id;
+        r.requests.push(q);
+        r.flows.push(f);
+        r.spans.push(Span {
+            trace_id: TraceId::default(),
+            span_id: SpanId::default(),
+            parent_span_id: SpanId::default(),
+            tap_side,
+            service: "".into(),
+            process: None,
+            tid: 0,
+            request_id: id,
+            name: "".into(),
+            start: 0,
+            end: duration,
+            self_ns,
+            link_method: "",
+            link_confidence: 1.0,
+            link_evidence: "".into(),
+            completeness: Completeness::default(),
+        });
+    }
+    let edges = edges(&r, &Services::new(&r));
+    let mut legs: Vec<_> = edges.iter().map(|e| (e.tap_side, e.counts.delay.p50_ns, e.beyond.p50_ns)).collect();
+    legs.sort();
+    let expected: Vec<_> = points.iter().map(|p| (Some(p.1), p.2 as u64, p.3)).collect();
+    assert_eq!(legs, expected);
+    assert_eq!(edges.iter().map(|e| e.beyond.sum_ns).sum::<u64>(), 100);
+}

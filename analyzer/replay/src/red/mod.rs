@@ -67,6 +67,10 @@ pub struct Row {
     pub length_ns: u64,
     /// What happened in it.
     pub counts: Counts,
+    /// The same as the processes saw it that asked: with the network and the queue in front of the server. Nothing if none did.
+    pub by_client: Counts,
+    /// The same as the process saw it that answers.
+    pub by_server: Counts,
 }
 
 impl Row {
@@ -161,8 +165,11 @@ pub fn counted(replayed: &Replayed, services: &Services) -> Vec<(usize, u32)> {
 /// Groups by a key, in the order of first appearance.
 struct Groups<K> {
     places: AHashMap<K, usize>,
-    sums: Vec<(K, View, Sum)>,
+    sums: Vec<(K, View, [Sum; 3])>,
 }
+
+/// Place of the chosen view's sum; those of clients and servers come after.
+const CHOSEN: usize = 0;
 
 impl<K: Hash + Eq + Copy> Groups<K> {
     fn new() -> Self {
@@ -171,11 +178,23 @@ impl<K: Hash + Eq + Copy> Groups<K> {
 
     fn add(&mut self, key: K, request: &Request) {
         let place = *self.places.entry(key).or_insert_with(|| {
-            self.sums.push((key, View::of(request), Sum::default()));
+            self.sums.push((key, View::of(request), Default::default()));
             self.sums.len() - 1
         });
-        if let Some((_, _, sum)) = self.sums.get_mut(place) {
-            sum.add(request);
+        if let Some((_, _, sums)) = self.sums.get_mut(place) {
+            sums[CHOSEN].add(request);
+        }
+    }
+
+    /// Adds what a client or server saw, where there is a row of it.
+    fn add_view(&mut self, key: K, request: &Request) {
+        let sum = match View::of(request) {
+            View::Client => 1,
+            View::Server => 2,
+            View::Packets => return,
+        };
+        if let Some((_, _, sums)) = self.places.get(&key).and_then(|&p| self.sums.get_mut(p)) {
+            sums[sum].add(request);
         }
     }
 }
@@ -213,18 +232,34 @@ pub fn red(replayed: &Replayed, services: &Services) -> Red {
         totals.add((service, protocol, 0, replayed.start), request);
     }
 
+    for request in replayed.requests.iter().filter(|r| matches!(r.observed_at, ObservedAt::Process(_))) {
+        let (Some(service), Some(&endpoint)) =
+            (services.of_request(request), endpoint_numbers.get(&*request.fields.endpoint))
+        else {
+            continue;
+        };
+        let protocol = request.fields.l7_protocol;
+        let start = time_of(request).map_or(replayed.start, |t| t.div_euclid(step).saturating_mul(step));
+        rows.add_view((service, protocol, endpoint, start), request);
+        service_rows.add_view((service, protocol, 0, start), request);
+        endpoints.add_view((service, protocol, endpoint, replayed.start), request);
+        totals.add_view((service, protocol, 0, replayed.start), request);
+    }
+
     let finish = |groups: Groups<(u32, &'static str, u32, Nanos)>, length_ns| -> Vec<Row> {
         let mut rows: Vec<Row> = groups
             .sums
             .into_iter()
-            .map(|((service, l7_protocol, endpoint, start), view, sum)| Row {
+            .map(|((service, l7_protocol, endpoint, start), view, [chosen, client, server])| Row {
                 service: services.name(service),
                 l7_protocol,
                 endpoint: endpoint_names.get(endpoint as usize).cloned().unwrap_or_default(),
                 view,
                 start,
                 length_ns,
-                counts: sum.finish(),
+                counts: chosen.finish(),
+                by_client: client.finish(),
+                by_server: server.finish(),
             })
             .collect();
         rows.sort_by(|a, b| {

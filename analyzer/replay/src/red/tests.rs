@@ -137,6 +137,8 @@ fn a_request_seen_at_four_places_counts_once_by_its_servers_view() {
     let s = &red.services[0];
     assert_eq!((&*s.service, s.view, s.counts.requests), ("nginx", View::Server, 1));
     assert_eq!((s.counts.delay.p50_ns, s.start, s.length_ns), (30_000, 0, 31_000_000_000));
+    assert_eq!((s.by_client.requests, s.by_client.delay.p50_ns), (1, 40_000));
+    assert_eq!((s.by_server.requests, s.by_server.delay.p50_ns), (1, 30_000));
     assert!((s.rate() - 1.0 / 31.0).abs() < 1e-9);
     assert_eq!(red.rows.len(), 1);
     assert_eq!((red.rows[0].start, red.rows[0].length_ns), (1_000_000_000, 1_000_000_000));

@@ -29,6 +29,10 @@ function drawSections() {
   drawOverview();
   drawMap();
   Grid.map = new Grid(byId('edges'), tables.map, { title: 'Edges', sort: ['requests', 'descending'] });
+  if (tables.legs.total) {
+    Grid.legs = new Grid(byId('legs'), tables.legs, { title: 'Where the time goes: every edge at every point that saw it, from client to server' });
+    byId('legs').append(make('p', { class: 'muted', style: { fontSize: '11.5px' } }, '\u201cBeyond\u201d is the part of a request\u2019s time between this point and the next one towards the server, of requests in traces; the rest of the time here was spent further on.'));
+  }
   const requestTraces = tables.requests.columns.find((c) => c.key === 'trace_id').values;
   if (tables.requests.total) {
     Grid.requests = new Grid(lastDiv('requests'), tables.requests, {
