@@ -41,6 +41,9 @@ pub struct Input {
     /// Only packets and socket events that EXPR holds for, in the words of pcap-filter: host, net, port, tcp, and, or, not, ...
     #[arg(long, value_name = "EXPR", value_parser = replay::filter::Filter::new)]
     pub(crate) filter: Option<replay::filter::Filter>,
+    /// Replace addresses, host names, user names and paths by pseudonyms under the key in FILE, which is made if it is not there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pseudonyms: Option<PathBuf>,
     /// Leave passwords, tokens, cookies and literals of statements readable
     #[arg(long)]
     pub(crate) show_secrets: bool,

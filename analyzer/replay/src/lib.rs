@@ -5,7 +5,7 @@
 //! messages), [`pair`] (messages to requests), [`socket`] (system calls to streams and observations),
 //! [`hops`] (one conversation at several places), [`link`] (requests to spans and traces), [`profile`] (stacks), [`host`] (processes, interfaces).
 //! [`filter`] decides what is replayed at all; [`reread`] looks at the packets again, for
-//! [`tcp_packets`] and exports. [`red`] and [`map`] add up what came out. [`model`] is what comes out.
+//! [`tcp_packets`] and exports. [`red`] and [`map`] add up what came out, [`pseudonyms`] disguise it. [`model`] is what comes out.
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
 pub mod decode;
@@ -23,6 +23,7 @@ pub mod order;
 pub mod pair;
 pub mod parse;
 pub mod profile;
+pub mod pseudonyms;
 pub mod reassemble;
 pub mod red;
 pub mod reread;

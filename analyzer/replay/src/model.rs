@@ -781,6 +781,8 @@ pub struct Replayed {
     pub packets: u64,
     /// What a filter left out, if there was one.
     pub filtered: Option<Filtered>,
+    /// What was replaced by pseudonyms, if that was asked for.
+    pub disguised: Option<crate::pseudonyms::Disguised>,
     /// Event records read, per kind.
     pub events: BTreeMap<u16, u64>,
     /// Flows, sorted by (start, endpoints, place).

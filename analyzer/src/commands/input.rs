@@ -7,7 +7,7 @@ use anyhow::bail;
 use replay::engine::{Options, Stored};
 use replay::parse::ParseOptions;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Replays the inputs as one recording.
@@ -45,6 +45,15 @@ pub(super) fn load_named(input: &Input, flows: &FlowArgs) -> anyhow::Result<(Ana
     let ids = chosen.iter().copied().collect();
     let source = analysis.source().cloned().map(|s| Source { chosen: Chosen::Flows(chosen), ..s });
     Ok((source.into_iter().fold(analysis, Analysis::with_source), ids))
+}
+
+/// Replaces names by pseudonyms, if that is asked for. Packets are read again before: they are found by their addresses.
+pub(super) fn disguise(mut analysis: Analysis, input: &Input, output: Option<&Path>) -> anyhow::Result<Analysis> {
+    let Some(file) = &input.pseudonyms else { return Ok(analysis) };
+    let key = super::key::read(file, output)?;
+    let _ = analysis.tcp_packets();
+    replay::pseudonyms::Pseudonyms::new(&key).apply(&mut analysis.replayed);
+    Ok(analysis)
 }
 
 /// Damage of the input, where standard output is not the place for it.

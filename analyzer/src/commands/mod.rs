@@ -8,6 +8,7 @@ pub mod table;
 pub mod verify;
 
 mod input;
+mod key;
 
 /// How a command ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

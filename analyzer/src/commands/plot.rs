@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// Unreadable input, flows that are not there, or files that cannot be written.
 pub fn run(args: &PlotArgs) -> anyhow::Result<Outcome> {
     let (analysis, ids) = input::load_named(&args.input, &args.flows)?;
+    let analysis = input::disguise(analysis, &args.input, None)?;
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("."));
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot write to {}: give another folder with --output", folder.display()))?;

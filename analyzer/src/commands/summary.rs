@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// # Errors
 /// Unreadable input, or files that cannot be written.
 pub fn run(args: &Analyze) -> anyhow::Result<Outcome> {
-    let analysis = input::load(&args.input)?;
+    let folder = args.output.clone().unwrap_or_else(|| folder_of(&args.input.inputs));
+    let analysis = input::disguise(input::load(&args.input)?, &args.input, Some(&folder))?;
     let mut stdout = std::io::stdout();
     stdout.write_all(summary::text(&analysis).as_bytes())?;
     if !args.no_files {
-        let folder = args.output.clone().unwrap_or_else(|| folder_of(&args.input.inputs));
         write_folder(&analysis, &folder, input::threads(&args.input))?;
         writeln!(stdout, "\ntables and plots: {}\nreport: {}", folder.display(), folder.join("report.html").display())?;
     }

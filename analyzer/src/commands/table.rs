@@ -56,7 +56,12 @@ fn write(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let several = args.limit.is_some() && table.name == "network_profile";
-    if args.sort.is_some() || args.flows.is_some() || several || !tables::is_stored(table, &stored) {
+    if args.sort.is_some()
+        || args.flows.is_some()
+        || args.input.pseudonyms.is_some()
+        || several
+        || !tables::is_stored(table, &stored)
+    {
         let (analysis, chosen) = input::choose(input::analysis(&args.input, stored), &args.flows)?;
         if table.name == "tcp_packets" {
             let packets = analysis.tcp_packets().map_err(|e| anyhow!("{e}"))?;
@@ -67,6 +72,7 @@ fn write(
                 );
             }
         }
+        let analysis = input::disguise(analysis, &args.input, None)?;
         let mut frame = (table.build)(&analysis)?;
         if let Some(chosen) = &chosen {
             frame = of_flows(&frame, table, chosen)?;

@@ -58,6 +58,17 @@ pub(super) fn completeness(analysis: &Analysis) -> Vec<Statement> {
         );
         say(Weight::Note, text);
     }
+    if let Some(d) = &r.disguised {
+        let text = format!(
+            "Pseudonyms stand for {}, {}, {}, {} and {}; the key that they were made with is not in the results.",
+            plural(d.addresses, "address").replace("addresss", "addresses"),
+            plural(d.macs, "hardware address").replace("addresss", "addresses"),
+            plural(d.hosts, "label").replace("label", "host-name label"),
+            plural(d.users, "user"),
+            plural(d.paths, "path segment")
+        );
+        say(Weight::Note, text);
+    }
     if let Some(manifest) = &r.manifest {
         if r.summary.is_none() {
             say(

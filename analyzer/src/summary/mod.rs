@@ -53,6 +53,17 @@ fn recorded(a: &Analysis, out: &mut String) {
         let left_out = format!("{} packets, {} socket events", human::count(f.packets), human::count(f.records));
         line!(out, "  only what passes the filter `{}`; left out: {left_out}", f.expression.trim());
     }
+    if let Some(d) = &r.disguised {
+        line!(
+            out,
+            "  pseudonyms for {} addresses, {} hardware addresses, {} host names' labels, {} users, {} paths' segments",
+            human::count(d.addresses),
+            human::count(d.macs),
+            human::count(d.hosts),
+            human::count(d.users),
+            human::count(d.paths)
+        );
+    }
     if r.packets == 0 && r.events.is_empty() {
         line!(out, "  empty: no packets, no events");
         return;

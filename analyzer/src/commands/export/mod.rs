@@ -44,8 +44,14 @@ impl Span {
 pub fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     if let Some(folder) = &args.zeek {
         let (analysis, chosen) = input::load_chosen(&args.input, &args.flows)?;
+        let analysis = input::disguise(analysis, &args.input, Some(folder))?;
         zeek::write(&analysis, folder, chosen.as_ref(), Span::new(args, analysis.replayed.start)?, args.json)?;
         return done(&analysis);
+    }
+    if args.input.pseudonyms.is_some() {
+        bail!(
+            "packets hold addresses and names as they were: --pseudonyms goes with tables, plots, reports and --zeek"
+        );
     }
     let is_relative = |t: Option<TimePoint>| t.is_some_and(TimePoint::is_relative);
     let needs_replay = !args.plain || args.flows.is_some() || is_relative(args.from) || is_relative(args.to);
