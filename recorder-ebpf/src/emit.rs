@@ -4,7 +4,7 @@ use crate::{
     filter,
     inflight::Call,
     kernel::{self, Ptr, conf, load, peek_user},
-    layout::MAX_TAIL,
+    layout::{MAX_TAIL, filter_bit},
     payload::{self, Shape},
     ring::{self, forget, masked},
     socket::{self, AF_UNIX, Ends, TCP},
@@ -55,7 +55,9 @@ pub struct Outcome {
 /// Writes the record, if the ports are wanted.
 #[inline(always)]
 pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
-    if c.family != AF_UNIX && !filter::ports_wanted(e.local_port, e.remote_port) {
+    // UNIX sockets have no port, so none that is wanted.
+    let has_port = c.family != AF_UNIX;
+    if conf!(filters) & filter_bit::PORTS != 0 && !(has_port && filter::ports_wanted(e.local_port, e.remote_port)) {
         return;
     }
     let limit = u64::from(conf!(payload_bytes));

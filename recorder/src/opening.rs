@@ -4,7 +4,6 @@ use crate::facts::{interfaces, networks, node};
 use crate::masking;
 use crate::settings::{Output, Settings};
 use crate::source::Source;
-use anyhow::{Result, bail};
 use formats::facts::{ClockSnapshot, Interface};
 use formats::manifest::{Manifest, Settings as Asked};
 use formats::pcapng::SectionInfo;
@@ -35,20 +34,28 @@ pub fn all_interfaces(namespaces: &[networks::Namespace]) -> Vec<(Interface, [u6
     namespaces.iter().flat_map(interfaces::read).collect()
 }
 
-/// The interfaces named with `-i`; empty = all. An unknown name is an error that tells the known ones.
-pub fn wanted_interfaces(names: &[String], there: &[(Interface, [u64; 2])]) -> Result<Vec<(u32, u32)>> {
-    let mut wanted = Vec::new();
-    for name in names {
-        let before = wanted.len();
-        wanted.extend(there.iter().filter(|(i, _)| i.name == *name).map(|(i, _)| (i.netns, i.ifindex)));
-        if wanted.len() == before {
-            let mut known: Vec<&str> = there.iter().map(|(i, _)| i.name.as_str()).collect();
-            known.sort_unstable();
-            known.dedup();
-            bail!("-i {name}: no such interface in any network namespace; there are {}", known.join(", "));
-        }
+/// The interfaces named with `-i` that are there, `None` = all are wanted; and what is to be said about names that none
+/// of them bears yet.
+#[must_use]
+pub fn wanted_interfaces(
+    names: &[String],
+    there: &[(Interface, [u64; 2])],
+) -> (Option<Vec<(u32, u32)>>, Option<String>) {
+    if names.is_empty() {
+        return (None, None);
     }
-    Ok(wanted)
+    let wanted = there.iter().filter(|(i, _)| names.contains(&i.name)).map(|(i, _)| (i.netns, i.ifindex)).collect();
+    let absent: Vec<&str> =
+        names.iter().filter(|n| !there.iter().any(|(i, _)| i.name == **n)).map(String::as_str).collect();
+    let mut known: Vec<&str> = there.iter().map(|(i, _)| i.name.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    let note = format!(
+        "-i {}: no such interface in any network namespace so far; there are {}",
+        absent.join(", -i "),
+        known.join(", ")
+    );
+    (Some(wanted), (!absent.is_empty()).then_some(note))
 }
 
 /// Everything the manifest says at the start. `clocks` relate UTC to monotonic time, `now` is when recording began.

@@ -16,7 +16,7 @@ pub struct PacketSocket {
     socket: OwnedFd,
     netns: u32,
     /// Indexes wanted; empty = all.
-    interfaces: Vec<u32>,
+    interfaces: Option<Vec<u32>>,
     /// What to subtract from UTC for a monotonic time, ns.
     realtime_offset: i64,
     buffer: Vec<u8>,
@@ -42,8 +42,9 @@ fn set<T>(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: &T) 
 }
 
 impl PacketSocket {
-    /// Opens the socket. `netns` is the inode number of the current network namespace, `interfaces` the indexes wanted.
-    pub fn open(netns: u32, interfaces: Vec<u32>, snaplen: u32, realtime_offset: i64) -> io::Result<Self> {
+    /// Opens the socket. `netns` is the inode number of the current network namespace, `interfaces` the indexes wanted,
+    /// `None` = all.
+    pub fn open(netns: u32, interfaces: Option<Vec<u32>>, snaplen: u32, realtime_offset: i64) -> io::Result<Self> {
         let protocol = libc::c_int::from((libc::ETH_P_ALL as u16).to_be());
         let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: plain system call; the result is checked.
@@ -59,6 +60,15 @@ impl PacketSocket {
         set(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
         let buffer = vec![0; snaplen.max(14) as usize];
         Ok(Self { socket, netns, interfaces, realtime_offset, buffer, record: Vec::new() })
+    }
+
+    /// Takes packets of one more interface, where only chosen ones are wanted.
+    pub fn add_interface(&mut self, netns: u32, ifindex: u32) {
+        if netns == self.netns
+            && let Some(wanted) = &mut self.interfaces
+        {
+            wanted.push(ifindex);
+        }
     }
 
     /// Hands over the packets that have come, as [`Packet`] records. Returns how many.
@@ -120,7 +130,7 @@ impl PacketSocket {
             return Ok(false);
         }
         let ifindex = address.sll_ifindex.cast_unsigned();
-        if !self.interfaces.is_empty() && !self.interfaces.contains(&ifindex) {
+        if self.interfaces.as_ref().is_some_and(|wanted| !wanted.contains(&ifindex)) {
             return Ok(false);
         }
         let mut packet = Packet {
@@ -205,7 +215,7 @@ mod tests {
     fn loopback_packets_come_once_with_their_bytes_and_times() {
         let now = clocks::snapshot();
         let own = networks::own().unwrap();
-        let mut socket = match PacketSocket::open(own.inode, vec![1], 100, clocks::realtime_offset(&now)) {
+        let mut socket = match PacketSocket::open(own.inode, Some(vec![1]), 100, clocks::realtime_offset(&now)) {
             Ok(socket) => socket,
             Err(error) => {
                 // SAFETY: geteuid only returns a number.

@@ -102,7 +102,7 @@ fn families(hooks: &[Hook]) -> (Vec<Check>, bool) {
 
 fn packet_socket() -> Check {
     let own = networks::own().map_or(0, |n| n.inode);
-    let opened = PacketSocket::open(own, Vec::new(), 64, clocks::realtime_offset(&clocks::snapshot()));
+    let opened = PacketSocket::open(own, None, 64, clocks::realtime_offset(&clocks::snapshot()));
     Check {
         name: "packet socket",
         ok: opened.is_ok(),

@@ -82,6 +82,8 @@ struct Recording {
     /// Packets received and sent per interface when recording began.
     interface_packets: Vec<(Interface, [u64; 2])>,
     drops_seen: HashSet<u64>,
+    /// Names given with `-i`.
+    named: Vec<String>,
     masked: Arc<AtomicU64>,
     started: u64,
     cpu_before: u64,
@@ -97,7 +99,7 @@ impl Recording {
         let clocks = clocks::snapshot();
         let namespaces = networks::all();
         let mut interfaces = opening::all_interfaces(&namespaces);
-        let wanted = opening::wanted_interfaces(&settings.interfaces, &interfaces)?;
+        let (wanted, absent) = opening::wanted_interfaces(&settings.interfaces, &interfaces);
         let mut source = Source::start(settings, wanted, secret(), clocks::realtime_offset(&clocks))?;
         // Loading takes a while, and hooks come to life one after the other: recording begins now.
         source.drain(&mut |_, _| {})?;
@@ -106,6 +108,7 @@ impl Recording {
         let cpu_loading = cost::own_usage().0.saturating_sub(cpu_before);
         let mut missing = source.missing();
         missing.extend(source.enable_stats());
+        missing.extend(absent);
         let manifest = opening::manifest(settings, &source, &clocks, &now, missing);
 
         let mut frames = Frames::new(&opening::section(), &clocks, settings.snaplen);
@@ -119,7 +122,8 @@ impl Recording {
         let writer = Writer::start(sink)?;
         writer.push(frames.take(clocks::monotonic()));
 
-        let (gatherer, facts) = Gatherer::start(namespaces).context("cannot start the thread for host facts")?;
+        let (gatherer, facts) =
+            Gatherer::start(namespaces, &settings.interfaces).context("cannot start the thread for host facts")?;
         let (symbolizer, symbols) = Symbolizer::start().context("cannot start the thread for symbols")?;
         opening::announce(settings, &manifest);
         Ok(Self {
@@ -132,6 +136,7 @@ impl Recording {
             found: [facts, symbols],
             interface_packets: interfaces,
             drops_seen: HashSet::new(),
+            named: settings.interfaces.clone(),
             started: now.monotonic_ns,
             cpu_before,
             cpu_loading,
@@ -221,6 +226,16 @@ impl Recording {
     fn absorb_found(&mut self, now: u64) {
         for receiver in &self.found {
             while let Ok(found) = receiver.try_recv() {
+                if let Found::Interface { netns, ifindex, interface: Some(interface) } = &found
+                    && self.named.contains(&interface.name)
+                {
+                    if self.interface_packets.iter().any(|(i, _)| (i.netns, i.ifindex) == (*netns, *ifindex)) {
+                        // It was there at the start.
+                        continue;
+                    }
+                    // Too many of one name for the map: what it cannot take is not recorded.
+                    let _ = self.source.add_interface(*netns, *ifindex);
+                }
                 absorb(&mut self.frames, found, now);
             }
         }

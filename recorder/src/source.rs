@@ -34,8 +34,13 @@ pub enum Source {
 
 impl Source {
     /// Starts recording: with eBPF if the node allows it, else packets alone.
-    /// `interfaces` are those wanted, empty = all; `realtime_offset` is UTC minus monotonic, ns.
-    pub fn start(settings: &Settings, interfaces: Vec<(u32, u32)>, secret: u64, realtime_offset: i64) -> Result<Self> {
+    /// `interfaces` are those wanted, `None` = all; `realtime_offset` is UTC minus monotonic, ns.
+    pub fn start(
+        settings: &Settings,
+        interfaces: Option<Vec<(u32, u32)>>,
+        secret: u64,
+        realtime_offset: i64,
+    ) -> Result<Self> {
         let config = HookConfig {
             payload_bytes: settings.payload,
             snaplen: settings.snaplen,
@@ -71,7 +76,8 @@ impl Source {
             bail!("{option} needs eBPF programs, which cannot be used: {why}. Remedy: run as root");
         }
         let own = networks::own().map_or(0, |n| n.inode);
-        let indexes = interfaces.iter().filter(|(netns, _)| *netns == own).map(|(_, index)| *index).collect();
+        let indexes =
+            interfaces.map(|all| all.into_iter().filter(|(netns, _)| *netns == own).map(|(_, index)| index).collect());
         let socket = PacketSocket::open(own, indexes, settings.snaplen, realtime_offset).map_err(|socket_error| {
             anyhow!(
                 "nothing can be recorded: eBPF: {why}; packet socket: {socket_error}. \
@@ -93,6 +99,17 @@ impl Source {
                 let records = socket.drain(each)?;
                 // The socket does not tell its fill: many packets at once mean that it is time to look more often.
                 Ok(Drained { records: records as u64, fullest: (records as f64 / 20_000.0).min(1.0) })
+            }
+        }
+    }
+
+    /// Takes packets of one more interface, where only chosen ones are wanted.
+    pub fn add_interface(&mut self, netns: u32, ifindex: u32) -> Result<()> {
+        match self {
+            Self::Bpf(session) => session.add_interface(netns, ifindex),
+            Self::Socket { socket, .. } => {
+                socket.add_interface(netns, ifindex);
+                Ok(())
             }
         }
     }

@@ -3,5 +3,6 @@
 mod cli;
 mod live {
     mod bpf;
+    mod filters;
     mod record;
 }

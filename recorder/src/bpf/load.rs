@@ -136,7 +136,7 @@ fn settings(config: &HookConfig, btf: &Btf, learnt: &learn::Learnt, ring_bytes: 
         (!config.comms.is_empty(), filter_bit::COMMS),
         (!config.cgroup_ids.is_empty(), filter_bit::CGROUPS),
         (!config.ports.is_empty(), filter_bit::PORTS),
-        (!config.interfaces.is_empty(), filter_bit::INTERFACES),
+        (config.interfaces.is_some(), filter_bit::INTERFACES),
     ] {
         filters |= if on { bit } else { 0 };
     }
@@ -173,7 +173,7 @@ fn select(ebpf: &mut Ebpf, config: &HookConfig) -> Result<()> {
     fill(ebpf, "PIDS", config.pids.iter().copied())?;
     fill(ebpf, "CGROUPS", config.cgroup_ids.iter().copied())?;
     fill(ebpf, "PORTS", config.ports.iter().copied())?;
-    fill(ebpf, "INTERFACES", config.interfaces.iter().map(|&(n, i)| (u64::from(n) << 32) | u64::from(i)))?;
+    fill(ebpf, "INTERFACES", config.interfaces.iter().flatten().map(|&(n, i)| (u64::from(n) << 32) | u64::from(i)))?;
     // The kernel keeps 15 bytes of a name and a zero.
     fill(
         ebpf,

@@ -59,8 +59,8 @@ pub struct HookConfig {
     pub cgroup_ids: Vec<u64>,
     /// Only sockets and packets with one of these ports.
     pub ports: Vec<u16>,
-    /// Only packets of these interfaces: (network namespace inode, interface index). Empty: all.
-    pub interfaces: Vec<(u32, u32)>,
+    /// Only packets of these interfaces: (network namespace inode, interface index), and of those added later. `None`: all.
+    pub interfaces: Option<Vec<(u32, u32)>>,
     /// Mixed into socket identities so that they show no kernel addresses.
     pub secret: u64,
 }
@@ -81,7 +81,7 @@ impl Default for HookConfig {
             comms: Vec::new(),
             cgroup_ids: Vec::new(),
             ports: Vec::new(),
-            interfaces: Vec::new(),
+            interfaces: None,
             secret: 0,
         }
     }
@@ -205,7 +205,7 @@ impl Session {
         map.insert(pid, 1, 0).with_context(|| format!("cannot select process {pid}"))
     }
 
-    /// Adds an interface to those selected by `interfaces` (which must not have been empty at the start).
+    /// Adds an interface to those selected by `interfaces` (which must not have been `None` at the start).
     pub fn add_interface(&mut self, netns: u32, ifindex: u32) -> Result<()> {
         let mut map: HashMap<&mut MapData, u64, u8> =
             HashMap::try_from(self.ebpf.map_mut("INTERFACES").context("no map INTERFACES")?)?;

@@ -6,7 +6,7 @@ use super::{clocks, interfaces, networks, sockets};
 use formats::block::kind;
 use formats::facts::Interface;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,8 @@ const FOUND: usize = 64;
 const FORK_DELAY: u64 = 50_000_000;
 /// Processes read per second at most, so that a build does not turn the recorder into load.
 const READS_PER_SECOND: u32 = 1000;
+/// Named interfaces are looked for this often, ns.
+const LOOK_EVERY: u64 = 200_000_000;
 /// Lines of one block.
 const BATCH: usize = 500;
 
@@ -95,11 +97,13 @@ pub struct Gatherer {
 
 impl Gatherer {
     /// Starts the thread. It first writes down what there is: processes, then networks and sockets.
-    pub fn start(namespaces: Vec<Namespace>) -> io::Result<(Self, Receiver<Found>)> {
+    /// Later interfaces that are named as in `names` are found by themselves: their packets are not recorded before.
+    pub fn start(namespaces: Vec<Namespace>, names: &[String]) -> io::Result<(Self, Receiver<Found>)> {
         let (requests, wanted) = sync_channel(REQUESTS);
         let (found, results) = sync_channel(FOUND);
         let masked = Arc::new(AtomicU64::new(0));
-        let worker = Worker::new(wanted, found, Arc::clone(&masked));
+        let mut worker = Worker::new(wanted, found, Arc::clone(&masked));
+        worker.names = names.to_vec();
         std::thread::Builder::new().name("record-facts".into()).spawn(move || worker.run(&namespaces))?;
         Ok((Self { requests, masked }, results))
     }
@@ -130,6 +134,11 @@ struct Worker {
     budget: (u32, u64),
     pending: Vec<formats::facts::Process>,
     masked: Arc<AtomicU64>,
+    /// Names of interfaces to look out for.
+    names: Vec<String>,
+    /// Those that were found, and when it was looked for them.
+    named: HashSet<(u32, u32)>,
+    looked_at: u64,
 }
 
 impl Worker {
@@ -143,6 +152,9 @@ impl Worker {
             budget: (READS_PER_SECOND, 0),
             pending: Vec::new(),
             masked,
+            names: Vec::new(),
+            named: HashSet::new(),
+            looked_at: 0,
         }
     }
 
@@ -159,7 +171,7 @@ impl Worker {
                     return;
                 }
             };
-            if answered.is_err() || self.look_at_forked().is_err() {
+            if answered.is_err() || self.look_at_forked().is_err() || self.look_for_named().is_err() {
                 return;
             }
         }
@@ -258,6 +270,24 @@ impl Worker {
         Ok(())
     }
 
+    /// Interfaces of the wanted names in all namespaces.
+    fn look_for_named(&mut self) -> Result<(), Closed> {
+        let now = clocks::monotonic();
+        if self.names.is_empty() || now.saturating_sub(self.looked_at) < LOOK_EVERY {
+            return Ok(());
+        }
+        self.looked_at = now;
+        for namespace in networks::all() {
+            for (interface, _) in interfaces::read(&namespace) {
+                let (netns, ifindex) = (interface.netns, interface.ifindex);
+                if self.names.contains(&interface.name) && self.named.insert((netns, ifindex)) {
+                    self.send(Found::Interface { netns, ifindex, interface: Some(Box::new(interface)) })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn look_at(&mut self, pid: u32) -> Result<(), Closed> {
         let now = clocks::monotonic();
         if now.saturating_sub(self.budget.1) > 1_000_000_000 {
@@ -292,7 +322,7 @@ mod tests {
     fn tables_then_answers() {
         let own = networks::own().unwrap();
         let netns = own.inode;
-        let (gatherer, results) = Gatherer::start(vec![own]).unwrap();
+        let (gatherer, results) = Gatherer::start(vec![own], &[]).unwrap();
         let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
         assert!(gatherer.ask(Request::Executed(child.id())));
         assert!(gatherer.ask(Request::Interface { netns, ifindex: 1 }));

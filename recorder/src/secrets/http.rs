@@ -225,7 +225,7 @@ fn fields(text: &[u8], offset: usize, marks: &mut Marks) {
         } else {
             let rest = text.get(from..).unwrap_or(&[]);
             let ends = |b: &u8| matches!(b, b'&' | b';' | b',' | b'}' | b']' | b' ' | b'\r' | b'\n' | b'"');
-            rest.iter().position(|b| ends(b)).map_or(text.len(), |i| from + i)
+            rest.iter().position(ends).map_or(text.len(), |i| from + i)
         };
         // `null` and `true` tell more than they hide.
         let plain = matches!(text.get(from..to), Some(b"null" | b"true" | b"false"));

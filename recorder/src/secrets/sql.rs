@@ -5,11 +5,7 @@ use memchr::memchr;
 
 /// Whether a payload is a statement of PostgreSQL (Query, Parse) or MySQL (COM_QUERY, COM_STMT_PREPARE).
 pub(super) fn is_statement(p: &[u8]) -> bool {
-    match p {
-        [b'Q' | b'P', 0, 0, ..] => true,
-        [_, _, _, 0, 0x03 | 0x16, ..] => true,
-        _ => false,
-    }
+    matches!(p, [b'Q' | b'P', 0, 0, ..] | [_, _, _, 0, 0x03 | 0x16, ..])
 }
 
 /// Masks the literals behind such words.

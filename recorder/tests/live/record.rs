@@ -18,10 +18,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Recordings one after the other: each is of the whole node.
-static NODE: Mutex<()> = Mutex::new(());
+pub(super) static NODE: Mutex<()> = Mutex::new(());
 
 /// Whether this node can be recorded; if so, nobody else records it meanwhile.
-fn node() -> Option<MutexGuard<'static, ()>> {
+pub(super) fn node() -> Option<MutexGuard<'static, ()>> {
     // SAFETY: geteuid only returns a number.
     let root = unsafe { libc::geteuid() } == 0;
     if !root || !Path::new("/sys/kernel/btf/vmlinux").exists() {
@@ -32,24 +32,24 @@ fn node() -> Option<MutexGuard<'static, ()>> {
 }
 
 /// A `record` under way.
-struct Recording {
-    child: Child,
+pub(super) struct Recording {
+    pub(super) child: Child,
     path: PathBuf,
     lines: std::sync::mpsc::Receiver<String>,
     _dir: tempfile::TempDir,
 }
 
 /// What `record` said and left.
-struct Recorded {
-    status: ExitStatus,
-    stderr: String,
-    path: PathBuf,
+pub(super) struct Recorded {
+    pub(super) status: ExitStatus,
+    pub(super) stderr: String,
+    pub(super) path: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Recording {
     /// Starts `record` and waits until its hooks are attached.
-    fn start(arguments: &[&str]) -> Self {
+    pub(super) fn start(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bundle.zst");
         let mut command = Command::new(env!("CARGO_BIN_EXE_record"));
@@ -78,18 +78,18 @@ impl Recording {
         recording
     }
 
-    fn signal(&self, signal: i32) {
+    pub(super) fn signal(&self, signal: i32) {
         // SAFETY: the child was not waited for, so the id is its own.
         unsafe { libc::kill(self.child.id().cast_signed(), signal) };
     }
 
-    fn wait(mut self) -> Recorded {
+    pub(super) fn wait(mut self) -> Recorded {
         let status = self.child.wait().unwrap();
         let stderr = self.lines.iter().collect::<Vec<_>>().join("\n");
         Recorded { status, stderr, path: self.path, _dir: self._dir }
     }
 
-    fn stop(self) -> Recorded {
+    pub(super) fn stop(self) -> Recorded {
         self.signal(libc::SIGTERM);
         self.wait()
     }
@@ -97,19 +97,19 @@ impl Recording {
 
 /// A bundle, read whole.
 #[derive(Default)]
-struct Contents {
+pub(super) struct Contents {
     /// Interface name, time (UTC ns), direction, bytes.
-    packets: Vec<(String, i64, u8, Vec<u8>)>,
+    pub(super) packets: Vec<(String, i64, u8, Vec<u8>)>,
     /// Records by kind.
     records: HashMap<u16, Vec<Vec<u8>>>,
     /// JSON lines by kind.
     lines: HashMap<u16, Vec<serde_json::Value>>,
     lost: u64,
-    damages: usize,
+    pub(super) damages: usize,
 }
 
 impl Contents {
-    fn read(path: &Path) -> Self {
+    pub(super) fn read(path: &Path) -> Self {
         let mut contents = Self::default();
         let mut reader = Reader::open(path).unwrap();
         while let Some(batch) = reader.next_batch() {
@@ -132,12 +132,12 @@ impl Contents {
         contents
     }
 
-    fn records<R: Record>(&self) -> Vec<(R, &[u8])> {
+    pub(super) fn records<R: Record>(&self) -> Vec<(R, &[u8])> {
         let records = self.records.get(&R::KIND).map(Vec::as_slice).unwrap_or_default();
         records.iter().map(|r| (R::read(r).unwrap(), event::tail(r))).collect()
     }
 
-    fn facts<T: DeserializeOwned>(&self, kind: u16) -> Vec<T> {
+    pub(super) fn facts<T: DeserializeOwned>(&self, kind: u16) -> Vec<T> {
         let lines = self.lines.get(&kind).map(Vec::as_slice).unwrap_or_default();
         lines.iter().map(|line| serde_json::from_value(line.clone()).unwrap()).collect()
     }
@@ -166,7 +166,7 @@ extern "C" fn recorder_live_test_burns_cpu(time: &Duration) -> u64 {
 }
 
 /// One request and one response over loopback. Returns the server's port.
-fn exchange(request: &[u8], response: &[u8]) -> u16 {
+pub(super) fn exchange(request: &[u8], response: &[u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::scope(|scope| {
@@ -306,7 +306,7 @@ fn what_was_done_is_in_the_bundle() {
     assert!(bundle.records::<StackSample>().iter().all(|(s, _)| s.hdr.pid != recorder));
 }
 
-fn ip(arguments: &str) {
+pub(super) fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}");
 }
