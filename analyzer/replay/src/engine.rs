@@ -76,7 +76,7 @@ impl Default for Options {
             parse_options: ParseOptions::default(),
             link: LinkOptions::default(),
             filter: None,
-            max_open_flows: 1 << 20,
+            max_open_flows: 1 << 18,
             keep: Keep::default(),
             spans: true,
             memory: 256 << 20,

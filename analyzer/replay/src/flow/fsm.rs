@@ -254,6 +254,12 @@ impl Machine {
             || self.state == FlowState::ServerCandidateQueueLack
     }
 
+    /// Whether the handshake is not complete: a SYN, or its answer, waits.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, FlowState::Raw | FlowState::Opening1 | FlowState::Opening2 | FlowState::Syn1)
+    }
+
     /// The kind of end: `timed_out` says that it was silent for too long, `server_packets` how much the server sent,
     /// `requests` how many of the requests in it were answered and how many of them with an error.
     #[must_use]

@@ -106,6 +106,8 @@ impl Hasher for Ready {
 }
 
 const NONE: u32 = u32::MAX;
+/// Queues of open flows.
+const CLASSES: usize = 3;
 /// Flows of a shard that are over and wait for stragglers, at most.
 const MAX_OVER: usize = 512;
 
@@ -130,8 +132,8 @@ pub struct FlowTable {
     index: HashMap<Key, u32, BuildHasherDefault<Ready>>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Flows that are over and wait for stragglers; all others.
-    queues: [Queue; 2],
+    /// Flows that are over and wait for stragglers; those that are given up soon (datagrams, SYNs); connections.
+    queues: [Queue; CLASSES],
     /// How many are over.
     over: usize,
     clock: Nanos,
@@ -149,7 +151,7 @@ impl Default for FlowTable {
             index: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
-            queues: [Queue { oldest: NONE, newest: NONE }; 2],
+            queues: [Queue { oldest: NONE, newest: NONE }; CLASSES],
             over: 0,
             clock: Nanos::MIN,
             opened: 0,
@@ -182,7 +184,7 @@ impl FlowTable {
             track.hand_on(settings, &mut self.finished);
         }
         self.room.log(&mut track.log, d, frame, settings.several_places);
-        let class = u8::from(!track.tcp.as_ref().is_some_and(|t| t.machine.is_over()));
+        let class = track.class();
         if class < slot.class {
             track.shrink();
         }
@@ -242,7 +244,9 @@ impl FlowTable {
             self.end(over, Why::TimedOut, settings);
             return;
         }
-        let oldest = self.queues[1].oldest;
+        let last = |place: u32| self.slots.get(place as usize).and_then(|s| s.track.as_ref()).map(|t| t.last);
+        let heads = [self.queues[1].oldest, self.queues[2].oldest];
+        let oldest = heads.into_iter().filter(|&place| place != NONE).min_by_key(|&place| last(place)).unwrap_or(NONE);
         if let Some(last) = self.slots.get(oldest as usize).and_then(|s| s.track.as_ref()).map(|t| t.last) {
             let (count, range) = &mut self.finished.evicted;
             *count += 1;
@@ -258,7 +262,7 @@ impl FlowTable {
         while self.over > MAX_OVER {
             self.end(self.queues[0].oldest, Why::TimedOut, settings);
         }
-        for class in 0..2 {
+        for class in 0..CLASSES {
             // A few at a time, so that no packet waits for all of them.
             for _ in 0..4 {
                 let oldest = self.queues[class].oldest;
@@ -291,7 +295,7 @@ impl FlowTable {
     #[inline]
     fn touch(&mut self, place: u32, class: u8) {
         let Some(slot) = self.slots.get(place as usize) else { return };
-        if slot.class == class && self.queues[usize::from(class & 1)].newest == place {
+        if slot.class == class && self.queues[usize::from(class).min(CLASSES - 1)].newest == place {
             return;
         }
         self.unlink(place);
@@ -300,7 +304,7 @@ impl FlowTable {
 
     fn link(&mut self, place: u32, class: u8) {
         self.over += usize::from(class == 0);
-        let queue = &mut self.queues[usize::from(class & 1)];
+        let queue = &mut self.queues[usize::from(class).min(CLASSES - 1)];
         let newest = std::mem::replace(&mut queue.newest, place);
         if newest == NONE {
             queue.oldest = place;
@@ -322,11 +326,11 @@ impl FlowTable {
         self.over -= usize::from(class == 0).min(self.over);
         match self.slots.get_mut(older as usize) {
             Some(s) => s.newer = newer,
-            None => self.queues[usize::from(class & 1)].oldest = newer,
+            None => self.queues[usize::from(class).min(CLASSES - 1)].oldest = newer,
         }
         match self.slots.get_mut(newer as usize) {
             Some(s) => s.older = older,
-            None => self.queues[usize::from(class & 1)].newest = older,
+            None => self.queues[usize::from(class).min(CLASSES - 1)].newest = older,
         }
     }
 }

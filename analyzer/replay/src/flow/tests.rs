@@ -437,6 +437,34 @@ fn too_many_flows_end_the_oldest_and_say_so() {
 }
 
 #[test]
+fn an_idle_connection_keeps_no_datagrams_open() {
+    let mut w = Wire::new(settings());
+    w.handshake();
+    for n in 0..200u16 {
+        let bytes = ethernet(0x0800, &ipv4(17, false, &udp(1000 + n, 9999, b"x")));
+        w.frame(Nanos::from(n) * 10 * SECOND, &bytes);
+    }
+    // Datagram flows are given up after a minute: 7 of them and the connection are open.
+    assert_eq!(w.table.finished.flows.len(), 200 - 7);
+    w.client(2_000_000, PSH | ACK, 1, 1, b"x");
+    let finished = w.finish();
+    assert_eq!(finished.flows.iter().filter(|f| f.client.packets > 1).count(), 1);
+}
+
+#[test]
+fn what_is_over_makes_room_first() {
+    let mut w = Wire::new(Settings { max_flows: 2, ..settings() });
+    w.frame(0, &ethernet(0x0800, &ipv4(17, false, &udp(1000, 9999, b"x"))));
+    w.handshake().client(20, FIN | ACK, 1, 1, b"").server(21, FIN | ACK, 1, 2, b"");
+    w.frame(SECOND, &ethernet(0x0800, &ipv4(17, false, &udp(1001, 9999, b"x"))));
+    assert_eq!((w.table.finished.evicted.0, w.table.finished.flows[0].conn_state), (0, "SF"));
+    w.frame(2 * SECOND, &ethernet(0x0800, &ipv4(17, false, &udp(1002, 9999, b"x"))));
+    let early = &w.table.finished.flows[1];
+    assert_eq!((w.table.finished.evicted.0, early.endpoints.client_port), (1, 1000));
+    assert!(early.completeness.has(Completeness::ENDED_AFTER));
+}
+
+#[test]
 fn datagrams_pair_as_question_and_answer() {
     let mut w = Wire::new(settings());
     w.frame(0, &ethernet(0x0800, &ipv4(17, false, &udp(40_001, 9999, b"ask"))));

@@ -208,8 +208,20 @@ impl Track {
             Some(tcp) if settings.deepflow => tcp.machine.timeout().nanos(),
             None if settings.deepflow => TimeoutClass::Exception.nanos(),
             Some(tcp) if tcp.machine.is_over() => 60 * SECOND,
+            // A SYN is sent again for 127 s at most (Linux's six retries).
+            Some(tcp) if tcp.machine.is_opening() => 130 * SECOND,
             Some(_) => (2 * 3600 + 15 * 60) * SECOND,
             None => 60 * SECOND,
+        }
+    }
+
+    /// Which queue of the table it stands in: what is over, what is given up soon, connections.
+    #[inline]
+    pub(super) fn class(&self) -> u8 {
+        match &self.tcp {
+            Some(tcp) if tcp.machine.is_over() => 0,
+            Some(tcp) if !tcp.machine.is_opening() => 2,
+            _ => 1,
         }
     }
 
