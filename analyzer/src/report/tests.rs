@@ -38,6 +38,17 @@ fn the_page_loads_nothing_from_anywhere() {
     assert!(!head.contains("{{") && !tail.contains("{{"), "a place that was not filled in");
 }
 
+/// The script draws a section's list into its last division, which therefore is an empty one that is shown.
+#[test]
+fn every_list_has_its_place() {
+    let html = render(&sample()).expect("a report");
+    for id in ["requests", "endpoints", "traces", "flows", "processes", "interfaces"] {
+        let (_, section) = html.split_once(&format!("<section id=\"{id}\">")).expect("the section");
+        let (section, _) = section.split_once("</section>").expect("its end");
+        assert!(section.ends_with("<div></div>"), "{id}: {}", section.get(section.len() - 80..).unwrap_or(section));
+    }
+}
+
 #[test]
 fn captured_text_is_data_only() {
     let mut replayed = recording(40, 12);
