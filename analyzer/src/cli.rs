@@ -47,6 +47,9 @@ pub struct Input {
     /// Leave passwords, tokens, cookies and literals of statements readable
     #[arg(long)]
     pub(crate) show_secrets: bool,
+    /// Leave payloads alone: flows with their TCP metrics in half the time, without protocol and requests
+    #[arg(long)]
+    pub(crate) no_parse: bool,
 }
 
 /// Which flows.

@@ -402,3 +402,19 @@ fn zeeks_logs_have_a_row_for_each_connection_and_request() {
     assert_eq!((conn["uid"].as_str(), conn["ts"].as_f64()), (http["uid"].as_str(), Some(1_795_406_400.02)));
     assert!(!p.path("tsv/dns.log").exists());
 }
+
+#[test]
+fn flows_need_no_payloads() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(6)));
+    let (parsed, bare) = (p.rows(0, &["flows", "web.pcap"]), p.rows(0, &["flows", "--no-parse", "web.pcap"]));
+    assert_eq!(parsed.len(), bare.len());
+    for (a, b) in parsed.iter().zip(&bare) {
+        assert_eq!(
+            (&a["rtt_ns"], &a["client_bytes"], &a["art_sum_ns"]),
+            (&b["rtt_ns"], &b["client_bytes"], &b["art_sum_ns"])
+        );
+        assert_eq!((&a["l7_protocol"], &b["l7_protocol"]), (&Value::from("http"), &Value::Null));
+        assert_eq!(b["requests"], 0);
+        assert!(a["requests"].as_u64() > Some(0));
+    }
+}

@@ -97,6 +97,7 @@ fn options(input: &Input, threads: usize) -> Options {
     Options {
         threads,
         filter: input.filter.clone().map(Arc::new),
+        parse: !input.no_parse,
         parse_options: ParseOptions { show_secrets: input.show_secrets },
         ..Options::default()
     }
