@@ -47,6 +47,30 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
     ]
 }
 
+/// Protocols of datagrams, one a turn.
+fn datagrams() -> Vec<(&'static str, Transport, u16, Script)> {
+    let dns = super::dns::tests::sample();
+    // Over TCP each message has its length in front.
+    let bare = dns.into_iter().flat_map(|(side, data)| {
+        let mut rest = data.as_slice();
+        let mut messages = Vec::new();
+        while let Some((length, more)) = rest.split_first_chunk::<2>() {
+            let (message, tail) = more.split_at(usize::from(u16::from_be_bytes(*length)).min(more.len()));
+            messages.push((side, message.to_vec()));
+            rest = tail;
+        }
+        messages
+    });
+    vec![
+        ("dns", Transport::Udp, 53, bare.collect()),
+        ("quic", Transport::Udp, 443, super::quic::tests::sample()),
+        ("icmp", Transport::Icmp, 0, super::icmp::tests::sample()),
+    ]
+}
+
+/// Bytes of every turn that are kept: a snaplen of 192, 96 or 64 less 54 bytes of headers.
+const SNAPLENS: [usize; 3] = [138, 42, 10];
+
 /// Cuts every turn at the given places (each modulo its length).
 fn chopped(script: &Script, port: u16, cuts: &[usize]) -> Vec<Session> {
     let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
@@ -76,6 +100,73 @@ fn byte_by_byte() {
         assert!(whole.iter().all(|line| line.starts_with(name)), "{whole:#?}");
         let single: Vec<String> = chopped(&script, port, &[0]).iter().map(full).collect();
         assert_eq!(whole, single, "{name}");
+    }
+}
+
+#[test]
+fn datagrams_cut_anywhere() {
+    for (name, transport, port, script) in datagrams() {
+        for keep in (0..200).chain([1 << 16]) {
+            let mut conversation = Conversation::new(transport, 40000, port);
+            for (turn, (from, data)) in script.iter().enumerate() {
+                let kept = keep.min(data.len());
+                say(&mut conversation, *from, &data[..kept], data.len() - kept, turn);
+            }
+            let sessions = end(conversation, script.len());
+            assert!(sessions.iter().all(|session| session.fields.l7_protocol == name), "{name} at {keep}");
+            assert!(keep < 200 || !sessions.is_empty(), "{name}");
+        }
+    }
+}
+
+/// Cut to a snaplen, a conversation has no more requests and no more responses than it has whole (they may no longer find each
+/// other: ids are cut away too), and none is larger than what went over the wire.
+#[test]
+fn snaplens() {
+    for (name, port, script) in samples() {
+        let count = |sessions: &[Session]| {
+            let requests = sessions.iter().filter(|session| session.request_ts.is_some()).count();
+            (requests, sessions.iter().filter(|session| session.first_byte_ts.is_some()).count())
+        };
+        let whole = count(&chopped(&script, port, &[]));
+        let total: usize = script.iter().map(|(_, data)| data.len()).sum();
+        for keep in SNAPLENS {
+            let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
+            for (turn, (from, data)) in script.iter().enumerate() {
+                let kept = keep.min(data.len());
+                say(&mut conversation, *from, &data[..kept], data.len() - kept, turn);
+            }
+            let cut = end(conversation, script.len());
+            let (requests, responses) = count(&cut);
+            assert!(
+                requests <= whole.0 && responses <= whole.1,
+                "{name} at {keep}: {requests}, {responses} of {whole:?}"
+            );
+            for session in &cut {
+                let largest = session.request_bytes.max(session.response_bytes);
+                assert!(largest <= total as u64, "{name} at {keep}: {}", full(session));
+            }
+        }
+    }
+}
+
+/// What a connection keeps does not grow with what goes over it: requests that nobody answers, and bytes that nobody understands.
+#[test]
+fn memory_is_bounded() {
+    for (name, port, script) in samples() {
+        let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
+        let client: Vec<u8> =
+            script.iter().filter(|(from, _)| *from == Side::Client).flat_map(|(_, data)| data.clone()).collect();
+        let mut sessions = Vec::new();
+        let mut largest = 0;
+        for turn in 0..400 {
+            say(&mut conversation, Side::Client, &client, 0, turn);
+            say(&mut conversation, Side::Server, &[0xa5; 3000], 0, turn);
+            largest = largest.max(conversation.waiting());
+            conversation.sessions(&mut sessions);
+            sessions.clear();
+        }
+        assert!(largest <= 2 * super::half::BUFFER_LIMIT + client.len() + 3000, "{name} keeps {largest} bytes");
     }
 }
 

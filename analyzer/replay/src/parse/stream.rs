@@ -198,6 +198,12 @@ impl Conversation {
         self.pairer.drain(out);
     }
 
+    /// Bytes that wait for their continuation.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.halves.iter().map(|half| half.buffer.len()).sum()
+    }
+
     fn true_side(&self, from: Side) -> Side {
         if self.swapped { from.other() } else { from }
     }

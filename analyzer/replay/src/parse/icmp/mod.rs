@@ -1,7 +1,7 @@
 //! ICMP and ICMPv6 echo and timestamp (RFC 792, 4443): each request with its reply, by identifier and sequence number.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::cursor::Cursor;
 use super::text::number;

@@ -1,5 +1,9 @@
 use super::super::script::{c, hex, lines, play_on, s};
-use crate::model::Transport;
+use crate::model::{Side, Transport};
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    vec![c(hex("0800 0000 1234 0001 6162")), s(hex("0000 0000 1234 0001 6162")), c(hex("0800 0000 1234 0002 6162"))]
+}
 
 #[test]
 fn by_identifier_and_sequence() {

@@ -41,6 +41,10 @@ d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee";
 /// CONNECTION_CLOSE with 0x128: alert 40.
 const CLOSE: &str = "c3000000010008f067a5502a4262b500401b2152440904d6991ad21b50a703f50ebf24c05c1b02b1d40584a936";
 
+pub(in crate::parse) fn sample() -> Vec<(crate::model::Side, Vec<u8>)> {
+    vec![c(hex(TAIL)), c(hex(HEAD)), s(hex(SERVER)), c(hex("4011 2233"))]
+}
+
 fn play(script: &[(crate::model::Side, Vec<u8>)]) -> Vec<crate::model::Session> {
     play_on(Transport::Udp, 50000, 4433, script)
 }
