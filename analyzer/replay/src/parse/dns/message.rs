@@ -276,9 +276,8 @@ fn push_number(text: &mut String, number: u32) {
             break;
         }
     }
-    for digit in digits.iter().skip(at) {
-        text.push(char::from(*digit));
-    }
+    let digits = digits.get(at..).unwrap_or_default();
+    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
 }
 
 /// Passes over a name.
