@@ -201,8 +201,10 @@ fn proves(link: &Link, a: &Subject<'_>, b: &Subject<'_>) -> bool {
         return true;
     }
     // What goes there comes back: one is nearer to the client than the other.
-    let later = |(min, _): (Nanos, Nanos)| min >= -JITTER_NS;
-    let earlier = |(_, max): (Nanos, Nanos)| max <= JITTER_NS;
+    // At one place, where one hook reads one clock, it takes some time; copies made by hand have the times of the original.
+    let jitter = if same_place { -1 } else { JITTER_NS };
+    let later = |(min, _): (Nanos, Nanos)| min >= -jitter;
+    let earlier = |(_, max): (Nanos, Nanos)| max <= jitter;
     match link.delays {
         [Some(there), Some(back)] => later(there) && earlier(back) || earlier(there) && later(back),
         [Some(only), None] | [None, Some(only)] => !same_place && (later(only) || earlier(only)),

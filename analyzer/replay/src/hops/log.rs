@@ -103,13 +103,18 @@ pub(super) fn fold(a: u64, b: u64) -> u32 {
     (long ^ long >> 32) as u32
 }
 
-/// Everything in front of the network layer that tells copies apart: both addresses of Ethernet, all of a cooked header.
+/// What the link layer has that tells copies apart: both addresses of Ethernet (in a tunnel those of the frame inside: what is around it
+/// differs from packet to packet), all of a cooked header.
 #[inline]
 fn mark(d: &Decoded, frame: &[u8]) -> u16 {
+    /// Where the sender's address starts in the longest cooked header.
+    const COOKED: usize = 12;
     if d.mac_at == NO_MAC {
         return d.vlan;
     }
-    let front = frame.get(..usize::from(d.mac_at) + 6).unwrap_or(&[]);
+    let at = usize::from(d.mac_at);
+    let from = if at > COOKED { at - 6 } else { 0 };
+    let front = frame.get(from..at + 6).unwrap_or(&[]);
     let mut hash = u64::from(d.vlan);
     for piece in front.chunks(8) {
         let word = piece.iter().rev().fold(0u64, |word, &byte| word << 8 | u64::from(byte));

@@ -6,6 +6,7 @@ use super::log::{Logs, Seen};
 use super::subject::Subject;
 use crate::model::{Nanos, Side};
 use ahash::AHashMap;
+use std::collections::BTreeMap;
 
 /// Copies of each packet that one interface may show, told apart by their link layers.
 const MAX_COPIES: usize = 8;
@@ -81,14 +82,7 @@ pub(super) fn places(group: &Group, subjects: &[Subject<'_>], logs: Logs<'_>, cl
 
 /// An interface that shows each packet several times (a mirror of two ports, all interfaces of a machine in one) is as many places.
 fn copies(place: Place) -> Vec<Place> {
-    let mut marks: [Vec<u16>; 2] = [Vec::new(), Vec::new()];
-    for (marks, way) in marks.iter_mut().zip(&place.ways) {
-        for seen in way {
-            if !marks.contains(&seen.mark) && marks.len() < MAX_COPIES {
-                marks.push(seen.mark);
-            }
-        }
-    }
+    let mut marks = [marks_in_order(&place.ways[THERE]), marks_in_order(&place.ways[BACK])];
     let count = marks.iter().map(Vec::len).max().unwrap_or(0);
     if count < 2 {
         return vec![place];
@@ -108,6 +102,29 @@ fn copies(place: Place) -> Vec<Place> {
         }
     }
     out
+}
+
+/// The marks of one way, that which is passed first in front; without those that are rare, which are another route and no copies.
+fn marks_in_order(way: &[Seen]) -> Vec<u16> {
+    /// Of the packets of the most frequent one.
+    const RARE: u64 = 4;
+    let mut first: AHashMap<u64, Nanos> = AHashMap::new();
+    let mut sums: BTreeMap<u16, (u64, i128)> = BTreeMap::new();
+    for seen in way {
+        let since = *first.entry(exact(seen)).or_insert(seen.ts);
+        let sum = sums.entry(seen.mark).or_default();
+        sum.0 += 1;
+        sum.1 += i128::from(seen.ts - since);
+    }
+    let most = sums.values().map(|s| s.0).max().unwrap_or(0);
+    let mut marks: Vec<(i128, u16)> = sums
+        .into_iter()
+        .filter(|(_, (count, _))| count * RARE >= most)
+        .map(|(mark, (count, late))| (late / i128::from(count.max(1)), mark))
+        .collect();
+    marks.sort_unstable();
+    marks.truncate(MAX_COPIES);
+    marks.into_iter().map(|(_, mark)| mark).collect()
 }
 
 fn place_like(place: &Place) -> Place {

@@ -165,3 +165,37 @@ fn rewritten_sequence_numbers_are_not_joined() {
         (point("y", [0, 0], A, SITE), other),
     ]));
 }
+
+/// The same heartbeat again and again in a tunnel, whose outer headers differ every time, is one place.
+#[test]
+fn what_differs_around_a_tunnel_makes_no_copies() {
+    let mut tunnel = point("uplink", [0, 0], A, B);
+    tunnel.vni = Some(7);
+    let beat = |i: i64, from_client| Packet {
+        at: i * 10 * MS,
+        from_client,
+        protocol: 17,
+        seq: 0,
+        ack: 0,
+        flags: 0,
+        // The carrier's identification is made of it.
+        ip_id: i as u16,
+        stamps: None,
+        payload: b"still here, nothing new".to_vec(),
+    };
+    let packets: Vec<Packet> = (0..30).map(|i| beat(i, i % 3 != 0)).collect();
+    let mut frames = carry(&[tunnel.clone()], &packets, |_, _| false);
+    for (_, _, frame) in &mut frames {
+        // The identification of the inner header: behind Ethernet, IPv4, UDP, VXLAN, Ethernet, four bytes in.
+        frame[14 + 20 + 8 + 8 + 14 + 4..][..2].fill(0);
+    }
+    alone(&replayed(&[tunnel], &frames));
+}
+
+/// Frames written twice with another port and the same times are no translator.
+#[test]
+fn a_copy_with_equal_times_on_one_interface_is_another_conversation() {
+    let points = [point("x", [0, 0], A, SITE), point("x", [0, 0], A, (SITE.0, 81))];
+    let packets = talk(0, [0x7654_3210, 0x9234_5678], true);
+    alone(&replayed(&points, &carry(&points, &packets, |_, _| false)));
+}
