@@ -6,6 +6,7 @@
 mod columns;
 pub(crate) mod flame;
 pub(crate) mod flows;
+mod hops;
 mod page;
 pub(crate) use columns::clean;
 pub(crate) use page::escape;
@@ -82,6 +83,8 @@ fn render(analysis: &Analysis) -> Result<String> {
         ("flows", flows::table(analysis, &ranked, strings)),
         ("map", tables::edges(analysis, strings)),
         ("legs", tables::legs(analysis, strings)),
+        ("hops", hops::places(analysis, strings)),
+        ("hop_statements", hops::statements(analysis, strings)),
         ("trouble", tables::trouble(analysis, strings)),
         ("socket_events", tables::socket_events(analysis, strings)),
         ("processes", tables::processes(analysis, strings)),

@@ -173,7 +173,7 @@ pub(super) fn trouble(analysis: &Analysis, strings: &mut Strings) -> Table {
 pub(super) fn socket_events(analysis: &Analysis, strings: &mut Strings) -> Table {
     let r = &analysis.replayed;
     let all: Vec<&SocketEvent> = r.socket_events.iter().filter(|e| e.is_trouble()).collect();
-    let names: HashMap<u32, &str> = r.processes.iter().map(|p| (p.pid, &*p.name)).collect();
+    let names: HashMap<(u32, u32), &str> = r.processes.iter().map(|p| ((p.node, p.pid), &*p.name)).collect();
     Builder::new(strings, all.get(..MOST_ROWS).unwrap_or(&all), all.len())
         .file("tables/socket_events.parquet", "the first ones")
         .whole("ts", "Time", Kind::Time, |e| span(r.start, e.ts))
@@ -185,7 +185,7 @@ pub(super) fn socket_events(analysis: &Analysis, strings: &mut Strings) -> Table
         .text("remote_ip", "Remote", Kind::Code, |e| address(e.remote_ip, e.remote_port))
         .text("new_state", "TCP state", Kind::Text, |e| e.new_state)
         .count("len", "Length", Kind::Bytes, |e| Some(e.len.into()))
-        .text("pid", "Running process", Kind::Text, |e| match names.get(&e.pid) {
+        .text("pid", "Running process", Kind::Text, |e| match names.get(&(e.node, e.pid)) {
             Some(name) => format!("{name} {}", e.pid),
             None if e.pid == 0 => String::new(),
             None => e.pid.to_string(),

@@ -53,6 +53,10 @@ function drawSections() {
   else none(byId('trace'), tables.traces.total ? 'The spans are in tables/spans.parquet.' : 'No traces: they are built from system calls on sockets, of which this recording holds none with requests.');
   if (data.profiles.length) showFlow(data.profiles[0].flow);
   else none(byId('flow'), hasPackets ? 'No flow has a network profile: no TCP conversation was seen in packets.' : 'Network profiles need packets, of which this recording holds none.');
+  if (tables.hops.total) {
+    Grid.hops = new Grid(byId('places'), tables.hops, { title: 'From place to place', sort: ['mean_ns', 'descending'] });
+    if (tables.hop_statements.total) Grid.hopStatements = new Grid(byId('hop_statements'), tables.hop_statements, { title: 'Conversations', opens: (row) => profiles.has(tables.hop_statements.columns.find((c) => c.key === 'flow_id').values[row]), open: (row) => { location.hash = `flow=${tables.hop_statements.columns.find((c) => c.key === 'flow_id').values[row]}`; } });
+  } else none(byId('places'), 'No conversation was seen at several places.');
   if (tables.socket_events.total) {
     Grid.trouble = new Grid(byId('trouble'), tables.trouble, { title: 'By reason', sort: ['events', 'descending'] });
     Grid.events = new Grid(byId('socket_events'), tables.socket_events, { title: 'Events' });
@@ -76,7 +80,7 @@ function drawSections() {
 // What the navigation counts per section, and whether that is bad news.
 const counted = {
   overview: () => [Grid.services], map: () => [Grid.map], requests: () => [Grid.requests], endpoints: () => [Grid.endpoints], traces: () => [Grid.traces],
-  flows: () => [Grid.flows], tcp: () => [Grid.events], cpu: () => [Flame.only?.grid], processes: () => [Grid.processes], interfaces: () => [Grid.interfaces],
+  flows: () => [Grid.flows], hops: () => [Grid.hops, Grid.hopStatements], tcp: () => [Grid.events], cpu: () => [Flame.only?.grid], processes: () => [Grid.processes], interfaces: () => [Grid.interfaces],
   health: () => [Grid.health, Grid.hooks], cost: () => [Grid.programs],
 };
 
