@@ -59,6 +59,11 @@ impl Headers {
         self.status.is_some_and(|status| (100..200).contains(&status))
     }
 
+    /// gRPC: the status of the call has not come.
+    pub(super) fn awaits_status(&self) -> bool {
+        self.grpc && self.grpc_status.is_none()
+    }
+
     /// Trailers add to what the headers said.
     pub(super) fn trail(&mut self, trailers: Self) {
         self.grpc_status = trailers.grpc_status.or(self.grpc_status);

@@ -8,7 +8,7 @@ pub(super) mod tests;
 
 use super::cursor::Cursor;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
-use crate::model::{Completeness, Side, Transport};
+use crate::model::{Completeness, Side, Status, Transport};
 use ahash::AHashMap;
 use hpack::Decoder;
 use message::Headers;
@@ -150,6 +150,12 @@ struct Block {
 #[derive(Debug, Default)]
 struct Http2 {
     decoders: [Decoder; 2],
+    /// Bytes of that side were passed over: header blocks may have been among them, which change the decoder's table.
+    doubt: [bool; 2],
+    /// Largest stream that the client has opened.
+    highest: u32,
+    /// Names in the last header block that opened a side of a stream, mixed to one number.
+    names: [u64; 2],
     blocks: [Option<Block>; 2],
     streams: AHashMap<u32, Stream>,
     /// Stream 1 answers the request of HTTP/1 that asked for the upgrade.
@@ -238,7 +244,7 @@ impl Parser for Http2 {
     }
 
     fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
-        self.decoders[side.index()].forget();
+        self.doubt[side.index()] = true;
         self.blocks[side.index()] = None;
         for stream in self.streams.values_mut() {
             if !stream.halves[side.index()].ended {
@@ -299,13 +305,12 @@ impl Http2 {
             self.count(side, id, total, out.mark);
             return;
         }
-        let mut headers = Headers::default();
-        let read = self.decoders[side.index()].decode(block, |name, value| headers.take(name, value));
+        let (headers, whole) = self.read(side, id, block, cut);
         self.count(side, id, total, out.mark);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.truncated |= cut || read.is_none();
+        stream.truncated |= cut || !whole;
         if headers.is_interim() {
             return;
         }
@@ -318,6 +323,59 @@ impl Http2 {
         if flags & END_STREAM != 0 {
             self.end(side, id, out);
         }
+    }
+
+    /// Decodes a header block; whether all of it could be read, and rests on nothing doubtful.
+    ///
+    /// After a loss the table is kept where no block can have been missed: a client numbers its streams one after
+    /// the other, so if the next one follows the last, none was. Servers answer in any order. Their table is tried, and
+    /// believed again when a block has the same names as the last one before the loss, and given up when it makes no sense.
+    /// A block of which the end is missing leaves nothing to keep.
+    fn read(&mut self, side: Side, id: u32, block: &[u8], cut: bool) -> (Headers, bool) {
+        let at = side.index();
+        let opens = self.streams.get(&id).is_none_or(|stream| stream.halves[at].headers.is_none());
+        if side == Side::Client && id > self.highest {
+            let follows = self.highest != 0 && id == self.highest + 2;
+            if std::mem::take(&mut self.doubt[at]) && !follows {
+                self.decoders[at].forget();
+            }
+            self.highest = id;
+        }
+        let mut headers = Headers::default();
+        // FNV-1a.
+        let (mut names, mut sense) = (0xcbf2_9ce4_8422_2325_u64, true);
+        let (mut first, mut regular) = (true, false);
+        let read = self.decoders[at].decode(block, |name, value| {
+            let bytes = name.unwrap_or_default();
+            for byte in bytes.iter().chain(&[0]) {
+                names = (names ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+            }
+            let pseudo = bytes.first() == Some(&b':');
+            // Pseudo headers come first, a status before anything else, none in trailers (RFC 9113 section 8.3).
+            sense &= name.is_some() && (!pseudo || (opens && !regular));
+            sense &= !(first && opens && side == Side::Server) || bytes == b":status";
+            (first, regular) = (false, regular || !pseudo);
+            headers.take(name, value);
+        });
+        if cut || read.is_none() {
+            // What the rest of the block put into the table is not known.
+            self.decoders[at].forget();
+            self.doubt[at] = false;
+            return (headers, false);
+        }
+        let doubt = self.doubt[at];
+        if doubt && !sense {
+            self.decoders[at].forget();
+            self.doubt[at] = false;
+            return (Headers::default(), false);
+        }
+        if opens {
+            if names == self.names[at] {
+                self.doubt[at] = false;
+            }
+            self.names[at] = names;
+        }
+        (headers, !self.doubt[at])
     }
 
     fn count(&mut self, side: Side, id: u32, total: u64, mark: Mark) {
@@ -367,7 +425,12 @@ impl Http2 {
             return;
         }
         let headers = half.headers.take().unwrap_or_default();
-        let fields = headers.response(half.body, reset);
+        // A call's outcome is in its trailers.
+        let untold = truncated && reset.is_none() && !half.ended && headers.awaits_status();
+        let mut fields = headers.response(half.body, reset);
+        if untold {
+            (fields.status, fields.code) = (Status::Unknown, None);
+        }
         let mut message = Message::new(Kind::Response, fields).truncated(truncated);
         if self.upgraded && id == 1 {
             message.fields.l7_protocol = "http2";
@@ -382,7 +445,7 @@ impl Http2 {
         if half.start.is_none() {
             message.start = message.end.or(Some(out.mark));
         }
-        if side.is_none() && !half.ended {
+        if side.is_none() && !half.ended && !truncated {
             message.completeness.add(Completeness::ENDED_AFTER);
         }
         out.emit(message);

@@ -1,4 +1,4 @@
-use super::super::script::{c, hex, lines, play, s};
+use super::super::script::{c, hex, lines, play, play_prefix, s};
 use crate::model::Side;
 
 fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
@@ -98,4 +98,35 @@ fn upgraded_from_http_1() {
     ]);
     assert_eq!(lines(&sessions), ["http2 GET|h|/x|/x ok 200", "http2 GET|h|/y|/y client_error 404"]);
     assert_eq!(sessions[0].request_bytes, request.len() as u64);
+}
+
+/// A body that was not captured hides no header block if the client's next stream follows the last one.
+#[test]
+fn the_table_outlives_a_body_that_was_not_captured() {
+    let run = |next: u8| {
+        let get = [vec![0x82], literal(":path", "/a/b"), hex("418cf1e3c2e5f23a6ba0ab90f4ff")].concat();
+        // Path and authority by their places in the table.
+        let again = vec![0x82, 0xbf, 0xbe];
+        let sessions = play_prefix(
+            50051,
+            120,
+            &[
+                c([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])].concat()),
+                c(frame(1, 5, 1, &get)),
+                s(frame(1, 5, 1, &[0x88])),
+                c([frame(1, 4, 3, &again), frame(0, 0, 3, &[b'x'; 200]), frame(0, 1, 3, &[b'x'; 200])].concat()),
+                s(frame(1, 5, 3, &[0x88])),
+                c(frame(1, 5, next, &again)),
+                s(frame(1, 5, next, &[0x88])),
+            ],
+        );
+        lines(&sessions)
+    };
+    let (first, cut) = (
+        "http2 GET|www.example.com|/a/b|/a/b ok 200",
+        "http2 GET|www.example.com|/a/b|/a/b ok 200 [truncated_payload]",
+    );
+    assert_eq!(run(5), [first, cut, first]);
+    // A stream in between was not seen: what its headers put into the table is not known.
+    assert_eq!(run(7), [first, cut, "http2 GET||| ok 200"]);
 }
