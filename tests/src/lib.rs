@@ -5,7 +5,9 @@
 //! were started here are ended; nothing leaves the namespace.
 
 pub mod children;
+pub mod lab;
 pub mod load;
 pub mod netns;
 pub mod programs;
 pub mod shop;
+pub mod venv;

@@ -19,6 +19,9 @@ pub(crate) const TEST: &[&str] = &[
     "fonts-dejavu-core",
 ];
 
+/// Packages of the servers that the live tests put under load.
+pub(crate) const LAB: &[&str] = &e2e::lab::PACKAGES;
+
 /// Packages of `cargo xtask kernels`.
 pub(crate) const KERNELS: &[&str] = &["qemu-system-x86", "busybox-static", "cpio", "gcc"];
 
@@ -53,10 +56,39 @@ pub(crate) fn ensure(wanted: &[&str]) -> Result<()> {
         bail!("missing packages; install them with: sudo apt-get install -y --no-install-recommends {list}");
     }
     eprintln!("installing {list}");
+    let _unstarted = NoServices::new()?;
     apt(&["update", "-qq"])?;
     let mut words = vec!["install", "-y", "-qq", "--no-install-recommends"];
     words.extend(missing);
     apt(&words)
+}
+
+/// While it lives, packages that are installed start no services: the tests start their own.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    const POLICY: &'static str = "/usr/sbin/policy-rc.d";
+
+    fn new() -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        if std::path::Path::new(Self::POLICY).exists() {
+            return Ok(Self { made: false });
+        }
+        std::fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("writing {}", Self::POLICY))?;
+        let made = Self { made: true };
+        std::fs::set_permissions(Self::POLICY, std::fs::Permissions::from_mode(0o755))?;
+        Ok(made)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            let _ = std::fs::remove_file(Self::POLICY);
+        }
+    }
 }
 
 /// Whether the package is installed, by dpkg's own word.

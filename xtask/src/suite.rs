@@ -11,6 +11,9 @@ pub(crate) fn run() -> Result<()> {
     step("packages");
     packages::ensure(packages::DEMO)?;
     packages::ensure(packages::TEST)?;
+    if e2e::programs::can_record() {
+        packages::ensure(packages::LAB)?;
+    }
     step("format, and whether the committed eBPF object is that of its sources");
     ebpf::check_hash()?;
     cargo::cargo(&["fmt", "--all", "--check"])?;

@@ -3,9 +3,14 @@
 mod counts;
 mod cpu;
 mod hops;
+mod logs;
 mod losses;
+mod odd;
 mod secrets;
+mod servers;
 mod shop;
+mod traces;
+mod web;
 
 use crate::Test;
 
@@ -13,6 +18,16 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("live::shop::fresh_upstream", shop::fresh_upstream),
     ("live::shop::keep_alive_upstream", shop::keep_alive_upstream),
+    ("live::servers::mariadb", servers::mariadb),
+    ("live::servers::caches", servers::caches),
+    ("live::servers::names", servers::names),
+    ("live::servers::queues", servers::queues),
+    ("live::web::sizes", web::sizes),
+    ("live::web::tls", web::tls),
+    ("live::traces::a_thread_per_connection", traces::a_thread_per_connection),
+    ("live::traces::work_handed_over", traces::work_handed_over),
+    ("live::odd::processes_that_come_and_go", odd::processes),
+    ("live::odd::descriptors_that_move", odd::descriptors),
     ("live::counts::packets_and_bytes_equal_the_kernels_and_tsharks", counts::equal_kernel_and_tshark),
     ("live::cpu::hot_function_on_top", cpu::hot_function_on_top),
     ("live::secrets::are_not_in_the_bundle", secrets::are_not_in_the_bundle),
