@@ -8,7 +8,13 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-/// Records while `work` runs; returns the rows of the table of requests, and what `work` returned.
+/// Rows of the test's own namespace: a recording without `--port`, which UNIX sockets need, has those of the whole node.
+pub(crate) fn here(lab: &Lab, rows: Vec<Value>) -> Result<Vec<Value>> {
+    let netns = lab.ns.inode()?;
+    Ok(rows.into_iter().filter(|r| r["netns"].as_u64() == Some(u64::from(netns))).collect())
+}
+
+/// Records while `work` runs, sockets of these ports only, or everything; returns the rows of the table of requests, and what `work` returned.
 pub(crate) fn recorded<T>(
     lab: &Lab,
     ports: &[u16],
@@ -76,7 +82,8 @@ pub(crate) fn mariadb() -> Result<()> {
     let mut lab = Lab::new("maria")?;
     start_mariadb(&mut lab)?;
     let socket = lab.path("m.sock");
-    let (rows, log, _) = recorded(&lab, &[3306], |lab| lab.client(&["mariadb", "3306", &socket]))?;
+    let (rows, log, _) = recorded(&lab, &[], |lab| lab.client(&["mariadb", "3306", &socket]))?;
+    let rows = here(&lab, rows)?;
     for (name, views) in [("tcp", &VIEWS[..]), ("unix", &VIEWS[..2])] {
         let rows = of_protocol(&rows, "mysql", |r| r["transport"] == name && r["request_type"] == "COM_QUERY");
         for view in views {
@@ -102,9 +109,10 @@ pub(crate) fn caches() -> Result<()> {
     lab.start("redis", &mut redis)?;
     lab.ready("memcached", 11211)?;
     lab.ready("redis", 6379)?;
-    let (rows, (memcached, redis), _) = recorded(&lab, &[11211, 6379], |lab| {
+    let (rows, (memcached, redis), _) = recorded(&lab, &[], |lab| {
         Ok((lab.client(&["memcached", "11211"])?, lab.client(&["redis", "6379", &socket])?))
     })?;
+    let rows = here(&lab, rows)?;
     let of_memcached = of_protocol(&rows, "memcached", |r| r["server_port"] == 11211);
     for view in VIEWS {
         let log: Vec<&Call> = memcached.iter().collect();

@@ -152,8 +152,9 @@ fn many_at_once(lab: &Lab, mode: &str) -> Result<()> {
     for (who, calls) in wanted(PAGES) {
         let of = &links[who];
         if who == "node" {
-            ensure!(u64::from(of.wrong) * 20 <= calls, "{who}: {of:?}: more than 5 % are wrong");
-            ensure!(u64::from(of.right) * 2 >= calls, "{who}: {of:?}: less than half are right");
+            // How many are missing depends on how the loop is woken, on a busy machine up to half of them.
+            ensure!(of.wrong * 20 <= of.wrong + of.right, "{who}: {of:?}: more than 5 % are wrong");
+            ensure!(u64::from(of.right) * 4 >= calls, "{who}: {of:?}: hardly any is there");
         } else {
             ensure!(u64::from(of.right) == calls, "{who}: {of:?} of {calls}");
         }

@@ -1,7 +1,7 @@
 //! HTTP in its kinds: sizes beyond what is captured, TLS handshakes.
 
 use super::logs::{Compare, VIEWS, seen_by, text};
-use super::servers::recorded;
+use super::servers::{here, recorded};
 use anyhow::{Result, ensure};
 use e2e::lab::{Call, Lab};
 use serde_json::Value;
@@ -54,7 +54,8 @@ pub(crate) fn sizes() -> Result<()> {
          server { listen 127.0.0.1:8081; sendfile off; root DIR/files; }",
     )?;
     lab.ready("nginx", 8081)?;
-    let (rows, log, bundle) = recorded(&lab, &[8080, 8081], |lab| lab.client(&["web", "8080", "8081"]))?;
+    let (rows, log, bundle) = recorded(&lab, &[], |lab| lab.client(&["web", "8080", "8081"]))?;
+    let rows = here(&lab, rows)?;
     let compare = Compare { row: &row, call: &call, times: 1, durations: true };
     for group in ["127.0.0.1 8080", "::1 8080", "127.0.0.1 8081"] {
         let mine: Vec<&Value> = rows
@@ -98,7 +99,7 @@ pub(crate) fn sizes() -> Result<()> {
         }
     }
     // Both processes and the packets agree on every byte.
-    let flows = e2e::programs::table("flows", &bundle)?;
+    let flows = here(&lab, e2e::programs::table("flows", &bundle)?)?;
     let mut bytes: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for flow in flows
         .iter()
