@@ -107,16 +107,23 @@ pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
 /// Takes iovecs and name out of a user's `struct msghdr`.
 #[inline(always)]
 pub fn message(c: &Call, o: &mut Outcome, e: &mut Ends, at: u64) {
+    let name = parts(o, at);
+    if name != 0 && c.protocol != TCP && c.family != AF_UNIX {
+        socket::named(e, c.family, name);
+    }
+}
+
+/// The same without the address; returns where that is, or 0 if none was given or returned.
+#[inline(always)]
+pub fn parts(o: &mut Outcome, at: u64) -> u64 {
     let Some([name, name_len, iov, count]) = peek_user::<[u64; 4]>(at) else {
         o.flags |= data_flag::FAULT;
         o.shape = Shape::Hidden;
-        return;
+        return 0;
     };
     o.shape = Shape::Parts;
     o.buffer = iov;
     o.count = count;
-    // Not long enough for an address: none was given or returned.
-    if name != 0 && name_len as u32 >= 16 && c.protocol != TCP && c.family != AF_UNIX {
-        socket::named(e, c.family, name);
-    }
+    // Not long enough for an address: there is none.
+    if name_len as u32 >= 16 { name } else { 0 }
 }

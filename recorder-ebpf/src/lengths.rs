@@ -6,7 +6,7 @@
 //! call under way are in the registers that the thread saved when it entered the kernel (x86_64).
 
 use crate::{
-    emit::{Caller, Outcome, caller, emit, message, nothing_happened},
+    emit::{Caller, Outcome, caller, emit, message, nothing_happened, parts},
     filter, inflight,
     inflight::Call,
     kernel::{Ptr, load},
@@ -147,7 +147,8 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
                 return at_exit(&c, who, number, load!(regs, regs_4 as u64));
             }
             if number == nr::RECVMSG {
-                message(&c, &mut o, &mut ends, c.buffer);
+                // The socket is connected, so who sent it is known; the room for an address is filled in only after this.
+                parts(&mut o, c.buffer);
             }
         }
     } else {
