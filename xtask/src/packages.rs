@@ -12,6 +12,7 @@ pub(crate) const TEST: &[&str] = &[
     "tcpdump",
     "chromium",
     "python3-zstandard",
+    "zstd",
     "curl",
     "iproute2",
     "nftables",
