@@ -8,7 +8,7 @@ use crate::{
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use formats::event::{SocketData, data_flag};
 
-/// iovec parts looked at in a call with one message. The verifier's time doubles and doubles with more: 32 take it minutes.
+/// iovec parts looked at in a call with one message. With 32, the verifier takes more than a minute.
 pub const PARTS: u64 = 16;
 /// The same for each message of a `*mmsg` call: few, as the verifier walks through all of all messages.
 pub const PARTS_OF_MANY: u64 = 2;
