@@ -69,9 +69,7 @@ fn same_requests(whose: &str, rows: &[&Value], log: &[Logged]) -> Result<()> {
         let duration = row["duration_ns"].as_u64().with_context(|| format!("{whose}: no duration in {row}"))?;
         ensure!(
             u128::from(duration) <= entry.duration.as_nanos(),
-            "{whose}: {} took {duration} ns, its client measured {:?}",
-            entry.path,
-            entry.duration
+            "{whose}: took {duration} ns, its client measured {entry:?}: {row}"
         );
         ensure!(text(row, "completeness") == "complete" || entry.response_bytes > 512, "{whose}: {row}");
         ensure!(
