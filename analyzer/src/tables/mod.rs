@@ -9,6 +9,7 @@ mod interfaces;
 mod map;
 mod network_profile;
 mod output;
+mod parquet;
 mod pieces;
 mod processes;
 mod red;

@@ -1,12 +1,10 @@
 //! Tables as files: Parquet, CSV, JSON lines, and text for a terminal.
 
 use super::columns::time_as_text;
-use super::text;
+use super::{parquet, text};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
-use polars_parquet::write::{
-    CompressedPage, Encoding, ParquetType, WriteOptions, ZstdLevel, array_to_columns, compress, get_dtype_encoding,
-};
+use polars_parquet::write::{CompressedPage, ZstdLevel};
 use std::io::Write;
 use std::sync::{Arc, PoisonError};
 
@@ -60,14 +58,7 @@ enum To<'w> {
 #[derive(Clone, Debug)]
 pub struct Form {
     format: Format,
-    parquet: Option<Arc<ParquetForm>>,
-}
-
-#[derive(Debug)]
-struct ParquetForm {
-    fields: Vec<ParquetType>,
-    encodings: Vec<Vec<Encoding>>,
-    options: WriteOptions,
+    parquet: Option<Arc<parquet::Form>>,
 }
 
 /// Rows as they will lie in the output.
@@ -115,23 +106,6 @@ impl Form {
     }
 }
 
-impl ParquetForm {
-    /// The compressed pages of every column.
-    fn columns(&self, frame: &DataFrame) -> PolarsResult<Vec<Vec<CompressedPage>>> {
-        let mut columns = Vec::with_capacity(frame.width());
-        // One chunk: tables are built in one piece.
-        for batch in frame.iter_chunks(CompatLevel::newest(), false) {
-            for ((array, field), encoding) in batch.columns().iter().zip(&self.fields).zip(&self.encodings) {
-                for pages in array_to_columns(array, field.clone(), self.options, encoding)? {
-                    let compressed = pages.map(|page| Ok(compress(page?, Vec::new(), self.options.compression)?));
-                    columns.push(compressed.collect::<PolarsResult<Vec<_>>>()?);
-                }
-            }
-        }
-        Ok(columns)
-    }
-}
-
 impl<'w> Output<'w> {
     /// A table on its way to `out`, with the columns of `empty`; `width` as for [`write`].
     ///
@@ -147,15 +121,13 @@ impl<'w> Output<'w> {
                 To::Lines(out)
             }
             Format::Parquet => {
-                // Level 1 takes half the time of the usual 3, for some percent of size.
-                let level = ZstdLevel::try_new(1)?;
+                let level = ZstdLevel::try_new(parquet::LEVEL)?;
                 let groups = ParquetWriter::new(out)
                     .with_compression(ParquetCompression::Zstd(Some(level)))
                     .batched(empty.schema())?;
                 let writer = groups.get_writer().lock().unwrap_or_else(PoisonError::into_inner);
-                let encodings = writer.schema().iter_values().map(|f| get_dtype_encoding(&f.dtype)).collect();
                 let fields = writer.parquet_schema().fields().to_vec();
-                form.parquet = Some(Arc::new(ParquetForm { fields, encodings, options: writer.options() }));
+                form.parquet = Some(Arc::new(parquet::Form { fields, options: writer.options() }));
                 drop(writer);
                 To::Groups(Box::new(groups))
             }

@@ -1,0 +1,231 @@
+//! Columns as Parquet pages (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>).
+//!
+//! Polars would estimate the number of different values of every column, build a dictionary by hashing all of them, and make a new
+//! compression context for every page. What these tables hold is known better: integers are times, sizes and ids, which differences
+//! make small (`DELTA_BINARY_PACKED`) at a fraction of the time and without compression; texts come again and again, often many rows
+//! one after the other.
+
+use ahash::AHashMap;
+use polars::prelude::{ArrayRef, DataFrame, PolarsResult};
+use polars_arrow::array::{Array, DictionaryArray, MutableBinaryViewArray, PrimitiveArray, Utf8ViewArray};
+use polars_arrow::datatypes::{ArrowDataType, PhysicalType};
+use polars_arrow::types::PrimitiveType;
+use polars_parquet::parquet::CowBuffer;
+use polars_parquet::parquet::compression::Compression;
+use polars_parquet::parquet::page::{CompressedDataPage, CompressedDictPage, DataPage, DataPageHeader, DictPage};
+use polars_parquet::write::{
+    CompressedPage, CompressionOptions, Encoding, Page, ParquetType, WriteOptions, array_to_columns, compress,
+};
+use zstd::bulk::Compressor;
+
+/// zstd's level for texts: 1 takes half the time of the usual 3, for some percent of size.
+pub(super) const LEVEL: i32 = 1;
+/// After so many rows a column that has mostly different texts is not worth a dictionary.
+const PROBE: usize = 1024;
+
+/// What the pages of a table are made with.
+#[derive(Debug)]
+pub(super) struct Form {
+    /// Types of the columns.
+    pub(super) fields: Vec<ParquetType>,
+    /// Version of pages, statistics.
+    pub(super) options: WriteOptions,
+}
+
+impl Form {
+    /// The pages of every column of a row group.
+    pub(super) fn columns(&self, frame: &DataFrame) -> PolarsResult<Vec<Vec<CompressedPage>>> {
+        let mut columns = Vec::with_capacity(frame.width());
+        let mut zstd = Zstd { compressor: Compressor::new(LEVEL)?, scratch: Vec::new() };
+        // One chunk: tables are built in one piece.
+        for batch in frame.iter_chunks(polars::prelude::CompatLevel::newest(), false) {
+            for (array, field) in batch.columns().iter().zip(&self.fields) {
+                columns.push(self.column(array, field, &mut zstd)?);
+            }
+        }
+        Ok(columns)
+    }
+
+    fn column(&self, array: &ArrayRef, field: &ParquetType, zstd: &mut Zstd) -> PolarsResult<Vec<CompressedPage>> {
+        let known = array.null_count() < array.len();
+        match array.dtype().to_physical_type() {
+            PhysicalType::Primitive(PrimitiveType::Int64) if known => {
+                self.plain(array.as_ref(), field, Encoding::DeltaBinaryPacked)
+            }
+            PhysicalType::Utf8View if known => {
+                let texts: Option<&Utf8ViewArray> = array.as_any().downcast_ref();
+                match texts.and_then(dictionary) {
+                    Some(coded) => self.compressed(&coded, field, Encoding::RleDictionary, zstd),
+                    None => self.compressed(array.as_ref(), field, Encoding::Plain, zstd),
+                }
+            }
+            PhysicalType::Boolean => self.compressed(array.as_ref(), field, Encoding::Plain, zstd),
+            // Nothing but nulls takes some bytes.
+            _ => self.plain(array.as_ref(), field, Encoding::Plain),
+        }
+    }
+
+    /// Pages as they are.
+    fn plain(&self, array: &dyn Array, field: &ParquetType, encoding: Encoding) -> PolarsResult<Vec<CompressedPage>> {
+        let options = WriteOptions { compression: CompressionOptions::Uncompressed, ..self.options };
+        let pages = array_to_columns(array, field.clone(), options, &[encoding])?;
+        let as_they_are = |page: PolarsResult<Page>| Ok(compress(page?, Vec::new(), options.compression)?);
+        pages.into_iter().flatten().map(as_they_are).collect()
+    }
+
+    fn compressed(
+        &self,
+        array: &dyn Array,
+        field: &ParquetType,
+        encoding: Encoding,
+        zstd: &mut Zstd,
+    ) -> PolarsResult<Vec<CompressedPage>> {
+        let pages = array_to_columns(array, field.clone(), self.options, &[encoding])?;
+        pages.into_iter().flatten().map(|page| zstd.page(page?)).collect()
+    }
+}
+
+/// A compression context, used for page after page.
+struct Zstd {
+    compressor: Compressor<'static>,
+    scratch: Vec<u8>,
+}
+
+impl Zstd {
+    fn page(&mut self, page: Page) -> PolarsResult<CompressedPage> {
+        Ok(match page {
+            Page::Data(page) => CompressedPage::Data(self.data(&page)?),
+            Page::Dict(DictPage { buffer, num_values, is_sorted }) => {
+                let compressed = self.bytes(&[], &buffer)?;
+                let size = buffer.len();
+                CompressedPage::Dict(CompressedDictPage::new(
+                    compressed,
+                    Compression::Zstd,
+                    size,
+                    num_values,
+                    is_sorted,
+                ))
+            }
+        })
+    }
+
+    fn data(&mut self, page: &DataPage) -> PolarsResult<CompressedDataPage> {
+        let bytes = page.buffer();
+        // Levels stand before the values, in version 2 uncompressed.
+        let levels = match page.header() {
+            DataPageHeader::V1(_) => 0,
+            DataPageHeader::V2(h) => {
+                usize::try_from(h.repetition_levels_byte_length + h.definition_levels_byte_length).unwrap_or(0)
+            }
+        };
+        let (levels, values) = bytes.split_at_checked(levels).unwrap_or((&[], bytes));
+        let compressed = self.bytes(levels, values)?;
+        let (header, rows) = (page.header().clone(), page.num_rows().unwrap_or_else(|| page.num_values()));
+        let descriptor = page.descriptor.clone();
+        Ok(CompressedDataPage::new(header, compressed, Compression::Zstd, bytes.len(), descriptor, rows))
+    }
+
+    /// `before` as it is, and `bytes` compressed.
+    fn bytes(&mut self, before: &[u8], bytes: &[u8]) -> PolarsResult<CowBuffer> {
+        self.scratch.clear();
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        self.compressor.compress_to_buffer(bytes, &mut self.scratch)?;
+        Ok(CowBuffer::Owned([before, &self.scratch].concat()))
+    }
+}
+
+/// The same texts, each once and by number; `None` if they are mostly different.
+fn dictionary(texts: &Utf8ViewArray) -> Option<DictionaryArray<u32>> {
+    let mut numbers: AHashMap<&str, u32> = AHashMap::new();
+    let mut different: Vec<&str> = Vec::new();
+    let mut keys: Vec<u32> = Vec::with_capacity(texts.len());
+    // The row before: the same bits are the same text, and the same text is often in many rows one after the other.
+    let (mut last_view, mut last) = (None, 0);
+    for (row, text) in texts.iter().enumerate() {
+        let Some(text) = text else {
+            keys.push(0);
+            continue;
+        };
+        let view = texts.views().get(row).map(|v| v.as_u128());
+        if view != last_view {
+            last = *numbers.entry(text).or_insert_with(|| {
+                different.push(text);
+                different.len() as u32 - 1
+            });
+            last_view = view;
+        }
+        keys.push(last);
+        if keys.len() == PROBE && different.len() > PROBE / 4 * 3 {
+            return None;
+        }
+    }
+    if keys.len() >= PROBE && different.len() > keys.len() / 4 * 3 {
+        return None;
+    }
+    let values = MutableBinaryViewArray::<str>::from_values_iter(different.into_iter()).freeze();
+    let keys = PrimitiveArray::new(ArrowDataType::UInt32, keys.into(), texts.validity().cloned());
+    DictionaryArray::try_from_keys(keys, values.boxed(), false).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::{Format, ROW_GROUP_ROWS, write};
+    use super::*;
+    use polars::prelude::*;
+
+    fn round_trip(frame: &DataFrame) {
+        let mut file = Vec::new();
+        write(&mut frame.clone(), Format::Parquet, None, &mut file).unwrap();
+        let back = ParquetReader::new(std::io::Cursor::new(file)).finish().unwrap();
+        assert!(back.equals_missing(frame), "{back}\n{frame}");
+    }
+
+    #[test]
+    fn whatever_columns_hold_reads_back() {
+        let rows = ROW_GROUP_ROWS + PROBE + 1;
+        let some = |keep: usize| move |n: usize| (!n.is_multiple_of(keep)).then_some(n);
+        let (all, sparse): (Vec<usize>, Vec<_>) = ((0..rows).collect(), (0..rows).map(some(3)).collect());
+        let edges = [i64::MIN, i64::MAX, 0, -1, 1 << 40];
+        round_trip(
+            &df!(
+                "counted" => all.iter().map(|&n| n as i64).collect::<Vec<_>>(),
+                "edges" => all.iter().map(|&n| edges[n * n % 5]).collect::<Vec<_>>(),
+                "some" => sparse.iter().map(|n| n.map(|n| n as i64 * 7919 % 1000)).collect::<Vec<_>>(),
+                "none" => vec![None::<i64>; rows],
+                "ratio" => all.iter().map(|&n| n as f64 / 3.0).collect::<Vec<_>>(),
+                "flag" => all.iter().map(|n| n.is_multiple_of(5)).collect::<Vec<_>>(),
+                "one" => vec!["the same text in every row"; rows],
+                "few" => sparse.iter().map(|n| n.map(|n| format!("text number {}", n % 40))).collect::<Vec<_>>(),
+                "short" => all.iter().map(|n| (n % 40).to_string()).collect::<Vec<_>>(),
+                "different" => sparse.iter().map(|n| n.map(|n| format!("this is row {n}"))).collect::<Vec<_>>(),
+                // Different only where nobody probes.
+                "later" => all.iter().map(|&n| n.saturating_sub(PROBE).to_string()).collect::<Vec<_>>(),
+                "no text" => vec![None::<&str>; rows],
+            )
+            .unwrap(),
+        );
+    }
+
+    #[test]
+    fn few_rows_read_back() {
+        for rows in [0, 1, 2, 255, 256, 257, 258, 513] {
+            let texts: Vec<_> = (0..rows).map(|n| (n % 2 == 0).then(|| n.to_string())).collect();
+            let numbers: Vec<_> = (0..rows).map(|n| (n % 7 != 0).then_some(n * n)).collect();
+            round_trip(&df!("texts" => texts, "numbers" => numbers).unwrap());
+        }
+    }
+
+    #[test]
+    fn texts_that_come_again_are_kept_once() {
+        let texts = Utf8ViewArray::from_slice([Some("a"), None, Some("a"), Some("longer than twelve"), Some("a")]);
+        let coded = dictionary(&texts).unwrap();
+        assert_eq!(
+            coded.keys().iter().map(|k| k.copied()).collect::<Vec<_>>(),
+            [Some(0), None, Some(0), Some(1), Some(0)]
+        );
+        assert_eq!(coded.values().len(), 2);
+        let different: Vec<String> = (0..2 * PROBE).map(|n| n.to_string()).collect();
+        let different: Vec<Option<&str>> = different.iter().map(|t| Some(&**t)).collect();
+        assert!(dictionary(&Utf8ViewArray::from_slice(different)).is_none());
+    }
+}
