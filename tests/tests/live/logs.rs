@@ -75,9 +75,7 @@ impl Compare<'_> {
                     start - call.start,
                     call.end - call.start
                 );
-                // A server's write may return after its client has read what was written: there the first byte counts.
-                let last = if row["side"] == "server" { "first_byte_ts" } else { "response_ts" };
-                let last = row[last].as_str().and_then(utc_ns);
+                let last = row["response_ts"].as_str().and_then(utc_ns);
                 ensure!(
                     !self.durations || last.is_none_or(|last| last <= call.end),
                     "{whose}: {key} is answered {last:?}, for its client at {}: {row}",

@@ -5,6 +5,7 @@
 //! request that caused it inside a process ([`thread`], [`context`]). Each method yields candidates with
 //! a confidence and the events they rest on; [`decide`] picks one per child and keeps the others as evidence.
 
+mod arrival;
 mod attach;
 mod candidate;
 mod context;
@@ -63,6 +64,7 @@ pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
     let mut candidates = Vec::new();
     let ways = observe::observe(&replayed.requests, &ends, &mut candidates);
     replayed.exchanges = observe::exchanges(replayed.requests.len(), &candidates);
+    arrival::bound(&mut replayed.requests, &replayed.exchanges, &ends);
     if !input.spans {
         return;
     }

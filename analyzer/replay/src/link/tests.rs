@@ -1,3 +1,4 @@
+use crate::model::Side;
 use crate::socket::build::{Node, get, host, ok, replay, trees};
 
 const CURL: (u32, u32) = (10, 10);
@@ -223,9 +224,9 @@ fn own_time_is_what_children_leave() {
     // write(300) + 1000 + 20000 + read(300)
     assert_eq!(child.end - child.start, 21_600);
     let served = span("s-p", "app");
-    // From its read's return: 1000 + 5000 till the child, then 1000 + write(300).
-    assert_eq!(served.end - served.start, 6_000 + 21_600 + 1_300);
-    assert_eq!(served.self_ns, 7_300);
+    // From its read's return: 1000 + 5000 till the child, then 1000 till its write.
+    assert_eq!(served.end - served.start, 6_000 + 21_600 + 1_000);
+    assert_eq!(served.self_ns, 7_000);
     assert_eq!(child.self_ns, 21_600);
 }
 
@@ -404,4 +405,30 @@ fn an_event_loop_with_a_timer() {
     };
     assert_eq!(run(true), ["c-p app GET k [answer]"]);
     assert_eq!(run(false), ["c-p app GET k [root]"]);
+}
+
+/// A response of 15 KB that is written in one call, and one of 30 KB: the first leaves when it is written, the second
+/// when its call returns, but not after its client has read it.
+#[test]
+fn what_was_read_had_left() {
+    for (size, late, expected) in [(15_000, 5_000, 0), (30_000, 5_000, 5_000 - 2_000 + 300), (30_000, 1_000, 1_000)] {
+        let mut n = Node::new();
+        let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+        n.connect(CURL, &c);
+        n.accept(APP, &s);
+        n.send(CURL, &mut c, APP, &mut s, &get("/order"));
+        let body = ok(&"x".repeat(size));
+        n.write_for(late, APP, &mut s, &body);
+        // Read 3.3 us after the write began; a write takes its time and the builder's 1 us.
+        n.back(late + 1_000);
+        n.wait(3_000);
+        n.read(CURL, &mut c, &body);
+        let out = replay(&n.sorted(), &names());
+        let of = |side| out.requests.iter().find(|r| r.side == Some(side)).unwrap();
+        let (client, server) = (of(Side::Client), of(Side::Server));
+        assert_eq!(server.response_ts.unwrap() - server.first_byte_ts.unwrap(), expected, "{size} {late}");
+        assert!(server.duration_ns() < client.duration_ns());
+        let written = server.response_point.unwrap();
+        assert_eq!(written.exit - written.enter, late as i64, "what was recorded of the call stays");
+    }
 }

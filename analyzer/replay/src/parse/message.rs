@@ -9,7 +9,7 @@ pub struct Segment<'a> {
     pub from: Side,
     /// Packets: their time. System calls: entered for what the process sends, returned for what it receives.
     pub start_ts: Nanos,
-    /// Time of the last byte. Equals `start_ts` for packets.
+    /// Time of the last byte. Equals `start_ts` for packets, and for calls that did not wait for the other side.
     pub end_ts: Nanos,
     /// TCP sequence number of the first byte.
     pub tcp_seq: Option<u32>,

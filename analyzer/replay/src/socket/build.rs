@@ -155,12 +155,22 @@ impl Node {
         if sock.data.protocol == 6 { data_flag::HAS_SEQ } else { 0 }
     }
 
+    /// What comes next happened earlier.
+    pub(crate) fn back(&mut self, ns: u64) {
+        self.now -= ns;
+    }
+
     pub(crate) fn write(&mut self, who: Thread, sock: &mut Sock, payload: &[u8]) {
+        self.write_for(300, who, sock, payload);
+    }
+
+    /// A write that lasts `took` ns.
+    pub(crate) fn write_for(&mut self, took: u64, who: Thread, sock: &mut Sock, payload: &[u8]) {
         let mut with = sock.clone();
         with.data.tcp_seq = sock.out;
         sock.out = sock.out.wrapping_add(u32::try_from(payload.len()).unwrap());
         let ret = i64::try_from(payload.len()).unwrap();
-        self.emit(who, &with, Done { call: call::WRITE, flags: Self::flags(sock), ret, took: 300 }, payload);
+        self.emit(who, &with, Done { call: call::WRITE, flags: Self::flags(sock), ret, took }, payload);
     }
 
     pub(crate) fn read(&mut self, who: Thread, sock: &mut Sock, payload: &[u8]) {

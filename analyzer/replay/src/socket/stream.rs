@@ -16,6 +16,8 @@ use std::net::IpAddr;
 const SOCK_STREAM: u16 = 1;
 /// Largest jump of sequence numbers that is taken for lost records; beyond that the number itself is doubted.
 const MAX_GAP: u32 = 1 << 30;
+/// What a TCP socket's send buffer holds at the least on Linux (`tcp_wmem`'s default, which the handshake makes larger).
+const SEND_BUFFER: u64 = 16 * 1024;
 /// Errors of calls, as Linux numbers them.
 pub(super) mod errno {
     pub(crate) const EINTR: i64 = -4;
@@ -100,6 +102,8 @@ pub(super) struct Stream {
     end: Nanos,
     closed: bool,
     bytes: [u64; 2],
+    /// Bytes sent since something last came in.
+    in_a_row: u64,
     missed: [u64; 2],
     next_seq: [Option<u32>; 2],
     completeness: Completeness,
@@ -148,6 +152,7 @@ impl Stream {
             end: at,
             closed: false,
             bytes: [0; 2],
+            in_a_row: 0,
             missed: [0; 2],
             next_seq: [counted; 2],
             completeness,
@@ -266,6 +271,7 @@ impl Stream {
         };
         *next = at.map(|at| at.wrapping_add(len));
         self.bytes[direction as usize] += u64::from(len);
+        let last_byte = self.last_byte(moved, direction, len);
         self.note(moved, if direction == Direction::In { What::Read } else { What::Write });
 
         self.keep(moved, at, len);
@@ -275,13 +281,27 @@ impl Stream {
         self.conversation.data(&Segment {
             from,
             start_ts: moved.moment(),
-            end_ts: moved.exit,
+            end_ts: last_byte,
             tcp_seq: at,
             point: Some(moved.point()),
             data: moved.payload.get(..kept).unwrap_or(&[]),
             missing: len - u32::try_from(kept).unwrap_or(len),
         });
         self.conversation.sessions(&mut self.sessions);
+    }
+
+    /// When the last byte of a call left the process, or came to it.
+    ///
+    /// What finds room in the send buffer leaves at once. On one machine it may even have arrived, and been answered,
+    /// before the call returns: so its return says nothing. A call that sends more than that may wait for the other
+    /// side, which the time of its entry does not tell.
+    fn last_byte(&mut self, moved: &Call, direction: Direction, len: u32) -> Nanos {
+        if direction == Direction::In {
+            self.in_a_row = 0;
+            return moved.exit;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(u64::from(len));
+        if !self.streaming || self.in_a_row <= SEND_BUFFER { moved.enter } else { moved.exit }
     }
 
     /// Notes what packets can be found by.
