@@ -112,6 +112,7 @@ pub(crate) fn flows(data: &[u8]) {
             parse: !deepflow,
             parse_options: ParseOptions::default(),
             max_flows: 8,
+            max_held: 4096,
             ethernet: vec![true],
             ..Settings::default()
         };

@@ -32,6 +32,9 @@ use std::sync::{Arc, Mutex};
 pub use crate::flow::Keep;
 pub use stored::Stored;
 
+/// Bytes of TCP streams that are held back until gaps before them are filled, of all open flows together.
+const MAX_HELD: usize = 1 << 30;
+
 /// Which rules TCP metrics follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcpMetrics {
@@ -76,7 +79,7 @@ impl Default for Options {
             parse_options: ParseOptions::default(),
             link: LinkOptions::default(),
             filter: None,
-            max_open_flows: 1 << 18,
+            max_open_flows: 1 << 20,
             keep: Keep::default(),
             spans: true,
             memory: 256 << 20,
@@ -205,6 +208,7 @@ impl Engine {
             parse: options.parse,
             parse_options: options.parse_options,
             max_flows: (options.max_open_flows / SHARDS).max(1),
+            max_held: MAX_HELD / SHARDS,
             several_places: false,
             ethernet: Vec::new(),
             keep: options.keep,

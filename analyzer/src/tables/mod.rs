@@ -14,6 +14,7 @@ mod pieces;
 mod processes;
 mod red;
 mod requests;
+mod round_trips;
 mod socket_events;
 mod spans;
 mod stacks;
@@ -45,7 +46,7 @@ pub struct Table {
 }
 
 /// All tables, in the order of `--help` and of docs/tables.md.
-pub const TABLES: [Table; 15] = [
+pub const TABLES: [Table; 16] = [
     flows::TABLE,
     requests::TABLE,
     spans::TABLE,
@@ -53,6 +54,7 @@ pub const TABLES: [Table; 15] = [
     hops::TABLE,
     clocks::TABLE,
     network_profile::TABLE,
+    round_trips::TABLE,
     tcp_packets::TABLE,
     stacks::TABLE,
     map::TABLE,

@@ -1,7 +1,7 @@
 //! Large tables piece by piece, so that a table takes the memory of a piece, however long it is.
 
 use super::output::ROW_GROUP_ROWS;
-use super::{Table, flows, network_profile, requests, spans, traces};
+use super::{Table, flows, network_profile, requests, round_trips, spans, traces};
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::engine::{Keep, Stored};
@@ -12,11 +12,12 @@ use std::sync::mpsc::sync_channel;
 /// What replay has to make for a table: (what is kept beside flows, whether requests are linked to spans).
 #[must_use]
 pub fn needs(table: &Table) -> (Keep, bool) {
-    let keep = |requests, profile| Keep { requests, profile };
+    let keep = |requests, profile| Keep { requests, profile, round_trips: false };
     match table.name {
         "flows" | "hops" | "clocks" | "tcp_packets" | "processes" | "interfaces" | "socket_events" | "health" => {
             (keep(false, false), false)
         }
+        "round_trips" => (Keep { round_trips: true, ..keep(false, false) }, false),
         "requests" | "red" | "stacks" => (keep(true, false), false),
         "map" => (keep(true, false), true),
         "network_profile" => (keep(true, true), false),
@@ -36,6 +37,7 @@ pub fn each_piece<E: From<polars::prelude::PolarsError>>(
     let r = &a.replayed;
     match table.name {
         "flows" => chunks_of(FLOW_ROWS, &r.flows, |rows| flows::of(a, rows), each),
+        "round_trips" => chunks_of(FLOW_ROWS, &r.flows, round_trips::of, each),
         "requests" => chunks(&r.requests, |rows| requests::of(a, rows), each),
         "spans" => chunks(&r.spans, |rows| spans::of(a, rows), each),
         "traces" => chunks(&r.traces, traces::of, each),
@@ -75,7 +77,7 @@ const PROFILED_FLOWS: usize = 1 << 11;
 /// Whether a table can be made while its rows are unpacked.
 #[must_use]
 pub fn is_stored(table: &Table, stored: &Stored) -> bool {
-    stored.is_plain() && matches!(table.name, "flows" | "requests" | "network_profile")
+    stored.is_plain() && matches!(table.name, "flows" | "requests" | "network_profile" | "round_trips")
 }
 
 /// Makes the table of packed rows, at most `limit` of them: `make` has each piece, on as many threads as there may be, `take` what it

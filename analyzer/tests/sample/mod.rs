@@ -145,6 +145,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             close_type: "finish",
             conn_state: "SF",
             history: "ShADadFf".into(),
+            round_trips: None,
             l7_protocol,
             requests: (requests / flows.max(1)) as u32,
             request_errors: 0,

@@ -11,24 +11,38 @@ const EXACT: usize = 128;
 const BITS: u32 = 5;
 const BUCKETS: usize = 64 << BITS;
 
-/// Delays being collected.
-#[derive(Clone, Debug, Default)]
-pub struct Delays {
-    count: u32,
-    sum: u64,
-    max: u64,
-    samples: Samples,
-}
+/// Delays being collected. Most flows have a few, and there may be a million flows: this is no larger than a vector.
+#[derive(Clone, Debug)]
+pub struct Delays(Samples);
 
 #[derive(Clone, Debug)]
 enum Samples {
     Exact(Vec<u64>),
-    Buckets(Box<[u32]>),
+    Buckets(Box<Buckets>),
 }
 
-impl Default for Samples {
+#[derive(Clone, Debug)]
+struct Buckets {
+    count: u32,
+    sum: u64,
+    max: u64,
+    counts: [u32; BUCKETS],
+}
+
+impl Buckets {
+    fn add(&mut self, ns: u64) {
+        self.count = self.count.saturating_add(1);
+        self.sum = self.sum.saturating_add(ns);
+        self.max = self.max.max(ns);
+        if let Some(n) = self.counts.get_mut(bucket(ns)) {
+            *n = n.saturating_add(1);
+        }
+    }
+}
+
+impl Default for Delays {
     fn default() -> Self {
-        Self::Exact(Vec::new())
+        Self(Samples::Exact(Vec::new()))
     }
 }
 
@@ -55,66 +69,51 @@ impl Delays {
     /// Adds one; negative ones (clocks set back) count as 0.
     pub fn add(&mut self, ns: i64) {
         let ns = u64::try_from(ns).unwrap_or(0);
-        self.count = self.count.saturating_add(1);
-        self.sum = self.sum.saturating_add(ns);
-        self.max = self.max.max(ns);
-        match &mut self.samples {
+        match &mut self.0 {
             Samples::Exact(v) if v.len() < EXACT => v.push(ns),
             Samples::Exact(v) => {
-                let mut buckets = vec![0u32; BUCKETS].into_boxed_slice();
-                for &old in v.iter().chain([&ns]) {
-                    if let Some(b) = buckets.get_mut(bucket(old)) {
-                        *b += 1;
-                    }
-                }
-                self.samples = Samples::Buckets(buckets);
+                let mut buckets = Box::new(Buckets { count: 0, sum: 0, max: 0, counts: [0; BUCKETS] });
+                v.iter().chain([&ns]).for_each(|&ns| buckets.add(ns));
+                self.0 = Samples::Buckets(buckets);
             }
-            Samples::Buckets(buckets) => {
-                if let Some(b) = buckets.get_mut(bucket(ns)) {
-                    *b = b.saturating_add(1);
-                }
-            }
+            Samples::Buckets(buckets) => buckets.add(ns),
         }
     }
 
     /// Gives back memory that is not in use.
     pub(crate) fn shrink(&mut self) {
-        if let Samples::Exact(v) = &mut self.samples {
+        if let Samples::Exact(v) = &mut self.0 {
             v.shrink_to_fit();
         }
     }
 
     /// The numbers; percentiles by nearest rank.
     #[must_use]
-    pub fn stats(mut self) -> DelayStats {
-        if self.count == 0 {
-            return DelayStats::default();
-        }
-        if let Samples::Exact(v) = &mut self.samples {
-            v.sort_unstable();
-        }
-        let at = |percent: u64| {
-            let rank = (u64::from(self.count) * percent).div_ceil(100).max(1);
-            match &self.samples {
-                Samples::Exact(v) => v.get(rank as usize - 1).copied().unwrap_or(self.max),
-                Samples::Buckets(buckets) => {
+    pub fn stats(self) -> DelayStats {
+        let (count, sum_ns, max_ns, at): (u32, u64, u64, Box<dyn Fn(u64) -> u64>) = match self.0 {
+            Samples::Exact(v) if v.is_empty() => return DelayStats::default(),
+            Samples::Exact(mut v) => {
+                v.sort_unstable();
+                let (count, max) = (v.len() as u32, v.last().copied().unwrap_or(0));
+                let sum = v.iter().fold(0u64, |sum, ns| sum.saturating_add(*ns));
+                (count, sum, max, Box::new(move |rank| v.get(rank as usize - 1).copied().unwrap_or(max)))
+            }
+            Samples::Buckets(b) => (
+                b.count,
+                b.sum,
+                b.max,
+                Box::new(move |rank| {
                     let mut seen = 0;
-                    let found = buckets.iter().position(|&n| {
+                    let found = b.counts.iter().position(|&n| {
                         seen += u64::from(n);
                         seen >= rank
                     });
-                    found.map_or(self.max, value).min(self.max)
-                }
-            }
+                    found.map_or(b.max, value).min(b.max)
+                }),
+            ),
         };
-        DelayStats {
-            count: self.count,
-            sum_ns: self.sum,
-            max_ns: self.max,
-            p50_ns: at(50),
-            p95_ns: at(95),
-            p99_ns: at(99),
-        }
+        let at = |percent: u64| at((u64::from(count) * percent).div_ceil(100).max(1));
+        DelayStats { count, sum_ns, max_ns, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99) }
     }
 }
 

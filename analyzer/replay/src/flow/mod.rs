@@ -9,11 +9,14 @@ mod delay;
 mod direction;
 pub mod fsm;
 mod row;
+mod series;
 mod table;
 pub mod tcp;
 mod track;
 mod zeek;
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 

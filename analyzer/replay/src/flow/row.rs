@@ -5,8 +5,8 @@ use super::delay::Delays;
 use super::table::{Finished, Settings};
 use super::track::{Asked, Track};
 use crate::decode::transport_of;
-use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side};
-use crate::netprofile::Profile;
+use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, RoundTrips, Side};
+use crate::netprofile::{MAX_SEGMENTS, Profile};
 use crate::order::ip_from_number;
 use std::sync::Arc;
 
@@ -112,6 +112,7 @@ impl Track {
             close_type,
             conn_state,
             history: self.zeek.history(),
+            round_trips: None,
             l7_protocol: protocol,
             requests,
             request_errors: errors,
@@ -132,6 +133,10 @@ impl Track {
             flow.rtt_server_ns = ns(tcp.rtt_server);
             flow.tls_rtt_ns = ns(tcp.tls_rtt);
             flow.cit = tcp.cit.stats();
+            flow.round_trips = tcp.round_trips.take().map(|both| {
+                let [client, server] = *both;
+                Box::new(RoundTrips { client: client.finish(), server: server.finish() })
+            });
             client.ack_rtt = tcp.analysis.halves[0].take_round_trips().stats();
             server.ack_rtt = tcp.analysis.halves[1].take_round_trips().stats();
             if let Some(deepflow) = tcp.deepflow {
@@ -201,7 +206,8 @@ impl Track {
             if !settings.keep.requests {
                 continue;
             }
-            if let (true, true, Some(seq)) = (settings.keep.profile, self.tcp.is_some(), s.request_tcp_seq) {
+            let wanted = settings.keep.profile && self.tcp.is_some() && asked.starts.len() < MAX_SEGMENTS;
+            if let (true, Some(seq)) = (wanted, s.request_tcp_seq) {
                 asked.starts.push((seq, out.requested));
             }
             out.requested = out.requested.wrapping_add(1);

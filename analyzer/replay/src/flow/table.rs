@@ -8,8 +8,8 @@ use crate::model::Session;
 use crate::model::{Endpoints, Flow, Nanos, Request};
 use crate::netprofile::Profile;
 use crate::parse::ParseOptions;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use hashbrown::HashTable;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What is made beside flows. What nobody asks for costs its parsing only.
@@ -19,11 +19,13 @@ pub struct Keep {
     pub requests: bool,
     /// Segments of network profiles.
     pub profile: bool,
+    /// Round trips over time.
+    pub round_trips: bool,
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Self { requests: true, profile: true }
+        Self { requests: true, profile: true, round_trips: true }
     }
 }
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub parse_options: ParseOptions,
     /// Open flows in one shard at most.
     pub max_flows: usize,
+    /// Bytes that the flows of one shard hold back until gaps before them are filled; beyond, gaps are given up at once.
+    pub max_held: usize,
     /// There are several interfaces or inputs, so that one conversation may be seen several times.
     pub several_places: bool,
     /// Which interfaces (by id) carry Ethernet frames, as far as known.
@@ -91,17 +95,24 @@ impl Names {
     }
 }
 
-/// The keys are hashed when they are made.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ready(u64);
+/// Where a key's flow is. The key itself stands in the flow: with a million of them open, it would take as much memory again here.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: u32,
+    hash: u32,
+}
 
-impl Hasher for Ready {
-    fn finish(&self) -> u64 {
-        self.0
+impl Place {
+    #[inline]
+    fn of(key: &Key, slot: u32) -> Self {
+        let hash = key.hash();
+        Self { slot, hash: (hash ^ hash >> 32) as u32 }
     }
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+
+    /// All bits of it count, the shard's having been chosen by some of them.
+    #[inline]
+    fn spread(self) -> u64 {
+        u64::from(self.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
@@ -110,6 +121,8 @@ const NONE: u32 = u32::MAX;
 const CLASSES: usize = 3;
 /// Flows of a shard that are over and wait for stragglers, at most.
 const MAX_OVER: usize = 512;
+/// From so many open flows of a shard on, what they do not use is given back.
+const MANY: usize = 1024;
 
 #[derive(Debug)]
 struct Slot {
@@ -129,9 +142,13 @@ struct Queue {
 /// The open flows of a shard.
 #[derive(Debug)]
 pub struct FlowTable {
-    index: HashMap<Key, u32, BuildHasherDefault<Ready>>,
+    index: HashTable<Place>,
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// The slot whose flow gives back memory next.
+    hand: usize,
+    /// Bytes that all flows hold back until gaps before them are filled.
+    held: usize,
     /// Flows that are over and wait for stragglers; those that are given up soon (datagrams, SYNs); connections.
     queues: [Queue; CLASSES],
     /// How many are over.
@@ -148,9 +165,11 @@ pub struct FlowTable {
 impl Default for FlowTable {
     fn default() -> Self {
         Self {
-            index: HashMap::default(),
+            index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
+            hand: 0,
+            held: 0,
             queues: [Queue { oldest: NONE, newest: NONE }; CLASSES],
             over: 0,
             clock: Nanos::MIN,
@@ -166,8 +185,7 @@ impl FlowTable {
     #[inline]
     pub fn packet(&mut self, d: &Decoded, frame: &[u8], tunnels: &[Tunnel], settings: &Settings) {
         let key = Key::of(d);
-        let found = self.index.get(&key).copied();
-        let place = match found {
+        let place = match self.find(&key) {
             Some(place) => match self.ends_before(place, d, settings) {
                 None => place,
                 Some(why) => {
@@ -179,7 +197,9 @@ impl FlowTable {
         };
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let Some(track) = slot.track.as_deref_mut() else { return };
-        track.packet(d, frame, settings);
+        let held = track.held();
+        track.packet(d, frame, settings, self.held > settings.max_held);
+        self.held = (self.held + track.held()).saturating_sub(held);
         if track.has_sessions() {
             track.hand_on(settings, &mut self.finished);
         }
@@ -205,9 +225,22 @@ impl FlowTable {
         track.is_reused_by(d).then_some(Why::Reused)
     }
 
+    #[inline]
+    fn find(&self, key: &Key) -> Option<u32> {
+        let wanted = Place::of(key, NONE);
+        let same = |p: &Place| {
+            p.hash == wanted.hash
+                && self.slots.get(p.slot as usize).and_then(|s| s.track.as_deref()).is_some_and(|t| t.key == *key)
+        };
+        self.index.find(wanted.spread(), same).map(|p| p.slot)
+    }
+
     fn open(&mut self, key: Key, d: &Decoded, tunnels: &[Tunnel], settings: &Settings) -> u32 {
         if self.index.len() >= settings.max_flows {
             self.evict(settings);
+        }
+        if self.index.len() > MANY {
+            self.give_back();
         }
         let track = Some(Box::new(Track::new(self.opened, key, d, tunnels, settings)));
         self.opened = self.opened.wrapping_add(1);
@@ -224,16 +257,30 @@ impl FlowTable {
                 (self.slots.len() - 1) as u32
             }
         };
-        self.index.insert(key, place);
+        let entry = Place::of(&key, place);
+        self.index.insert_unique(entry.spread(), entry, |p| p.spread());
         self.link(place, 1);
         place
+    }
+
+    /// The next flow, round and round, gives back memory that it has for more than it holds. One for each that is opened: so those
+    /// that wait in great numbers take little, and none is looked at often.
+    fn give_back(&mut self) {
+        self.hand = (self.hand + 1) % self.slots.len().max(1);
+        if let Some(track) = self.slots.get_mut(self.hand).and_then(|s| s.track.as_deref_mut()) {
+            track.shrink();
+        }
     }
 
     fn end(&mut self, place: u32, why: Why, settings: &Settings) {
         self.unlink(place);
         let Some(track) = self.slots.get_mut(place as usize).and_then(|s| s.track.take()) else { return };
-        self.index.remove(&track.key);
+        let entry = Place::of(&track.key, place);
+        if let Ok(found) = self.index.find_entry(entry.spread(), |p| p.slot == place) {
+            found.remove();
+        }
         self.free.push(place);
+        self.held = self.held.saturating_sub(track.held());
         track.finish(why, settings, &mut self.finished);
     }
 

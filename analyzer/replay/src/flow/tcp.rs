@@ -103,6 +103,8 @@ pub struct Half {
     duplicate_acks: u32,
     last: Kind,
     in_flight: VecDeque<Sent>,
+    /// Data of it was acknowledged.
+    answered: bool,
     /// Bytes passed over and not seen yet: (from, to).
     holes: Vec<(u32, u32)>,
     resent: Vec<Resent>,
@@ -191,6 +193,8 @@ impl Analysis {
     pub fn shrink(&mut self) {
         for half in &mut self.halves {
             half.in_flight.shrink_to_fit();
+            half.holes.shrink_to_fit();
+            half.resent.shrink_to_fit();
             half.round_trips.shrink();
         }
     }
@@ -255,6 +259,7 @@ impl Analysis {
             if !me.has_ack || d.ack != me.ack {
                 if !me.has_ack || distance(d.ack, me.ack) > 0 {
                     verdict.round_trip = peer.acknowledged(d.ack, d.ts);
+                    peer.answered |= peer.isn.is_none_or(|isn| distance(d.ack, isn) > 1);
                 }
                 me.duplicate_acks = 0;
                 me.ack = d.ack;
@@ -323,6 +328,13 @@ impl Analysis {
             me.passed_over(d.seq);
             me.has_seq = true;
             me.reached(d.seq, d);
+        }
+        if verdict.new_data && !me.answered && me.isn.is_some() {
+            mine.initial_flight = mine.initial_flight.saturating_add(len);
+        }
+        if d.flags & (f::ECE | f::CWR) != 0 && !syn {
+            mine.ecn_ece += u32::from(d.has(f::ECE));
+            mine.ecn_cwr += u32::from(d.has(f::CWR));
         }
         if !syn && !rst && mine.initial_window == 0 && me.has_window {
             mine.initial_window = window;

@@ -3,7 +3,7 @@
 use super::{Finished, FlowTable, Keep, Settings};
 use crate::decode::build::{Tcp, ethernet, ipv4, ipv4_fragment, udp};
 use crate::decode::{Frame, Output, decode};
-use crate::model::{Completeness, Flow, Nanos};
+use crate::model::{Completeness, Flow, Nanos, RttStretch};
 use crate::parse::ParseOptions;
 
 const FIN: u8 = 1;
@@ -21,6 +21,7 @@ fn settings() -> Settings {
         parse: true,
         parse_options: ParseOptions::default(),
         max_flows: 1000,
+        max_held: 1 << 20,
         ethernet: vec![true],
         keep: Keep::default(),
     }
@@ -434,6 +435,74 @@ fn too_many_flows_end_the_oldest_and_say_so() {
         .map(|f| f.endpoints.client_port)
         .collect();
     assert_eq!(&early[..2], [1000, 1001]);
+}
+
+#[test]
+fn what_is_held_for_gaps_has_a_limit_of_all_flows() {
+    // Without a limit a segment waits for the one before it, so that the stream is whole in the end. Two other flows hold 1000 bytes each
+    // and some: nothing more can be held, and the gap is given up at once.
+    for (max_held, missed) in [(1 << 20, 0), (1500, 10)] {
+        let mut w = Wire::new(Settings { max_held, ..settings() });
+        for port in [1000, 1001] {
+            for (seq, payload) in [(0, &[1u8; 10][..]), (20, &[1; 1000])] {
+                let tcp = Tcp { src: port, dst: 9999, seq, flags: ACK, payload, ..Tcp::default() };
+                w.frame(0, &ethernet(0x0800, &ipv4(6, false, &tcp.bytes())));
+            }
+        }
+        w.handshake().client(20, ACK, 11, 1, b"klmnopqrst").client(21, ACK, 1, 1, b"abcdefghij");
+        let flows = w.finish().flows;
+        let f = flows.iter().find(|f| f.endpoints.client_port == 4000).unwrap();
+        assert_eq!(f.client.missed_bytes, missed, "{max_held}");
+    }
+}
+
+#[test]
+fn many_open_flows_give_back_what_they_do_not_use() {
+    // More than a shard keeps without looking: every flow is found again, and its numbers are right.
+    let mut w = Wire::new(Settings { max_flows: 5000, ..settings() });
+    let packet = |n: u16, seq: u32, payload: &[u8]| {
+        let tcp = Tcp { src: n, dst: 9999, seq, flags: ACK, payload, ..Tcp::default() };
+        ethernet(0x0800, &ipv4(6, false, &tcp.bytes()))
+    };
+    for round in 0..2 {
+        for n in 0..4000u16 {
+            w.frame(MS * Nanos::from(n), &packet(40_000 + n, 100 + 5 * round, b"hello"));
+        }
+    }
+    w.now = SECOND;
+    let finished = w.finish();
+    assert_eq!((finished.flows.len(), finished.evicted.0), (4000, 0));
+    assert!(finished.flows.iter().all(|f| (f.client.packets, f.client.stream_bytes) == (2, 10)));
+}
+
+#[test]
+fn congestion_and_the_first_flight() {
+    const ECE: u8 = 64;
+    const CWR: u8 = 128;
+    let mut w = Wire::new(settings());
+    // ECN is offered and accepted: flags of SYNs do not count.
+    w.tcp(0, false, SYN | ECE | CWR, 100, 0, b"").server(10, SYN | ACK | ECE, 0, 1, b"").client(14, ACK, 1, 1, b"");
+    w.client(20, ACK, 1, 1, b"0123456789").client(20, ACK, 11, 1, b"0123456789").server(30, ACK | ECE, 1, 11, b"");
+    w.client(31, ACK | CWR, 21, 1, b"01234").server(40, ACK | ECE, 1, 26, b"").client(41, ACK, 26, 1, b"x");
+    let f = w.flow();
+    assert_eq!((f.client.ecn_ece, f.client.ecn_cwr, f.server.ecn_ece, f.server.ecn_cwr), (0, 1, 2, 0));
+    assert_eq!((f.client.initial_flight, f.server.initial_flight), (20, 0));
+}
+
+#[test]
+fn round_trips_over_time() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(20, ACK, 1, 1, b"0123456789").server(23, ACK, 1, 11, b"");
+    w.client(1020, ACK, 11, 1, b"0123456789").server(1070, ACK, 1, 21, b"");
+    let f = w.flow();
+    let both = f.round_trips.unwrap();
+    let seen = |(width, stretches): &(u64, Vec<RttStretch>)| {
+        assert_eq!(*width, 1_000_000);
+        stretches.iter().map(|s| (s.start / MS, s.samples, s.sum_ns / 1_000_000)).collect::<Vec<_>>()
+    };
+    // The SYN's, then those of the data; the server's SYN-ACK's.
+    assert_eq!(seen(&both.client), [(10, 1, 10), (23, 1, 3), (1070, 1, 50)]);
+    assert_eq!(seen(&both.server), [(14, 1, 4)]);
 }
 
 #[test]

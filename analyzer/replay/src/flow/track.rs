@@ -4,6 +4,7 @@ use super::deepflow::DeepFlow;
 use super::delay::Delays;
 use super::direction::{Decision, HANDSHAKE_SEEN, decide};
 use super::fsm::{Machine, TimeoutClass};
+use super::series::Series;
 use super::table::Settings;
 use super::tcp::{Analysis, Kind, Verdict};
 use super::zeek::Zeek;
@@ -14,7 +15,6 @@ use crate::netprofile::{Profiler, Sample};
 use crate::parse::{Conversation, Segment};
 use crate::reassemble::{Limits, Piece, Stream, distance};
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
 
 /// What makes packets one conversation: both ends, protocol, interface, tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,11 @@ impl Key {
     }
 }
 
-impl Hash for Key {
+impl Key {
+    /// Of all that it consists of.
     #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -74,6 +75,8 @@ pub(super) struct TcpTrack {
     pub(super) rtt_server: Option<Nanos>,
     pub(super) tls_rtt: Option<Nanos>,
     pub(super) deepflow: Option<Box<DeepFlow>>,
+    /// Of each side's data, over time.
+    pub(super) round_trips: Option<Box<[Series; 2]>>,
     /// The handshake's last packet was seen.
     pub(super) open: bool,
 }
@@ -249,19 +252,34 @@ impl Track {
         }
     }
 
-    /// It is over and waits for stragglers only: memory that it holds for more goes to other flows.
+    /// It is over, or one of many that wait: memory that it has for more than it holds goes to other flows.
     pub(super) fn shrink(&mut self) {
         if let Some(conversation) = &mut self.conversation {
             conversation.shrink();
         }
+        self.zeek.shrink();
+        self.srt.shrink();
+        self.art.shrink();
+        self.pending.shrink_to_fit();
+        self.asked_for.starts.shrink_to_fit();
         if let Some(tcp) = &mut self.tcp {
             tcp.analysis.shrink();
+            tcp.profiler.shrink();
+            tcp.cit.shrink();
+            tcp.round_trips.iter_mut().flat_map(|both| both.iter_mut()).for_each(Series::shrink);
+            tcp.streams.iter_mut().for_each(Stream::shrink);
         }
     }
 
-    /// A packet of this flow.
+    /// Bytes held back until what is missing before them comes.
     #[inline]
-    pub(super) fn packet(&mut self, d: &Decoded, frame: &[u8], settings: &Settings) {
+    pub(super) fn held(&self) -> usize {
+        self.tcp.as_ref().map_or(0, |tcp| tcp.streams[0].held_bytes() + tcp.streams[1].held_bytes())
+    }
+
+    /// A packet of this flow. `full`: no more bytes can be held back for gaps to be filled.
+    #[inline]
+    pub(super) fn packet(&mut self, d: &Decoded, frame: &[u8], settings: &Settings, full: bool) {
         let side = self.side_of(d);
         let i = side.index();
         self.last = self.last.max(d.ts);
@@ -283,7 +301,7 @@ impl Track {
             .and_then(|p| p.get(..(d.payload_captured as usize).min(p.len())))
             .unwrap_or(&[]);
         match d.protocol {
-            6 if !d.cut_header => self.tcp_packet(side, d, frame, payload, settings),
+            6 if !d.cut_header => self.tcp_packet(side, d, frame, payload, settings, full),
             6 => {}
             17 => self.datagram(side, d, payload, settings),
             1 | 58 => self.icmp(side, d, frame, settings),
@@ -376,6 +394,9 @@ impl Track {
         if let Some(tcp) = &mut self.tcp {
             tcp.analysis.swap();
             tcp.streams.swap(0, 1);
+            if let Some(both) = &mut tcp.round_trips {
+                both.swap(0, 1);
+            }
             tcp.cit = Delays::default();
             tcp.profiler.begin_again(self.first);
         }
@@ -384,7 +405,7 @@ impl Track {
         }
     }
 
-    fn tcp_packet(&mut self, side: Side, d: &Decoded, frame: &[u8], payload: &[u8], settings: &Settings) {
+    fn tcp_packet(&mut self, side: Side, d: &Decoded, frame: &[u8], payload: &[u8], settings: &Settings, full: bool) {
         let Some(tcp) = self.tcp.as_deref_mut() else { return };
         let i = side.index();
         self.counters[i].flags |= d.flags;
@@ -409,6 +430,10 @@ impl Track {
         self.zeek.packet(side, d);
         tcp.machine.packet(side, d.flags);
         let verdict = tcp.analysis.packet(side, d, &mut self.counters);
+        if let (Some(rtt), true) = (verdict.round_trip, settings.keep.round_trips) {
+            // What this side acknowledges is the other's.
+            tcp.round_trips.get_or_insert_default()[1 - i].add(d.ts, rtt);
+        }
         match verdict.kind {
             Kind::SynRetransmission => self.syn_retransmits += 1,
             Kind::SynAckRetransmission => self.syn_ack_retransmits += 1,
@@ -420,12 +445,12 @@ impl Track {
             deepflow.packet(side, d, scale);
         }
         tcp.exchange(side, d, payload, &verdict, &mut self.srt, &mut self.art);
-        self.stream(side, d, payload, settings);
+        self.stream(side, d, payload, settings, full);
     }
 
     /// The bytes go on to the parsers.
     #[inline]
-    fn stream(&mut self, side: Side, d: &Decoded, payload: &[u8], settings: &Settings) {
+    fn stream(&mut self, side: Side, d: &Decoded, payload: &[u8], settings: &Settings, full: bool) {
         let data = d.payload_len > 0 && !d.has(f::RST);
         if data && settings.parse && self.conversation.is_none() {
             self.conversation(settings);
@@ -433,7 +458,7 @@ impl Track {
         let Some(tcp) = self.tcp.as_deref_mut() else { return };
         let (i, turned) = (side.index(), self.turned);
         let (conversation, zeek) = (&mut self.conversation, &mut self.zeek);
-        let limits = Limits::default();
+        let limits = if full { Limits { bytes: 0, segments: 0 } } else { Limits::default() };
         // Of a side that the capture never shows nothing can be missing in particular.
         if d.has(f::ACK) && self.counters[1 - i].packets > 0 {
             let other = side.other();

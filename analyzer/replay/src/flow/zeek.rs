@@ -89,6 +89,11 @@ impl Zeek {
         }
     }
 
+    /// Gives back memory that is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.history.shrink_to_fit();
+    }
+
     /// The roles were turned round because of the ports.
     pub(super) fn flipped(&mut self) {
         self.history.push(b'^');

@@ -55,8 +55,54 @@ pub struct SideCounters {
     pub zero_window_probes: u32,
     /// Congestion experienced: packets marked CE by the network.
     pub ecn_ce: u32,
+    /// Packets with ECE, SYNs left out: their receiver was told of congestion and says so.
+    pub ecn_ece: u32,
+    /// Packets with CWR, SYNs left out: their sender has slowed down.
+    pub ecn_cwr: u32,
+    /// Payload sent before any of it was acknowledged, in flows whose SYN was seen.
+    pub initial_flight: u32,
     /// First window announced after the handshake, bytes.
     pub initial_window: u32,
+}
+
+/// Round trips in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RttStretch {
+    /// Start.
+    pub start: Nanos,
+    /// Acknowledgements that gave one.
+    pub samples: u32,
+    /// Shortest.
+    pub min_ns: u64,
+    /// Longest.
+    pub max_ns: u64,
+    /// Sum.
+    pub sum_ns: u64,
+}
+
+impl RttStretch {
+    /// One more sample.
+    pub(crate) fn add(&mut self, ns: u64) {
+        self.join(&Self { samples: 1, min_ns: ns, max_ns: ns, sum_ns: ns, ..*self });
+    }
+
+    /// Those of `other`, too.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.samples = self.samples.saturating_add(other.samples);
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+    }
+}
+
+/// Round trips of a flow over time, by the side whose data they are of: the length of the stretches in ns, and those with samples in the
+/// order of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// The client's.
+    pub client: (u64, Vec<RttStretch>),
+    /// The server's.
+    pub server: (u64, Vec<RttStretch>),
 }
 
 /// One L4 flow at one observation point.
@@ -132,6 +178,8 @@ pub struct Flow {
     pub conn_state: &'static str,
     /// Zeek's history.
     pub history: String,
+    /// Round trips over time, if asked for and if there are any.
+    pub round_trips: Option<Box<RoundTrips>>,
     /// Recognised application protocol, empty if none.
     pub l7_protocol: &'static str,
     /// Requests in it.

@@ -9,7 +9,7 @@ mod request;
 mod trace;
 
 pub use crate::digits::{Digits, SpanId, TraceId};
-pub use flow::{Flow, ProfileSegment, SideCounters};
+pub use flow::{Flow, ProfileSegment, RoundTrips, RttStretch, SideCounters};
 pub use node::{Interface, Process, SocketEvent, Stack};
 pub use request::{Request, RequestFields, Session, Status, ThreadPoint};
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use crate::model::{Nanos, ProfileSegment};
 use crate::store::{coded, coded_enum};
 
 /// Segments of one flow at most; what comes after is added to the last one.
-const MAX_SEGMENTS: usize = 1 << 16;
+pub(crate) const MAX_SEGMENTS: usize = 1 << 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
@@ -169,6 +169,11 @@ impl Profiler {
     /// Only delays come of it; segments are not kept.
     pub fn leave_out_segments(&mut self) {
         self.without_segments = true;
+    }
+
+    /// Gives back memory that is not in use.
+    pub fn shrink(&mut self) {
+        self.segments.shrink_to_fit();
     }
 
     /// Starts anew at the flow's first packet.

@@ -110,6 +110,18 @@ impl Stream {
         self.missed
     }
 
+    /// Bytes held back, with what holding them costs.
+    #[inline]
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Gives back memory that is not in use.
+    pub fn shrink(&mut self) {
+        self.held.shrink_to_fit();
+    }
+
     /// Whether bytes are held back.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -159,4 +159,34 @@ proptest! {
         }
         prop_assert_eq!(out.iter().filter(|b| b.is_none()).count() as u64, missed);
     }
+    #[test]
+    fn truncated_segments_keep_their_place(
+        isn in any::<u32>(),
+        segments in prop::collection::vec((0usize..200, 1usize..40, 0usize..40), 1..30),
+        held in 1usize..6,
+    ) {
+        let (stream, mut s) = (text(), Stream::default());
+        let (mut out, mut next, mut in_gaps) = (Vec::new(), isn, 0);
+        s.start(isn);
+        let limits = Limits { bytes: 4096, segments: held };
+        let mut sink = |piece: Piece<'_>| {
+            in_gaps += if let Piece::Gap { len, .. } = piece { u64::from(len) } else { 0 };
+            collect(piece, &mut out, &mut next);
+        };
+        for (n, &(at, len, captured)) in segments.iter().enumerate() {
+            let data = &stream[at..at + len.min(captured)];
+            s.segment(isn.wrapping_add(at as u32), data, len as u32, n as i64, &limits, &mut sink);
+        }
+        s.finish(1 << 40, &mut sink);
+        prop_assert_eq!(s.missed(), in_gaps);
+        prop_assert_eq!(s.held_bytes(), 0);
+        prop_assert_eq!(out.len(), segments.iter().map(|(at, len, _)| at + len).max().unwrap_or(0));
+        for (n, byte) in out.iter().enumerate() {
+            // What no segment brought is not there, and what is there is right.
+            let brought = segments.iter().any(|&(at, len, captured)| (at..at + len.min(captured)).contains(&n));
+            if let Some(byte) = byte {
+                prop_assert!(brought && *byte == stream[n]);
+            }
+        }
+    }
 }

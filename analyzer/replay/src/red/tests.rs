@@ -45,6 +45,7 @@ pub(crate) fn flow(flow_id: u64, observed_at: ObservedAt) -> Flow {
         close_type: "finish",
         conn_state: "SF",
         history: String::new(),
+        round_trips: None,
         l7_protocol: "http",
         requests: 0,
         request_errors: 0,

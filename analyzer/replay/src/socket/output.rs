@@ -188,6 +188,7 @@ impl Finished {
             close_type,
             conn_state,
             history,
+            round_trips: None,
             l7_protocol,
             requests,
             request_errors: u32::try_from(errors).unwrap_or(u32::MAX),

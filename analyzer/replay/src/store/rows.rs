@@ -2,8 +2,8 @@
 
 use super::code::{Coded, Reader, Writer, coded, coded_enum};
 use crate::model::{
-    DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, Session, Side, SideCounters, Status,
-    ThreadPoint, Transport,
+    DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, RoundTrips, RttStretch, Session, Side,
+    SideCounters, Status, ThreadPoint, Transport,
 };
 
 coded_enum!(Side { Client = 0, Server = 1 });
@@ -12,6 +12,8 @@ coded_enum!(Status { Ok = 0, ClientError = 1, ServerError = 2, Timeout = 3, Unkn
 coded!(Endpoints { client_ip, client_port, server_ip, server_port });
 coded!(ProcessRef { pid, name, container });
 coded!(DelayStats { count, sum_ns, max_ns, p50_ns, p95_ns, p99_ns });
+coded!(RttStretch { start, samples, min_ns, max_ns, sum_ns });
+coded!(RoundTrips { client, server });
 coded!(ThreadPoint { pid, tid, enter, exit });
 coded!(SideCounters {
     packets,
@@ -38,6 +40,9 @@ coded!(SideCounters {
     window_full,
     zero_window_probes,
     ecn_ce,
+    ecn_ece,
+    ecn_cwr,
+    initial_flight,
     initial_window,
 });
 coded!(Flow {
@@ -76,6 +81,7 @@ coded!(Flow {
     close_type,
     conn_state,
     history,
+    round_trips,
     l7_protocol,
     requests,
     request_errors,

@@ -3,8 +3,8 @@
 use super::code::{Reader, Writer};
 use super::{Coded, Log, Rows, Spill, Texts};
 use crate::model::{
-    Completeness, DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, Session, Side,
-    SideCounters, Status, ThreadPoint, Transport,
+    Completeness, DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, RoundTrips, RttStretch,
+    Session, Side, SideCounters, Status, ThreadPoint, Transport,
 };
 use proptest::prelude::*;
 use std::fmt::Debug;
@@ -108,6 +108,10 @@ fn flows_come_back() {
         close_type: "finish",
         conn_state: "SF",
         history: "ShADadFf".into(),
+        round_trips: Some(Box::new(RoundTrips {
+            client: (1_000_000, vec![RttStretch { start: 5, samples: 2, min_ns: 1, max_ns: 3, sum_ns: u64::MAX }]),
+            server: (0, vec![]),
+        })),
         l7_protocol: "",
         requests: 9,
         request_errors: 0,

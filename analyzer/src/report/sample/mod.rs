@@ -145,6 +145,7 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
             close_type: if number % 11 == 5 { "server_rst" } else { "finish" },
             conn_state: if number % 11 == 5 { "RSTR" } else { "SF" },
             history: "ShADadFf".into(),
+            round_trips: None,
             l7_protocol: server.protocol,
             requests: 0,
             request_errors: 0,
