@@ -1,4 +1,4 @@
-//! `network_profile`: the life of TCP flows, cut into segments.
+//! `network_profile`: the life of flows, cut into segments.
 
 use super::Table;
 use super::columns::Columns;
@@ -9,7 +9,7 @@ use replay::model::ProfileSegment;
 pub(super) const TABLE: Table = Table {
     name: "network_profile",
     command: "network-profile",
-    about: "What each TCP flow spent its time on: connecting, TLS, waiting, transferring, closing",
+    about: "What each flow spent its time on: connecting, TLS, waiting, transferring, closing",
     brief: &["flow_id", "exchange", "segment", "start", "duration_ns", "bytes", "retransmissions", "request_id"],
     build,
 };

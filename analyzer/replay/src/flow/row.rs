@@ -47,7 +47,7 @@ impl Track {
             protocol = conversation.protocol();
             self.hand_on(settings, out);
         }
-        let Asked { requests, answered, errors, mut starts } = std::mem::take(&mut self.asked_for);
+        let Asked { requests, answered, errors, mut starts, mut begun } = std::mem::take(&mut self.asked_for);
         let transport = transport_of(self.protocol);
         let endpoints = self.endpoints();
         let mut completeness = self.completeness;
@@ -156,14 +156,25 @@ impl Track {
                 (client.out_of_order, server.out_of_order) = (m.out_of_order[0], m.out_of_order[1]);
             }
             starts.sort_unstable();
-            let request_of = |seq: u32| {
+            // A keep-alive's byte, or what a parser skipped, may stand before the request.
+            let request_of = |seq: u32, len: u32| {
                 let place = starts.partition_point(|(s, _)| *s < seq);
-                starts.get(place).filter(|(s, _)| *s == seq).map(|(_, id)| *id)
+                starts.get(place).filter(|(s, _)| *s - seq < len.max(1)).map(|(_, id)| *id)
             };
             // A datagram's clock may have been set back: the profile is made of the times as they were seen.
             if settings.keep.profile {
                 profile = tcp.profiler.finish(self.last, request_of);
             }
+        }
+        // The sides of QUIC do not take turns.
+        if let Some(turns) = self.turns
+            && protocol != "quic"
+        {
+            begun.sort_unstable();
+            profile = turns.finish(self.last, |ts| {
+                let place = begun.partition_point(|(start, _)| *start < ts);
+                begun.get(place).filter(|(start, _)| *start == ts).map(|(_, id)| *id)
+            });
         }
         flow.client = client;
         flow.server = server;
@@ -209,6 +220,9 @@ impl Track {
             let wanted = settings.keep.profile && self.tcp.is_some() && asked.starts.len() < MAX_SEGMENTS;
             if let (true, Some(seq)) = (wanted, s.request_tcp_seq) {
                 asked.starts.push((seq, out.requested));
+            }
+            if let (true, true, Some(ts)) = (settings.keep.profile, self.turns.is_some(), s.request_ts) {
+                asked.begun.push((ts, out.requested));
             }
             out.requested = out.requested.wrapping_add(1);
             out.requests.push(Request {

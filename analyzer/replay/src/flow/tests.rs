@@ -539,13 +539,23 @@ fn datagrams_pair_as_question_and_answer() {
     w.frame(0, &ethernet(0x0800, &ipv4(17, false, &udp(40_001, 9999, b"ask"))));
     w.frame(7 * MS, &ethernet(0x0800, &ipv4(17, true, &udp(9999, 40_001, b"tell"))));
     w.frame(8 * MS, &ethernet(0x0800, &ipv4(17, true, &udp(9999, 40_001, b"more"))));
-    let f = w.flow();
+    let mut finished = w.finish();
+    let lives = |finished: &Finished| -> Vec<_> {
+        finished.profile[0].rows(0, |_| None).map(|s| (s.segment, s.start / MS, s.duration_ns, s.bytes)).collect()
+    };
+    let expected =
+        [("request_transfer", 0, 0, 3), ("server_response", 0, 7_000_000, 0), ("response_transfer", 7, 1_000_000, 8)];
+    assert_eq!(lives(&finished), expected);
+    let f = finished.flows.remove(0);
     assert_eq!((f.conn_state, f.history.as_str(), f.art.count, f.art.sum_ns), ("SF", "Dd", 1, 7_000_000));
     // ICMP echo: request and reply are one flow, its ports are the types.
     let mut w = Wire::new(settings());
     w.frame(0, &ethernet(0x0800, &ipv4(1, false, &[8, 0, 0, 0, 0, 1, 0, 1])));
     w.frame(3 * MS, &ethernet(0x0800, &ipv4(1, true, &[0, 0, 0, 0, 0, 1, 0, 1])));
-    let f = w.flow();
+    let mut finished = w.finish();
+    // Without payload the transfers take neither time nor bytes.
+    assert_eq!(lives(&finished), [("server_response", 0, 3_000_000, 0)]);
+    let f = finished.flows.remove(0);
     assert_eq!((f.endpoints.client_port, f.endpoints.server_port, f.srt.count, f.srt.sum_ns), (8, 0, 1, 3_000_000));
 }
 

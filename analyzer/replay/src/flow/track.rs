@@ -11,7 +11,7 @@ use super::zeek::Zeek;
 use crate::decode::{Decoded, NO_MAC, TcpOptions, Tunnel, tcp_flag as f};
 use crate::hops::PlaceLog;
 use crate::model::{Completeness, Nanos, Side, SideCounters};
-use crate::netprofile::{Profiler, Sample};
+use crate::netprofile::{Profiler, Sample, Turns};
 use crate::parse::{Conversation, Segment};
 use crate::reassemble::{Limits, Piece, Stream, distance};
 use std::collections::VecDeque;
@@ -89,6 +89,8 @@ pub(super) struct Asked {
     pub(super) errors: u32,
     /// Where they start in the client's sequence space, and their numbers.
     pub(super) starts: Vec<(u32, u32)>,
+    /// Of datagrams: when they started, and their numbers.
+    pub(super) begun: Vec<(Nanos, u32)>,
 }
 
 /// An open flow.
@@ -119,6 +121,8 @@ pub struct Track {
     asked: Option<Nanos>,
     /// ICMP: requests by id and sequence number.
     pending: VecDeque<(u32, Nanos)>,
+    /// UDP and ICMP: the network profile.
+    pub(super) turns: Option<Box<Turns>>,
     pub(super) conversation: Option<Box<Conversation>>,
     pub(super) asked_for: Asked,
     /// The sides were turned round after the conversation began.
@@ -189,6 +193,9 @@ impl Track {
             syn_ack_retransmits: 0,
             asked: None,
             pending: VecDeque::new(),
+            // What tunnels carry has profiles of its own.
+            turns: (settings.keep.profile && matches!(d.protocol, 17 | 1 | 58) && d.carrier.is_empty())
+                .then(|| Box::new(Turns::new(d.ts))),
             conversation: None,
             asked_for: Asked::default(),
             turned: false,
@@ -319,20 +326,26 @@ impl Track {
                 }
             }
         }
-        if d.payload_len == 0 || !self.carrier.is_empty() || !settings.parse {
-            return;
+        if d.payload_len > 0 && self.carrier.is_empty() && settings.parse {
+            let from = if self.turned { side.other() } else { side };
+            self.conversation(settings).data(&Segment {
+                from,
+                start_ts: d.ts,
+                end_ts: d.ts,
+                tcp_seq: None,
+                point: None,
+                data: payload,
+                missing: d.payload_len.saturating_sub(payload.len() as u32),
+            });
+            self.turn_if_proved();
         }
-        let from = if self.turned { side.other() } else { side };
-        self.conversation(settings).data(&Segment {
-            from,
-            start_ts: d.ts,
-            end_ts: d.ts,
-            tcp_seq: None,
-            point: None,
-            data: payload,
-            missing: d.payload_len.saturating_sub(payload.len() as u32),
-        });
-        self.turn_if_proved();
+        // The sides may have been turned round by this very datagram.
+        let side = self.side_of(d);
+        match (&mut self.turns, side) {
+            (Some(turns), Side::Client) => turns.client(d.ts, d.payload_len, payload),
+            (Some(turns), Side::Server) => turns.server(d.ts, d.payload_len),
+            (None, _) => {}
+        }
     }
 
     fn icmp(&mut self, side: Side, d: &Decoded, frame: &[u8], settings: &Settings) {
@@ -351,7 +364,13 @@ impl Track {
                 missing: d.payload_len.saturating_sub(d.payload_captured),
             });
         }
-        if d.flags & 1 == 1 {
+        let is_request = d.flags & 1 == 1;
+        match &mut self.turns {
+            Some(turns) if is_request => turns.echo(d.ts, d.seq, d.payload_len),
+            Some(turns) if side == Side::Server => turns.echoed(d.ts, d.seq, d.payload_len),
+            _ => {}
+        }
+        if is_request {
             if self.pending.len() >= MAX_PENDING {
                 self.pending.pop_front();
             }
@@ -399,6 +418,9 @@ impl Track {
             }
             tcp.cit = Delays::default();
             tcp.profiler.begin_again(self.first);
+        }
+        if let Some(turns) = &mut self.turns {
+            **turns = Turns::new(self.first);
         }
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.1 = tunnel.1.other();

@@ -1,13 +1,17 @@
-//! The network profile: a TCP flow's life cut into segments, each with an owner.
+//! The network profile: a flow's life cut into segments, each with an owner.
 //!
-//! `connect` (first packet to handshake), `tls` (ClientHello to the end of the handshake), then per exchange `request_transfer`
+//! Of TCP: `connect` (first packet to handshake), `tls` (ClientHello to the end of the handshake), then per exchange `request_transfer`
 //! (first to last byte of the request), `server_ack` (to the server kernel's bare acknowledgement, if it came before the response),
 //! `server_response` (to the first byte of the response: the application), `response_transfer` (to its last byte), `client_wait`
 //! (to the next request, or to the end of the connection), and `close` (first FIN or RST to the last packet). The segments are
 //! cut at times of packets, each starts where the one before ends, so they sum up to the flow's duration exactly.
+//! [`Turns`] does the same for datagrams that are answered (UDP, ICMP echo).
 
 #[cfg(test)]
 mod tests;
+mod turns;
+
+pub use turns::Turns;
 
 use crate::model::{Nanos, ProfileSegment};
 use crate::store::{coded, coded_enum};
@@ -108,80 +112,29 @@ impl Profile {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    #[default]
-    Connect,
-    Tls,
-    /// Nothing asked yet, or everything answered.
-    Wait,
-    Request,
-    Response,
-}
-
-/// Delays that fall out of the exchanges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sample {
-    /// Request's last packet to the response's first.
-    ApplicationResponse(i64),
-    /// Response's last packet (or the handshake) to the next request's first.
-    ClientIdle(i64),
-    /// ClientHello to the client's first data after the server's handshake.
-    TlsRoundTrip(i64),
-}
-
-/// Cuts a flow's life.
+/// Segments being cut, of whatever transport.
 #[derive(Clone, Debug, Default)]
-pub struct Profiler {
+struct Cut {
     segments: Vec<Segment>,
     /// Where the first segment starts.
     begun: Nanos,
-    phase: Phase,
     now: Nanos,
     /// Where the current segment started.
     since: Nanos,
-    /// Last data in the current transfer.
-    last_data: Nanos,
-    acked: Option<Nanos>,
-    /// First FIN or RST after the last data.
-    ending: Option<Nanos>,
     exchange: u32,
-    bytes: u64,
-    response_bytes: u64,
     retransmissions: u32,
-    request_seq: Option<u32>,
-    tls_server_spoke: bool,
-    tls_timed: bool,
+    /// What its request is known by.
+    request: Option<u32>,
     /// Only the delays are wanted.
     without_segments: bool,
 }
 
-impl Profiler {
-    /// Starts at the flow's first packet; `handshake` says whether that is part of a handshake.
-    pub fn begin(&mut self, ts: Nanos, handshake: bool) {
-        self.now = ts;
-        self.begun = ts;
-        self.since = ts;
-        self.last_data = ts;
-        self.phase = if handshake { Phase::Connect } else { Phase::Wait };
+impl Cut {
+    fn begin(&mut self, ts: Nanos) {
+        (self.now, self.begun, self.since) = (ts, ts, ts);
     }
 
-    /// Only delays come of it; segments are not kept.
-    pub fn leave_out_segments(&mut self) {
-        self.without_segments = true;
-    }
-
-    /// Gives back memory that is not in use.
-    pub fn shrink(&mut self) {
-        self.segments.shrink_to_fit();
-    }
-
-    /// Starts anew at the flow's first packet.
-    pub fn begin_again(&mut self, ts: Nanos) {
-        *self = Self { without_segments: self.without_segments, ..Self::default() };
-        self.begin(ts, false);
-    }
-
+    /// Times never go back.
     fn at(&mut self, ts: Nanos) -> Nanos {
         self.now = self.now.max(ts);
         self.now
@@ -206,17 +159,88 @@ impl Profiler {
             bytes,
             exchange: self.exchange,
             retransmissions,
-            request: self.request_seq.unwrap_or(0),
-            has_request: self.request_seq.is_some(),
+            request: self.request.unwrap_or(0),
+            has_request: self.request.is_some(),
             name,
         });
+    }
+
+    /// The next exchange begins.
+    fn next_exchange(&mut self) {
+        self.exchange += 1;
+        self.request = None;
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Connect,
+    Tls,
+    /// Nothing asked yet, or everything answered.
+    Wait,
+    Request,
+    Response,
+}
+
+/// Delays that fall out of the exchanges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Request's last packet to the response's first.
+    ApplicationResponse(i64),
+    /// Response's last packet (or the handshake) to the next request's first.
+    ClientIdle(i64),
+    /// ClientHello to the client's first data after the server's handshake.
+    TlsRoundTrip(i64),
+}
+
+/// Cuts the life of a TCP flow.
+#[derive(Clone, Debug, Default)]
+pub struct Profiler {
+    cut: Cut,
+    phase: Phase,
+    /// Last data in the current transfer.
+    last_data: Nanos,
+    acked: Option<Nanos>,
+    /// First FIN or RST after the last data.
+    ending: Option<Nanos>,
+    bytes: u64,
+    response_bytes: u64,
+    tls_server_spoke: bool,
+    tls_timed: bool,
+}
+
+impl Profiler {
+    /// Starts at the flow's first packet; `handshake` says whether that is part of a handshake.
+    pub fn begin(&mut self, ts: Nanos, handshake: bool) {
+        self.cut.begin(ts);
+        self.last_data = ts;
+        self.phase = if handshake { Phase::Connect } else { Phase::Wait };
+    }
+
+    /// Only delays come of it; segments are not kept.
+    pub fn leave_out_segments(&mut self) {
+        self.cut.without_segments = true;
+    }
+
+    /// Gives back memory that is not in use.
+    pub fn shrink(&mut self) {
+        self.cut.segments.shrink_to_fit();
+    }
+
+    /// Starts anew at the flow's first packet.
+    pub fn begin_again(&mut self, ts: Nanos) {
+        let without_segments = self.cut.without_segments;
+        *self = Self::default();
+        self.cut.without_segments = without_segments;
+        self.begin(ts, false);
     }
 
     /// The handshake is complete.
     pub fn established(&mut self, ts: Nanos) {
         if self.phase == Phase::Connect {
-            let ts = self.at(ts);
-            self.push(Name::Connect, ts, 0);
+            let ts = self.cut.at(ts);
+            self.cut.push(Name::Connect, ts, 0);
             self.phase = Phase::Wait;
             self.last_data = ts;
         }
@@ -224,12 +248,12 @@ impl Profiler {
 
     /// Data was sent again.
     pub fn retransmission(&mut self) {
-        self.retransmissions = self.retransmissions.saturating_add(1);
+        self.cut.retransmissions = self.cut.retransmissions.saturating_add(1);
     }
 
     /// A FIN or RST.
     pub fn ending(&mut self, ts: Nanos) {
-        let ts = self.at(ts);
+        let ts = self.cut.at(ts);
         self.ending.get_or_insert(ts);
     }
 
@@ -237,14 +261,14 @@ impl Profiler {
     #[inline]
     pub fn server_ack(&mut self, ts: Nanos) {
         if self.phase == Phase::Request && self.acked.is_none() {
-            self.acked = Some(self.at(ts));
+            self.acked = Some(self.cut.at(ts));
         }
     }
 
     /// New data of the client; `data` is as much of it as was captured.
     #[inline]
     pub fn client_data(&mut self, ts: Nanos, seq: u32, len: u32, data: &[u8]) -> Option<Sample> {
-        let ts = self.at(ts);
+        let ts = self.cut.at(ts);
         self.ending = None;
         let mut sample = None;
         match self.phase {
@@ -255,21 +279,20 @@ impl Profiler {
                 self.bytes += u64::from(len);
                 return None;
             }
-            Phase::Connect => self.push(Name::Connect, ts, 0),
+            Phase::Connect => self.cut.push(Name::Connect, ts, 0),
             Phase::Wait => {
-                sample = Some(Sample::ClientIdle(ts - self.since));
-                self.push(Name::ClientWait, ts, 0);
+                sample = Some(Sample::ClientIdle(ts - self.cut.since));
+                self.cut.push(Name::ClientWait, ts, 0);
             }
             Phase::Response => {
                 let bytes = std::mem::take(&mut self.response_bytes);
-                self.push(Name::ResponseTransfer, self.last_data, bytes);
-                self.exchange += 1;
-                self.request_seq = None;
-                sample = Some(Sample::ClientIdle(ts - self.since));
-                self.push(Name::ClientWait, ts, 0);
+                self.cut.push(Name::ResponseTransfer, self.last_data, bytes);
+                self.cut.next_exchange();
+                sample = Some(Sample::ClientIdle(ts - self.cut.since));
+                self.cut.push(Name::ClientWait, ts, 0);
             }
         }
-        if self.exchange == 0 && matches!(data, [0x16, 3, _, _, _, 1, ..]) {
+        if self.cut.exchange == 0 && matches!(data, [0x16, 3, _, _, _, 1, ..]) {
             self.phase = Phase::Tls;
             self.bytes = u64::from(len);
             self.last_data = ts;
@@ -281,7 +304,7 @@ impl Profiler {
 
     fn request(&mut self, ts: Nanos, seq: u32, len: u32) {
         self.phase = Phase::Request;
-        self.request_seq = Some(seq);
+        self.cut.request = Some(seq);
         self.last_data = ts;
         self.acked = None;
         self.bytes = u64::from(len);
@@ -291,15 +314,15 @@ impl Profiler {
         let mut sample = None;
         if self.tls_server_spoke && !self.tls_timed {
             self.tls_timed = true;
-            sample = Some(Sample::TlsRoundTrip(ts - self.since));
+            sample = Some(Sample::TlsRoundTrip(ts - self.cut.since));
         }
         if carries_application_data(data) {
             let bytes = std::mem::take(&mut self.bytes);
             if data.first() == Some(&0x17) {
-                self.push(Name::Tls, self.last_data, bytes);
-                self.push(Name::ClientWait, ts, 0);
+                self.cut.push(Name::Tls, self.last_data, bytes);
+                self.cut.push(Name::ClientWait, ts, 0);
             } else {
-                self.push(Name::Tls, ts, bytes);
+                self.cut.push(Name::Tls, ts, bytes);
             }
             self.request(ts, seq, len);
         } else {
@@ -312,7 +335,7 @@ impl Profiler {
     /// New data of the server.
     #[inline]
     pub fn server_data(&mut self, ts: Nanos, len: u32) -> Option<Sample> {
-        let ts = self.at(ts);
+        let ts = self.cut.at(ts);
         self.ending = None;
         match self.phase {
             Phase::Tls => {
@@ -328,14 +351,14 @@ impl Profiler {
             }
             Phase::Connect | Phase::Wait => {
                 let name = if self.phase == Phase::Connect { Name::Connect } else { Name::ServerResponse };
-                self.push(name, ts, 0);
+                self.cut.push(name, ts, 0);
                 self.response(ts, len);
                 None
             }
             Phase::Request => {
                 let asked = self.last_data;
                 self.end_request();
-                self.push(Name::ServerResponse, ts, 0);
+                self.cut.push(Name::ServerResponse, ts, 0);
                 self.response(ts, len);
                 Some(Sample::ApplicationResponse(ts - asked))
             }
@@ -350,44 +373,49 @@ impl Profiler {
 
     fn end_request(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.push(Name::RequestTransfer, self.last_data, bytes);
+        self.cut.push(Name::RequestTransfer, self.last_data, bytes);
         if let Some(acked) = self.acked.take() {
-            self.push(Name::ServerAck, acked, 0);
+            self.cut.push(Name::ServerAck, acked, 0);
         }
     }
 
-    /// The flow's last packet was at `end`. `request_of` finds the request that starts at a sequence number.
+    /// The flow's last packet was at `end`. `request_of` finds the first request that starts at a sequence number or within so many bytes
+    /// from there.
     #[must_use]
-    pub fn finish(mut self, end: Nanos, request_of: impl Fn(u32) -> Option<u32>) -> Profile {
-        let end = self.at(end);
+    pub fn finish(mut self, end: Nanos, request_of: impl Fn(u32, u32) -> Option<u32>) -> Profile {
+        let end = self.cut.at(end);
         // A reset may be sent before the handshake's last packet: what was established since then is over at once.
-        let until = self.ending.unwrap_or(end).max(self.since);
+        let until = self.ending.unwrap_or(end).max(self.cut.since);
         match self.phase {
-            Phase::Connect => self.push(Name::Connect, until, 0),
-            Phase::Wait => self.push(Name::ClientWait, until, 0),
+            Phase::Connect => self.cut.push(Name::Connect, until, 0),
+            Phase::Wait => self.cut.push(Name::ClientWait, until, 0),
             Phase::Request => {
                 self.end_request();
-                self.push(Name::ServerResponse, until.max(self.since), 0);
+                self.cut.push(Name::ServerResponse, until.max(self.cut.since), 0);
             }
             Phase::Response => {
                 let bytes = std::mem::take(&mut self.response_bytes);
-                self.push(Name::ResponseTransfer, self.last_data, bytes);
-                self.push(Name::ClientWait, until.max(self.since), 0);
+                self.cut.push(Name::ResponseTransfer, self.last_data, bytes);
+                self.cut.push(Name::ClientWait, until.max(self.cut.since), 0);
             }
             Phase::Tls => {
                 let bytes = std::mem::take(&mut self.bytes);
-                self.push(Name::Tls, self.last_data, bytes);
-                self.push(Name::ClientWait, until.max(self.since), 0);
+                self.cut.push(Name::Tls, self.last_data, bytes);
+                self.cut.push(Name::ClientWait, until.max(self.cut.since), 0);
             }
         }
-        self.push(Name::Close, end, 0);
-        for s in self.segments.iter_mut().filter(|s| s.has_request) {
-            match request_of(s.request) {
-                Some(request) => s.request = request,
-                None => s.has_request = false,
-            }
+        self.cut.push(Name::Close, end, 0);
+        let mut of: Option<(u32, Option<u32>)> = None;
+        for s in self.cut.segments.iter_mut().filter(|s| s.has_request) {
+            // The first segment of a request has its bytes.
+            let request = match of {
+                Some((exchange, request)) if exchange == s.exchange => request,
+                _ => request_of(s.request, u32::try_from(s.bytes).unwrap_or(u32::MAX)),
+            };
+            of = Some((s.exchange, request));
+            (s.request, s.has_request) = (request.unwrap_or(0), request.is_some());
         }
-        Profile { start: self.begun, segments: self.segments }
+        Profile { start: self.cut.begun, segments: self.cut.segments }
     }
 }
 

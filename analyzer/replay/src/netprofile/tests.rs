@@ -19,7 +19,8 @@ fn two_exchanges() {
     p.retransmission();
     assert_eq!(p.server_data(220, 7), Some(Sample::ApplicationResponse(20)));
     p.ending(240);
-    let rows: Vec<_> = p.finish(250, |seq| (seq == 121).then_some(4)).rows(3, |r| Some(u64::from(r) + 5)).collect();
+    let rows: Vec<_> =
+        p.finish(250, |seq, len| (seq == 121 && len == 10).then_some(4)).rows(3, |r| Some(u64::from(r) + 5)).collect();
     assert_eq!(
         names(&rows),
         [
@@ -56,7 +57,7 @@ fn tls_1_3_is_a_segment_of_its_own() {
     assert_eq!(p.client_data(60, 11, 13, &finished), Some(Sample::TlsRoundTrip(40)));
     assert_eq!(p.client_data(80, 24, 6, &request), None);
     assert_eq!(p.server_data(95, 10), Some(Sample::ApplicationResponse(15)));
-    let rows = p.finish(100, |_| None).rows(0, |_| None).collect::<Vec<_>>();
+    let rows = p.finish(100, |_, _| None).rows(0, |_| None).collect::<Vec<_>>();
     let got: Vec<_> = rows.iter().map(|r| (r.segment, r.start, r.duration_ns)).collect();
     assert_eq!(
         got,
@@ -79,7 +80,7 @@ fn a_request_without_an_answer() {
     p.begin(0, false);
     p.client_data(10, 1, 5, b"x");
     p.server_ack(12);
-    let rows = p.finish(100, |_| None).rows(0, |_| None).collect::<Vec<_>>();
+    let rows = p.finish(100, |_, _| None).rows(0, |_| None).collect::<Vec<_>>();
     assert_eq!(
         names(&rows),
         [
@@ -97,7 +98,7 @@ fn an_end_before_the_handshake_is_complete() {
     p.begin(1000, true);
     p.ending(1000);
     p.established(1001);
-    let rows = p.finish(1006, |_| None).rows(0, |_| None).collect::<Vec<_>>();
+    let rows = p.finish(1006, |_, _| None).rows(0, |_| None).collect::<Vec<_>>();
     assert_eq!(names(&rows), [("connect", 0, 1000, 1, 0), ("close", 0, 1001, 5, 0)]);
 }
 
@@ -119,10 +120,10 @@ proptest! {
                 5 => { p.client_data(now, 9, 9, &[0x16, 3, 1, 0, 0, 1, 0, 0, 0]); }
                 _ => p.retransmission(),
             }
-            now = now.max(p.now);
+            now = now.max(p.cut.now);
         }
         let end = now + 5;
-        let rows = p.finish(end, |_| None).rows(0, |_| None).collect::<Vec<_>>();
+        let rows = p.finish(end, |_, _| None).rows(0, |_| None).collect::<Vec<_>>();
         prop_assert_eq!(rows.iter().map(|r| r.duration_ns).sum::<u64>(), (end - 1000) as u64);
         let mut at = 1000;
         for r in rows {
