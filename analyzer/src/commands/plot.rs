@@ -18,7 +18,9 @@ pub fn run(args: &PlotArgs) -> anyhow::Result<Outcome> {
         .with_context(|| format!("cannot write to {}: give another folder with --output", folder.display()))?;
     let files = crate::plots::write_flows(&folder, &analysis, &ids)?;
     if files.is_empty() {
-        bail!("nothing to draw: plots are of TCP flows seen at interfaces, with data; `analyze flows` lists the flows");
+        bail!(
+            "nothing to draw: plots are of TCP flows with data and of UDP and ICMP exchanges, seen at interfaces; `analyze flows` lists the flows"
+        );
     }
     let mut stdout = std::io::stdout().lock();
     for file in files {

@@ -1,6 +1,7 @@
 //! Plots: the drawings of an analysis as SVG files that any browser shows, in light and dark.
 
 mod flame;
+pub(crate) mod hops;
 mod latency;
 pub(crate) mod map;
 mod profile;
@@ -70,7 +71,7 @@ pub fn write_flows(dir: &Path, analysis: &Analysis, flow_ids: &[u64]) -> Result<
         let (id, segments) = (flow.flow_id.to_string(), flows::segments(&r.profile, flow.flow_id));
         if !segments.is_empty() {
             let events = events.get(&flow.flow_id).map_or(&[][..], Vec::as_slice);
-            out.write("flow", &id, &profile::draw(flow, segments, events)?)?;
+            out.write("flow", &id, &profile::draw(flow, segments, packets.of_flow(flow.flow_id), events)?)?;
         }
         if let Some(svg) = sequence::draw(flow, packets.of_flow(flow.flow_id), true) {
             out.write("tcp-sequence", &id, &svg)?;
@@ -106,16 +107,21 @@ pub fn write_all(dir: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>> {
         let segments = flows::segments(&r.profile, f.flow_id);
         (!segments.is_empty()).then_some((f, segments))
     });
+    let packets = analysis.tcp_packets().map_err(|e| anyhow::anyhow!("{e}"))?;
     for (flow, segments) in profiled.take(MOST) {
         let events = events.get(&flow.flow_id).map_or(&[][..], Vec::as_slice);
-        out.write("flow", &flow.flow_id.to_string(), &profile::draw(flow, segments, events)?)?;
+        let packets = packets.of_flow(flow.flow_id);
+        out.write("flow", &flow.flow_id.to_string(), &profile::draw(flow, segments, packets, events)?)?;
     }
 
-    let packets = analysis.tcp_packets().map_err(|e| anyhow::anyhow!("{e}"))?;
     for flow in analysis.remarkable_flows().into_iter().filter_map(|id| r.flows.get(id as usize)) {
         if let Some(svg) = sequence::draw(flow, packets.of_flow(flow.flow_id), true) {
             out.write("tcp-sequence", &flow.flow_id.to_string(), &svg)?;
         }
+    }
+
+    for (conversation, rows) in hops::chosen(analysis) {
+        out.write("hops", &conversation.to_string(), &hops::draw(analysis, conversation, &rows, true))?;
     }
 
     let spans = traces::ranges(&r.spans);

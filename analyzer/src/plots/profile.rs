@@ -9,7 +9,8 @@ use crate::report::flows;
 use anyhow::Result;
 use plotters::prelude::*;
 use replay::model::{Flow, ProfileSegment, SocketEvent};
-use std::collections::BTreeMap;
+use replay::tcp_packets::TcpPacket;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WIDTH: u32 = 1_100;
 const LEFT: i32 = 110;
@@ -34,8 +35,14 @@ fn color(segment: &str) -> RGBColor {
     SEGMENTS.iter().find(|s| s.0 == segment).map_or(MUTED, |s| s.2)
 }
 
-/// Draws a flow.
-pub(super) fn draw(flow: &Flow, segments: &[ProfileSegment], events: &[&SocketEvent]) -> Result<String> {
+/// Draws a flow. `packets` are its packets where they were read: they tell when something was sent again, which the segments know within
+/// themselves only.
+pub(super) fn draw(
+    flow: &Flow,
+    segments: &[ProfileSegment],
+    packets: &[TcpPacket],
+    events: &[&SocketEvent],
+) -> Result<String> {
     let mut exchanges: BTreeMap<u32, Vec<&ProfileSegment>> = BTreeMap::new();
     for s in segments.iter().filter(|s| !matches!(s.segment, "connect" | "tls" | "client_wait" | "close")) {
         exchanges.entry(s.exchange).or_default().push(s);
@@ -63,11 +70,17 @@ pub(super) fn draw(flow: &Flow, segments: &[ProfileSegment], events: &[&SocketEv
         for s in segments.iter().take(MOST_SEGMENTS) {
             bar(body, whole, s, 58, 28)?;
         }
-        for s in segments.iter().filter(|s| s.retransmissions > 0).take(MOST_SEGMENTS) {
-            mark(body, whole.x(s.start.saturating_add((s.duration_ns / 2) as i64)), RED)?;
+        let again: BTreeSet<i32> = if packets.is_empty() {
+            let middle = |s: &ProfileSegment| s.start.saturating_add((s.duration_ns / 2) as i64);
+            segments.iter().filter(|s| s.retransmissions > 0).map(|s| whole.x(middle(s))).collect()
+        } else {
+            packets.iter().filter(|p| p.marks.is_retransmission()).map(|p| whole.x(p.ts)).collect()
+        };
+        for x in again {
+            mark(body, x, RED)?;
         }
-        for e in events {
-            mark(body, whole.x(e.ts), BROWN)?;
+        for x in events.iter().map(|e| whole.x(e.ts)).collect::<BTreeSet<_>>() {
+            mark(body, x, BROWN)?;
         }
         axis(body, 90, length)?;
         // Without the wait before each, on the scale of the longest.

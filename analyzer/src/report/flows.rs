@@ -34,7 +34,7 @@ pub(super) struct Profile {
 }
 
 /// `10.0.0.1:80`, `[fd00::1]:80`, or nothing.
-pub(super) fn address(ip: Option<IpAddr>, port: u16) -> String {
+pub(crate) fn address(ip: Option<IpAddr>, port: u16) -> String {
     match ip {
         Some(ip) if port == 0 => ip.to_string(),
         Some(ip) => std::net::SocketAddr::new(ip, port).to_string(),

@@ -69,6 +69,14 @@ fn sequences(analysis: &Analysis) -> String {
     out
 }
 
+/// Ways of the conversations that were seen at several places, with most to say of.
+fn ways(analysis: &Analysis) -> String {
+    let draw = |(id, rows): (u64, Vec<&replay::hops::Hop>)| {
+        format!("<figure>{}</figure>", crate::plots::hops::draw(analysis, id, &rows, false))
+    };
+    crate::plots::hops::chosen(analysis).into_iter().map(draw).collect()
+}
+
 /// The report as text.
 fn render(analysis: &Analysis) -> Result<String> {
     let strings = &mut Strings::default();
@@ -112,5 +120,6 @@ fn render(analysis: &Analysis) -> Result<String> {
         strings: std::mem::take(strings).into_list(),
     };
     let data = serde_json::to_string(&document).context("cannot put the report's data into JSON")?;
-    Ok(page::assemble(document.title, &crate::plots::map::inline(analysis), &sequences(analysis), &data))
+    let map = crate::plots::map::inline(analysis);
+    Ok(page::assemble(document.title, &map, &sequences(analysis), &ways(analysis), &data))
 }

@@ -18,14 +18,15 @@ const SCRIPTS: [&str; 9] = [
     include_str!("assets/report.js"),
 ];
 
-/// The whole page. `data` is JSON; `map` and `sequences` are markup made by this project, with captured text escaped.
-pub(super) fn assemble(title: &str, map: &str, sequences: &str, data: &str) -> String {
+/// The whole page. `data` is JSON; `map`, `sequences` and `ways` are markup made by this project, with captured text escaped.
+pub(super) fn assemble(title: &str, map: &str, sequences: &str, ways: &str, data: &str) -> String {
     let script = ["(() => {\n'use strict';\n", &SCRIPTS.concat(), "})();\n"].concat();
     let parts = [
         ("{{title}}", escape(title)),
         ("{{style}}", STYLE.to_owned()),
         ("{{map}}", map.to_owned()),
         ("{{sequences}}", sequences.to_owned()),
+        ("{{ways}}", ways.to_owned()),
         ("{{data}}", island(data)),
         ("{{script}}", script),
     ];
