@@ -49,6 +49,7 @@ impl Engine {
         let mut evicted: Evicted = (0, None);
         let mut not_compared = 0;
         for (of_shard, (count, range), left_out) in shards {
+            of_shard.iter().for_each(|part| out.masked.add(part.masked));
             parts.extend(of_shard);
             not_compared += left_out;
             evicted.0 += count;

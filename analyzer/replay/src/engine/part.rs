@@ -4,6 +4,7 @@ use crate::flow::Finished;
 use crate::hops::PlaceLog;
 use crate::model::{Endpoints, Flow, Request};
 use crate::netprofile::Profile;
+use crate::parse::mask::Masked;
 use crate::socket::{SocketLog, SocketOutput};
 use crate::store::{Coded, Entry, Log, Rows, Spill, Texts};
 use ahash::AHashMap;
@@ -20,6 +21,8 @@ pub(crate) struct Part {
     pub(super) log: SocketLog,
     /// What flows saw, by their numbers.
     pub(super) seen: Vec<(u32, Box<PlaceLog>)>,
+    /// Secrets that were left out of the requests.
+    pub(super) masked: Masked,
 }
 
 impl Part {
@@ -32,12 +35,13 @@ impl Part {
             self.flow(&f, &p, spill);
         }
         self.seen.append(&mut finished.logs);
+        self.masked.add(std::mem::take(&mut finished.masked));
         self.turned.extend(finished.turned.drain(..).map(|(number, ends)| (u64::from(number), ends)));
     }
 
     /// Packs what sockets of a node have given.
     pub(super) fn of_sockets(node: u32, sockets: SocketOutput, spill: &Spill) -> Self {
-        let mut part = Self { log: SocketLog { node, ..sockets.log }, ..Self::default() };
+        let mut part = Self { log: SocketLog { node, ..sockets.log }, masked: sockets.masked, ..Self::default() };
         for f in &sockets.flows {
             part.flow(f, &Profile::default(), spill);
         }

@@ -45,6 +45,7 @@ impl Track {
                 Why::Reused | Why::Evicted => self.last,
             });
             protocol = conversation.protocol();
+            out.masked.add(conversation.masked());
             self.hand_on(settings, out);
         }
         let Asked { requests, answered, errors, mut starts, mut begun } = std::mem::take(&mut self.asked_for);

@@ -76,6 +76,8 @@ pub struct Finished {
     pub logs: Vec<(u32, Box<PlaceLog>)>,
     /// Flows that were ended early because there were too many, and when the first and last of them.
     pub evicted: (u64, Option<(Nanos, Nanos)>),
+    /// Secrets that were left out of the requests.
+    pub masked: crate::parse::mask::Masked,
     pub(super) sessions: Vec<Session>,
     pub(super) names: Names,
 }

@@ -221,6 +221,8 @@ pub struct Replayed {
     pub filtered: Option<Filtered>,
     /// What was replaced by pseudonyms, if that was asked for.
     pub disguised: Option<crate::pseudonyms::Disguised>,
+    /// Secrets that the protocols' parsers left out of requests.
+    pub masked: crate::parse::mask::Masked,
     /// Event records read, per kind.
     pub events: BTreeMap<u16, u64>,
     /// Flows, sorted by (start, endpoints, place).

@@ -1,4 +1,8 @@
 //! Requests meet their responses: by id where the protocol has one, else in order, any number outstanding.
+//!
+//! After a loss the order alone no longer tells whose answer comes next. A client that never had two requests outstanding asks only when
+//! it has its answer: what comes then answers its last request, and those before were answered in what was lost. Where requests are
+//! pipelined, pairs made between the loss and the next moment without an open request are marked `gap`: they may be wrong.
 
 use crate::model::{Completeness, Nanos, RequestFields, Session, Side, Status, ThreadPoint};
 use crate::parse::{Kind, Mark, Message};
@@ -77,6 +81,12 @@ pub(crate) struct Pairer {
     keyed: AHashMap<u64, Slot>,
     keyed_len: usize,
     done: Vec<Session>,
+    /// Requests in order were outstanding together.
+    pipelined: bool,
+    /// Some of those that wait in order are doubtful.
+    doubt: bool,
+    /// Which of them the next response answers is not certain.
+    unsure: bool,
     /// Something of the client's was missed or not understood: responses without request are no wonder.
     missed: [Completeness; 2],
 }
@@ -114,6 +124,9 @@ impl Pairer {
                 }
             },
             Kind::Request | Kind::OneWay => {
+                if kind == Kind::Request && key.is_none() {
+                    self.asks();
+                }
                 let mut entry = self.entry(fields, protocol, timeout);
                 if kind == Kind::OneWay {
                     entry.response = Part::Done;
@@ -186,13 +199,25 @@ impl Pairer {
         }
     }
 
-    /// The place in a side's stream is lost: responses may be in what is passed over.
+    /// A request in order begins.
+    fn asks(&mut self) {
+        match self.ordered.iter().rev().find(|entry| entry.response == Part::Awaited) {
+            // Nothing is open: who answers what is certain again.
+            None => self.unsure = false,
+            Some(last) => self.pipelined |= !last.doubtful,
+        }
+    }
+
+    /// The place in a side's stream is lost: responses, or further requests, may be in what is passed over.
     pub(crate) fn lost(&mut self, side: Side) {
-        if side == Side::Server {
-            for entry in &mut self.ordered {
-                if entry.response == Part::Awaited {
-                    entry.doubtful = true;
-                }
+        if side == Side::Client {
+            self.unsure |= self.pipelined;
+            return;
+        }
+        for entry in &mut self.ordered {
+            if entry.response == Part::Awaited {
+                entry.doubtful = true;
+                self.doubt = true;
             }
         }
     }
@@ -312,22 +337,41 @@ impl Pairer {
         if let Some(key) = key {
             return self.keyed.get_mut(&key)?.find(|entry| entry.response == Part::Awaited);
         }
-        // Requests asked before a loss were answered in what was lost, if there are later ones.
-        let later = self.ordered.iter().any(|entry| entry.response == Part::Awaited && !entry.doubtful);
-        if later {
-            while let Some(at) = self.ordered.iter().position(|entry| entry.response == Part::Awaited) {
-                if !self.ordered.get(at).is_some_and(|entry| entry.doubtful) {
-                    break;
-                }
-                if let Some(mut entry) = self.ordered.remove(at) {
-                    entry.session.completeness.add(Completeness::GAP);
-                    if entry.request != Part::Awaited {
-                        self.done.push(entry.session);
-                    }
+        if self.doubt {
+            self.settle();
+        }
+        let unsure = self.unsure;
+        let entry = self.ordered.iter_mut().find(|entry| entry.response == Part::Awaited)?;
+        if unsure {
+            entry.session.completeness.add(Completeness::GAP);
+        }
+        Some(entry)
+    }
+
+    /// A response comes after a loss: gives up the requests that were answered in what was lost.
+    fn settle(&mut self) {
+        let awaited = || self.ordered.iter().filter(|entry| entry.response == Part::Awaited);
+        let (doubtful, all) = (awaited().filter(|entry| entry.doubtful).count(), awaited().count());
+        let later = all > doubtful;
+        self.doubt = doubtful > 0;
+        let gone = match (self.pipelined, later) {
+            (_, true) => doubtful,
+            (false, false) => doubtful.saturating_sub(1),
+            (true, false) => 0,
+        };
+        self.unsure |= self.pipelined && (doubtful > 1 || doubtful > 0 && later);
+        for _ in 0..gone {
+            let Some(at) = self.ordered.iter().position(|entry| entry.response == Part::Awaited && entry.doubtful)
+            else {
+                break;
+            };
+            if let Some(mut entry) = self.ordered.remove(at) {
+                entry.session.completeness.add(Completeness::GAP);
+                if entry.request != Part::Awaited {
+                    self.done.push(entry.session);
                 }
             }
         }
-        self.ordered.iter_mut().find(|entry| entry.response == Part::Awaited)
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<&mut Entry> {

@@ -23,21 +23,62 @@ const SECRET_WORDS: [&str; 14] = [
 /// Whole names whose values are secrets.
 const SECRET_NAMES: [&str; 7] = ["key", "sig", "sid", "pass", "code", "otp", "pin"];
 
+/// Kinds of what is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secret {
+    /// Passwords and tokens of a log-in.
+    Login,
+    /// Authorization, cookies.
+    Header,
+    /// Values in URLs, user names and passwords in front of hosts.
+    Url,
+    /// Literals in statements and documents, values of their parameters.
+    Literal,
+    /// Values quoted in texts of errors.
+    Error,
+    /// Values of commands whose names or shape say that they are secret, numbers of cards.
+    Value,
+}
+
+/// How many secrets were left out, by kind. The same one is counted at each place where it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Masked([u64; 6]);
+
+impl Masked {
+    const NAMES: [&str; 6] = ["login", "header", "url", "literal", "error_text", "value"];
+
+    /// Adds those of `other`.
+    pub fn add(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, more)| *mine += more);
+    }
+
+    /// Kinds and their numbers, in a fixed order, those without any too.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Self::NAMES.into_iter().zip(self.0)
+    }
+
+    /// All kinds together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
 /// Masks and counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Masker {
     show: bool,
-    count: u64,
+    count: Masked,
 }
 
 impl Masker {
     /// `show`: leave all readable.
     pub(super) fn new(show: bool) -> Self {
-        Self { show, count: 0 }
+        Self { show, count: Masked::default() }
     }
 
     /// How many secrets were masked.
-    pub(super) fn count(self) -> u64 {
+    pub(super) fn count(self) -> Masked {
         self.count
     }
 
@@ -47,8 +88,10 @@ impl Masker {
     }
 
     /// Notes that a secret was left out.
-    pub(super) fn hid(&mut self, n: u64) {
-        self.count += n;
+    pub(super) fn hid(&mut self, what: Secret, n: u64) {
+        if let Some(count) = self.count.0.get_mut(what as usize) {
+            *count += n;
+        }
     }
 
     /// A URL or path: values of secret-looking query parameters and passwords before the host are masked.
@@ -63,13 +106,13 @@ impl Masker {
         }
         let (path, rest) = url.split_at_checked(query.map_or(url.len(), |at| at + 1)).unwrap_or((&url, ""));
         let mut masked = String::new();
-        let before = self.count;
+        let mut hidden = 0;
         match scheme.and_then(|at| user_info(path, at + 3)) {
             Some((from, to)) => {
                 masked.push_str(path.get(..from).unwrap_or_default());
                 masked.push_str(MASK);
                 masked.push_str(path.get(to..).unwrap_or_default());
-                self.count += 1;
+                hidden += 1;
             }
             None => masked.push_str(path),
         }
@@ -82,12 +125,13 @@ impl Masker {
                     masked.push_str(name);
                     masked.push('=');
                     masked.push_str(MASK);
-                    self.count += 1;
+                    hidden += 1;
                 }
                 _ => masked.push_str(pair),
             }
         }
-        if self.count == before { url } else { masked.into_boxed_str() }
+        self.hid(Secret::Url, hidden);
+        if hidden == 0 { url } else { masked.into_boxed_str() }
     }
 }
 
@@ -97,7 +141,7 @@ impl Masker {
         if self.show {
             return values.into();
         }
-        self.count += u64::from(count);
+        self.hid(Secret::Literal, u64::from(count));
         let mut masked = "?, ".repeat(usize::from(count).min(256));
         masked.truncate(masked.len().saturating_sub(2));
         masked.into()
@@ -108,7 +152,7 @@ impl Masker {
         if self.show || !text.contains(quote) {
             return text;
         }
-        self.count += 1;
+        self.hid(Secret::Error, 1);
         let mut masked = String::with_capacity(text.len());
         for (place, part) in text.split(quote).enumerate() {
             if place > 0 {

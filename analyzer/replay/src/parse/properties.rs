@@ -14,7 +14,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("redis", 6379, super::redis::tests::sample()),
         ("postgresql", 5432, super::postgresql::tests::sample()),
         ("mysql", 3306, super::mysql::tests::sample()),
-        ("", 50051, super::http2::tests::sample()),
+        ("http2", 50051, super::http2::tests::sample()),
         ("tls", 443, super::tls::tests::sample()),
         ("mongodb", 27017, super::mongodb::tests::sample()),
         ("memcached", 11211, super::memcached::tests::sample()),
@@ -44,6 +44,9 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("dameng", 5236, super::dameng::tests::sample()),
         ("iso8583", 5000, super::iso8583::tests::sample()),
         ("zmtp", 5555, super::zmtp::tests::sample()),
+        ("some_ip", 30501, super::some_ip::tests::sample()),
+        ("websocket", 80, super::websocket::tests::sample()),
+        ("proxy", 8080, super::proxy::tests::sample()),
     ]
 }
 
@@ -63,6 +66,7 @@ fn datagrams() -> Vec<(&'static str, Transport, u16, Script)> {
     });
     vec![
         ("dns", Transport::Udp, 53, bare.collect()),
+        ("nbns", Transport::Udp, 137, super::dns::tests::netbios_sample()),
         ("quic", Transport::Udp, 443, super::quic::tests::sample()),
         ("icmp", Transport::Icmp, 0, super::icmp::tests::sample()),
     ]
@@ -92,12 +96,53 @@ fn full(session: &Session) -> String {
     format!("{} {} {}", line(session), session.request_bytes, session.response_bytes)
 }
 
+/// A protocol without a sample would be held to none of what follows.
+#[test]
+fn every_protocol_has_a_sample() {
+    let known: Vec<&str> =
+        samples().iter().map(|(name, ..)| *name).chain(datagrams().iter().map(|(name, ..)| *name)).collect();
+    for protocol in super::registry::ALL {
+        assert!(known.contains(&protocol.name), "{} has no sample in parse/properties.rs", protocol.name);
+    }
+    assert!(super::registry::ALL.len() < 64, "a bit each in a word");
+}
+
+/// Each protocol's sample is among the inputs that fuzzing starts from, as `fuzz/targets.rs` reads them: two bytes of port, a byte that is
+/// odd for UDP, and of each turn two bytes (side and length) and its data. `BLESS=1` writes what is missing.
+#[test]
+fn every_protocol_has_a_seed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/protocols");
+    let streams = samples().into_iter().map(|(name, port, script)| (name, port, 0_u8, script));
+    let packets = datagrams()
+        .into_iter()
+        .filter(|(_, transport, ..)| *transport == Transport::Udp)
+        .map(|(name, _, port, script)| (name, port, 1_u8, script));
+    for (name, port, udp, script) in streams.chain(packets) {
+        let mut seed = port.to_be_bytes().to_vec();
+        seed.push(udp);
+        for (from, data) in script {
+            for piece in data.chunks(0x3fff) {
+                let [high, low] = u16::try_from(piece.len()).unwrap().to_be_bytes();
+                seed.extend([if from == Side::Server { high | 0x80 } else { high }, low]);
+                seed.extend(piece);
+            }
+        }
+        let path = folder.join(format!("seed-{name}{}", if udp == 1 { "-udp" } else { "" }));
+        if !path.exists() && std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &seed).unwrap();
+        }
+        assert!(path.exists(), "{} is missing: BLESS=1 cargo test -p replay every_protocol_has_a_seed", path.display());
+    }
+}
+
 #[test]
 fn byte_by_byte() {
     for (name, port, script) in samples() {
         let whole: Vec<String> = chopped(&script, port, &[]).iter().map(full).collect();
         assert!(!whole.is_empty(), "{name}");
-        assert!(whole.iter().all(|line| line.starts_with(name)), "{whole:#?}");
+        // These carry others, or are carried.
+        let prefix = if matches!(name, "http2" | "websocket" | "proxy") { "" } else { name };
+        assert!(whole.iter().all(|line| line.starts_with(prefix)), "{whole:#?}");
         let single: Vec<String> = chopped(&script, port, &[0]).iter().map(full).collect();
         assert_eq!(whole, single, "{name}");
     }
@@ -206,7 +251,9 @@ proptest! {
 
     #[test]
     fn garbage_is_survived(
-        port in prop::sample::select(vec![80_u16, 6379, 5432, 3306, 53, 443, 27017, 9092, 1883, 5672, 4222, 11211]),
+        port in prop::sample::select(
+            super::registry::ALL.iter().flat_map(|protocol| protocol.ports).copied().collect::<Vec<u16>>()
+        ),
         pieces in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..300), 0_u32..5000), 0..20),
         datagrams in any::<bool>(),
     ) {

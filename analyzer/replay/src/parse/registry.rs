@@ -42,6 +42,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &smtp::PROTOCOL,
     &ldap::PROTOCOL,
     &dns::PROTOCOL,
+    &dns::NETBIOS,
     &quic::PROTOCOL,
     &icmp::PROTOCOL,
     &imap::PROTOCOL,

@@ -2,7 +2,7 @@
 //!
 //! A small tokenizer that reads any dialect well enough and never fails; cut statements are fine.
 
-use super::mask::Masker;
+use super::mask::{Masker, Secret};
 use super::text::{clean, clean_to};
 use super::trace_context;
 use crate::model::RequestFields;
@@ -152,7 +152,7 @@ pub(super) fn statement(bytes: &[u8], dialect: Dialect, mask: &mut Masker) -> St
     if mask.shows() {
         return Statement { text: clean(bytes), endpoint, context };
     }
-    mask.hid(hidden);
+    mask.hid(Secret::Literal, hidden);
     Statement { text: clean(text.trim_ascii()), endpoint, context }
 }
 

@@ -168,7 +168,7 @@ impl Conversation {
 
     /// How many secrets were masked.
     #[must_use]
-    pub fn masked(&self) -> u64 {
+    pub fn masked(&self) -> super::mask::Masked {
         self.masker.count()
     }
 
@@ -260,8 +260,10 @@ impl Conversation {
             let half = &mut self.halves[side.index()];
             half.need = 0;
             let mark = half.mark_at(half.offset);
+            let uncaptured = half.uncaptured;
             let mut out = Output::with(std::mem::take(&mut self.scratch), mark, &mut self.masker);
             out.pairer = Some(&self.pairer);
+            out.uncaptured = uncaptured;
             let rest = bytes.get(at..).unwrap_or_default();
             let step = parser.parse(side, Input { bytes: rest, cut }, &mut out);
             let Output { messages, hold, switch, kick, note, .. } = out;

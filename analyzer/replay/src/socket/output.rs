@@ -25,12 +25,15 @@ pub struct SocketOutput {
     pub log: SocketLog,
     /// Records that could not be read as what they said they are.
     pub bad_records: u64,
+    /// Secrets that were left out of the requests.
+    pub masked: crate::parse::mask::Masked,
 }
 
 /// A life that ended, before it is made into rows.
 pub(super) struct Finished {
     pub(super) swapped: bool,
     pub(super) l7_protocol: &'static str,
+    pub(super) masked: crate::parse::mask::Masked,
     pub(super) sessions: Vec<Session>,
     pub(super) io: Vec<Io>,
     pub(super) decided: Decided,
@@ -101,6 +104,7 @@ impl Finished {
 
     /// Adds the rows.
     pub(super) fn emit(mut self, out: &mut SocketOutput) {
+        out.masked.add(self.masked);
         let side = self.side();
         let flow_id = out.flows.len() as u64;
         let flow_index = u32::try_from(flow_id).unwrap_or(u32::MAX);

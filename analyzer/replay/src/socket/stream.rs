@@ -339,6 +339,7 @@ impl Stream {
         Finished {
             swapped: self.conversation.swapped(),
             l7_protocol: self.conversation.protocol(),
+            masked: self.conversation.masked(),
             sessions: self.sessions,
             io: self.io,
             decided: self.decided,

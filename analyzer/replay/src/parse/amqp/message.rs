@@ -1,7 +1,7 @@
 //! AMQP methods as rows see them.
 
 use super::super::cursor::Cursor;
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::clean_to;
 use super::super::trace_context;
 use crate::model::{RequestFields, Side, Status};
@@ -192,7 +192,7 @@ impl<'a> Method<'a> {
             }
         }
         if self.entry.2 == "Connection.StartOk" && !mask.shows() {
-            mask.hid(1);
+            mask.hid(Secret::Login, 1);
         }
         fields
     }

@@ -6,6 +6,7 @@ mod message;
 pub(super) mod tests;
 
 use super::cursor::Cursor;
+use super::mask::Secret;
 use super::sql::{self, Dialect};
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{RequestFields, Side, Status, Transport};
@@ -141,7 +142,7 @@ impl Cassandra {
                     fields.attributes.push(("statements", count.to_string().into()));
                 }
             }
-            message::AUTH_RESPONSE if !out.mask.shows() => out.mask.hid(1),
+            message::AUTH_RESPONSE if !out.mask.shows() => out.mask.hid(Secret::Login, 1),
             _ => {}
         }
         fields

@@ -1,11 +1,12 @@
-//! DNS over UDP and TCP, multicast DNS included (RFC 1035, 6762, 6891). One request per question of a packet.
+//! DNS over UDP and TCP, multicast DNS and LLMNR included (RFC 1035, 6762, 4795, 6891), and NetBIOS names (RFC 1002), whose messages
+//! have the same shape. One request per question of a packet.
 
 mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
-use crate::model::{Side, Transport};
+use crate::model::{RequestFields, Side, Status, Transport};
 use message::Packet;
 
 /// Line in the registry.
@@ -14,7 +15,21 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[53, 5353, 5355],
     timeout: 15_000_000_000,
     detect,
-    start: |transport| Box::new(Dns { framed: transport == Transport::Tcp }),
+    start: |transport| Box::new(Dns { framed: transport == Transport::Tcp, ..Dns::default() }),
+};
+
+/// NetBIOS name service.
+pub(super) static NETBIOS: Protocol = Protocol {
+    name: "nbns",
+    ports: &[137],
+    timeout: 15_000_000_000,
+    detect: |first| match Packet::parse(first.bytes) {
+        Some(packet) if first.transport == Transport::Udp && packet.sound && packet.netbios().is_some() => {
+            Detection::Yes { confidence: 85, from: Some(if packet.response { Side::Server } else { Side::Client }) }
+        }
+        _ => Detection::No,
+    },
+    start: |_| Box::new(Dns { netbios: true, ..Dns::default() }),
 };
 
 fn detect(first: First<'_>) -> Detection {
@@ -40,29 +55,43 @@ fn detect(first: First<'_>) -> Detection {
     if partial {
         return if message::plausible_start(bytes) { Detection::More } else { Detection::No };
     }
-    match Packet::parse(bytes) {
-        Some(packet) if packet.is_netbios() => Detection::No,
-        Some(packet) if packet.sound && !packet.questions.is_empty() => {
-            // Both kinds carry questions, so the flag decides who asks.
-            let from = if packet.response { Side::Server } else { Side::Client };
-            Detection::Yes { confidence: if packet.plain() { 80 } else { 60 }, from: Some(from) }
-        }
+    let Some(packet) = Packet::parse(bytes) else {
+        return Detection::No;
+    };
+    // Both kinds carry questions, so the flag decides who asks.
+    let from = if packet.response { Side::Server } else { Side::Client };
+    if !packet.is_dns() || packet.netbios().is_some() {
+        Detection::No
+    } else if packet.sound && packet.questions().next().is_some() {
+        Detection::Yes { confidence: if packet.plain() { 80 } else { 60 }, from: Some(from) }
+    } else if packet.sound && packet.response && packet.answers > 0 {
         // Multicast announcements are answers without a question.
-        Some(packet) if packet.sound && packet.response && packet.answers > 0 => {
-            Detection::Yes { confidence: 30, from: None }
-        }
-        _ => Detection::No,
+        Detection::Yes { confidence: 30, from: None }
+    } else if !framed && message::plausible_start(bytes) && (packet.response || packet.questions().next().is_some()) {
+        // Malformed, or cut: the usual port makes it one.
+        Detection::Yes { confidence: 25, from: Some(from) }
+    } else {
+        Detection::No
     }
 }
 
-#[derive(Debug)]
+/// Questions whose answers may not repeat them, being malformed.
+const RECENT: usize = 8;
+
+#[derive(Debug, Default)]
 struct Dns {
     /// Length-prefixed, as over TCP.
     framed: bool,
+    /// Names are those of NetBIOS.
+    netbios: bool,
+    /// Ids of the last questions, with their keys.
+    recent: [(u16, u64); RECENT],
+    next: usize,
 }
 
 impl Parser for Dns {
     fn parse(&mut self, _side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let mut short = out.uncaptured > 0;
         let (body, total) = if self.framed {
             let Some((length, rest)) = input.bytes.split_first_chunk::<2>() else {
                 return Step::More(2);
@@ -71,25 +100,57 @@ impl Parser for Dns {
             if rest.len() < length && !input.cut {
                 return Step::More(length + 2);
             }
+            short |= rest.len() < length;
             (rest.get(..length).unwrap_or(rest), length + 2)
         } else {
             (input.bytes, input.bytes.len())
         };
-        let Some(packet) = Packet::parse(body) else {
+        let Some(mut packet) = Packet::parse(body) else {
             return Step::Reject("not a DNS message");
         };
-        for (place, question) in packet.questions.iter().enumerate() {
-            let kind = if packet.response { Kind::Response } else { Kind::Request };
-            let key = u64::from(packet.id) | (place as u64) << 16 | message::hash(question) << 24;
-            let fields = match packet.response {
+        let failed = !packet.sound && !short;
+        if !packet.begun() {
+            if !failed || !message::plausible_start(body) || !packet.response {
+                return Step::Reject("not a DNS message");
+            }
+            let fields = packet.failed();
+            self.by_id(packet.id, fields, out);
+            return Step::Consume(total as u64);
+        }
+        let kind = if packet.response { Kind::Response } else { Kind::Request };
+        let (first, further) = packet.asked();
+        for (place, question) in first.iter().chain(&further).enumerate() {
+            let key = u64::from(packet.id) | (place as u64) << 16 | question.hash << 24;
+            let mut fields = match packet.response {
                 true if out.is_awaited(key) => packet.answer(None),
-                true => packet.answer(Some(question)),
+                true => packet.answer(Some(*question)),
                 false => packet.ask(question),
             };
-            out.emit(Message::new(kind, fields).keyed(key).truncated(!packet.sound));
+            if failed && (fields.status == Status::Ok || !packet.response) {
+                fields.status = Status::ParseFailed;
+                fields.exception = message::MALFORMED.into();
+            }
+            if self.netbios {
+                message::as_netbios(&packet, &mut fields);
+            }
+            if !packet.response
+                && let Some(recent) = self.recent.get_mut(self.next % RECENT)
+            {
+                *recent = (packet.id, key);
+                self.next = (self.next + 1) % RECENT;
+            }
+            out.emit(Message::new(kind, fields).keyed(key).truncated(short && !packet.sound));
         }
-        if packet.questions.is_empty() && packet.response {
-            out.emit(Message::new(Kind::OneWay, packet.announcement()).truncated(!packet.sound));
+        if first.is_none() && packet.response {
+            let mut fields = packet.announcement();
+            if self.netbios {
+                // Its answers never repeat the question.
+                message::as_netbios(&packet, &mut fields);
+                fields.session_id = Some(u64::from(packet.id));
+                self.by_id(packet.id, fields, out);
+            } else {
+                out.emit(Message::new(Kind::OneWay, fields).truncated(short && !packet.sound));
+            }
         }
         Step::Consume(total as u64)
     }
@@ -97,7 +158,8 @@ impl Parser for Dns {
     fn resumes(&self, _side: Side, bytes: &[u8]) -> bool {
         if self.framed {
             bytes.split_first_chunk::<2>().is_some_and(|(length, rest)| {
-                usize::from(u16::from_be_bytes(*length)) >= rest.len() && Packet::parse(rest).is_some()
+                usize::from(u16::from_be_bytes(*length)) >= rest.len()
+                    && Packet::parse(rest).is_some_and(|packet| packet.is_dns() && packet.begun())
             })
         } else {
             true
@@ -105,4 +167,15 @@ impl Parser for Dns {
     }
 
     fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
+}
+
+impl Dns {
+    /// An answer without a question: its id alone tells what was asked.
+    fn by_id(&self, id: u16, fields: RequestFields, out: &mut Output<'_>) {
+        let known = self.recent.iter().find(|(other, key)| *other == id && out.is_awaited(*key));
+        let kind = if known.is_some() { Kind::Response } else { Kind::OneWay };
+        let mut message = Message::new(kind, fields);
+        message.key = known.map(|(_, key)| *key);
+        out.emit(message);
+    }
 }

@@ -1,7 +1,7 @@
 //! FastCGI params and output as rows see them: as HTTP.
 
 use super::super::cursor::Cursor;
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::{clean_to, decimal, endpoint};
 use super::super::trace_context;
 use crate::model::{RequestFields, Status};
@@ -71,7 +71,7 @@ pub(super) fn request(params: &[u8], mask: &mut Masker) -> RequestFields {
             b"HTTP_USER_AGENT" => fields.user_agent = clean_to(value, 512),
             b"HTTP_REFERER" => referer = value,
             b"HTTP_X_FORWARDED_FOR" => forwarded = value,
-            b"HTTP_COOKIE" | b"HTTP_AUTHORIZATION" if !mask.shows() => mask.hid(1),
+            b"HTTP_COOKIE" | b"HTTP_AUTHORIZATION" if !mask.shows() => mask.hid(Secret::Header, 1),
             _ => {
                 if let Some(header) = name.strip_prefix(b"HTTP_").filter(|header| header.len() <= 32) {
                     let header: Vec<u8> = header

@@ -1,6 +1,6 @@
 //! Heads of HTTP/1 messages and what rows take from them.
 
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::{clean, clean_to, decimal, endpoint, number, trim};
 use super::super::trace_context;
 use crate::model::{RequestFields, Status};
@@ -171,7 +171,7 @@ fn version(text: &[u8]) -> &'static str {
 /// What a request says.
 pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> RequestFields {
     if !mask.shows() {
-        mask.hid(head.secrets);
+        mask.hid(Secret::Header, head.secrets);
     }
     let mut fields = std::mem::take(&mut head.context);
     fields.l7_protocol = "http";

@@ -1,5 +1,6 @@
-use super::super::script::{c, line, lines, play, play_open, play_prefix, s};
-use crate::model::{Completeness, Side};
+use super::super::Conversation;
+use super::super::script::{c, end, line, lines, play, play_open, play_prefix, s, say};
+use crate::model::{Completeness, Side, Transport};
 
 pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
     vec![
@@ -149,4 +150,54 @@ fn a_length_with_leading_zeros() {
     let sessions = play(&script);
     assert_eq!(sessions.iter().map(|s| &*s.fields.request_resource).collect::<Vec<_>>(), ["/", "/next"]);
     assert_eq!(sessions[0].request_bytes, first.len() as u64);
+}
+
+fn get(path: &str) -> (Side, Vec<u8>) {
+    c(format!("GET {path} HTTP/1.1\r\n\r\n"))
+}
+
+fn ok(status: u16) -> (Side, Vec<u8>) {
+    s(format!("HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n"))
+}
+
+/// Plays turns; an empty one is a gap of 70 bytes on that side.
+fn with_gaps(script: &[(Side, Vec<u8>)]) -> Vec<String> {
+    let mut conversation = Conversation::new(Transport::Tcp, 40000, 80);
+    for (turn, (from, data)) in script.iter().enumerate() {
+        match data.as_slice() {
+            [] => conversation.gap(*from, 70, i64::try_from(turn).unwrap() * 1_000_000, Completeness::GAP),
+            data => say(&mut conversation, *from, data, 0, turn),
+        }
+    }
+    lines(&end(conversation, script.len()))
+}
+
+#[test]
+fn pairs_after_a_loss_are_right_or_say_so() {
+    let gap = (Side::Server, Vec::new());
+    // One at a time: what comes answers the last request, whatever was lost before.
+    assert_eq!(
+        with_gaps(&[get("/0"), ok(200), get("/1"), gap.clone(), get("/2"), gap.clone(), ok(201), get("/3"), ok(202)]),
+        ["http GET||/0|/0 ok 200", "http GET||/1|/1 unknown [gap]", "http GET||/2|/2 ok 201", "http GET||/3|/3 ok 202"]
+    );
+    // Pipelined: of two answers one is lost, and nothing tells which. Once all is answered, all is certain again.
+    let three = [get("/1"), get("/2"), gap.clone(), ok(201), get("/3"), ok(203)];
+    assert_eq!(
+        with_gaps(&three),
+        ["http GET||/1|/1 ok 201 [gap]", "http GET||/2|/2 unknown [gap]", "http GET||/3|/3 ok 203 [gap]"]
+    );
+    let more = [three.as_slice(), &[get("/4"), ok(204)]].concat();
+    assert_eq!(with_gaps(&more)[3], "http GET||/4|/4 ok 204");
+    // Requests lost between pipelined ones.
+    let client = (Side::Client, Vec::new());
+    let lines = with_gaps(&[get("/1"), get("/2"), client, get("/4"), ok(201), ok(202), ok(203), ok(204)]);
+    assert_eq!(
+        lines,
+        [
+            "http GET||/1|/1 ok 201 [gap]",
+            "http GET||/2|/2 ok 202 [gap]",
+            "http GET||/4|/4 ok 203 [gap]",
+            "http ||| ok 204 [gap]"
+        ]
+    );
 }

@@ -1,6 +1,6 @@
 //! Header lists of HTTP/2 and gRPC as rows see them.
 
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::{clean, clean_to, decimal, endpoint, number};
 use super::super::trace_context;
 use crate::model::{RequestFields, Side, Status};
@@ -75,7 +75,7 @@ impl Headers {
     /// As a request.
     pub(super) fn request(self, body: u64, mask: &mut Masker) -> RequestFields {
         if !mask.shows() {
-            mask.hid(self.secrets);
+            mask.hid(Secret::Header, self.secrets);
         }
         let mut fields = self.context;
         fields.l7_protocol = if self.grpc { "grpc" } else { "http2" };

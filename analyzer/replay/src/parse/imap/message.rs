@@ -1,6 +1,6 @@
 //! Commands and replies of IMAP as rows see them.
 
-use super::super::mask::{MASK, Masker};
+use super::super::mask::{MASK, Masker, Secret};
 use super::super::text::{clean_to, decimal};
 use crate::model::{RequestFields, Status};
 
@@ -107,7 +107,7 @@ impl<'a> Command<'a> {
         let resource = if secret.is_empty() || mask.shows() {
             text.clone()
         } else {
-            mask.hid(1);
+            mask.hid(Secret::Login, 1);
             format!("{open} {MASK}").into()
         };
         RequestFields {

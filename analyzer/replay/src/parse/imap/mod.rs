@@ -4,6 +4,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{Side, Transport};
 use ahash::AHashMap;
@@ -124,7 +125,7 @@ impl Imap {
         }
         if self.secret {
             if !out.mask.shows() {
-                out.mask.hid(1);
+                out.mask.hid(Secret::Login, 1);
             }
             return None;
         }

@@ -1,7 +1,7 @@
 //! Messages as rows see them.
 
 use super::super::cursor::Cursor;
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::{clean_to, decimal, trim};
 use super::element::{Form, take, unpacked};
 use crate::model::{RequestFields, Side, Status};
@@ -174,7 +174,7 @@ impl Body {
             let shown = if mask.shows() {
                 card
             } else {
-                mask.hid(1);
+                mask.hid(Secret::Value, 1);
                 format!("***{}", card.get(card.len().saturating_sub(4)..).unwrap_or_default()).into()
             };
             fields.attributes.push(("card", shown));

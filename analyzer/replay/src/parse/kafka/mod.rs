@@ -6,6 +6,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
 use ahash::AHashMap;
@@ -90,7 +91,7 @@ impl Kafka {
         }
         let (fields, no_answer) = head.request(input.bytes);
         if matches!(head.api.name, "SaslAuthenticate") && !out.mask.shows() {
-            out.mask.hid(1);
+            out.mask.hid(Secret::Login, 1);
         }
         if !no_answer {
             if self.awaited.len() >= REMEMBERED {

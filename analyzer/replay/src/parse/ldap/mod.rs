@@ -4,6 +4,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{Side, Transport};
 use ahash::AHashMap;
@@ -90,7 +91,7 @@ impl Ldap {
     fn request(&mut self, message: &Envelope<'_>, cut: bool, out: &mut Output<'_>) {
         if message.operation.tag == message::BIND && !out.mask.shows() {
             // The password is left out.
-            out.mask.hid(1);
+            out.mask.hid(Secret::Login, 1);
         }
         if message.is_start_tls() {
             self.securing = Some(message.id);

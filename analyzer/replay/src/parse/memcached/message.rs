@@ -1,7 +1,7 @@
 //! Memcached commands and replies as rows see them.
 
 use super::super::cursor::Cursor;
-use super::super::mask::{MASK, Masker};
+use super::super::mask::{MASK, Masker, Secret};
 use super::super::text::{clean_to, decimal};
 use crate::model::{RequestFields, Status};
 
@@ -256,7 +256,7 @@ impl Binary {
         let from = usize::from(self.extras);
         let key = body.get(from..from + usize::from(self.key)).unwrap_or_default();
         let key = if self.opcode == 0x21 && !mask.shows() {
-            mask.hid(1);
+            mask.hid(Secret::Login, 1);
             MASK.into()
         } else {
             clean_to(key, 256)

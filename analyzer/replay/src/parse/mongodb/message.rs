@@ -1,7 +1,7 @@
 //! MongoDB messages as rows see them.
 
 use super::super::cursor::Cursor;
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::clean_to;
 use super::bson::{self, Value};
 use crate::model::{RequestFields, Status};
@@ -112,7 +112,7 @@ pub(super) fn request(head: &Head, body: &[u8], mask: &mut Masker) -> (RequestFi
                 namespace(name, &mut fields);
             } else {
                 let (text, hidden) = bson::text(document, !mask.shows());
-                mask.hid(hidden);
+                mask.hid(Secret::Literal, hidden);
                 fields.request_resource = clean_to(text.as_bytes(), 2048);
             }
             (fields, false)
@@ -158,12 +158,12 @@ fn command(document: &[u8], fields: &mut RequestFields, mask: &mut Masker) {
         fields.request_domain = clean_to(database, 128);
     }
     if SECRET_COMMANDS.contains(&name) && !mask.shows() {
-        mask.hid(1);
+        mask.hid(Secret::Login, 1);
         fields.request_resource = format!("{{\"{}\": ...}}", fields.request_type).into();
         return;
     }
     let (text, hidden) = bson::text(document, !mask.shows());
-    mask.hid(hidden);
+    mask.hid(Secret::Literal, hidden);
     fields.request_resource = clean_to(text.as_bytes(), 2048);
 }
 

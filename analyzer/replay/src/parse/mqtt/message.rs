@@ -1,7 +1,7 @@
 //! MQTT packets as rows see them.
 
 use super::super::cursor::Cursor;
-use super::super::mask::Masker;
+use super::super::mask::{Masker, Secret};
 use super::super::text::{clean_to, number};
 use crate::model::{RequestFields, Status};
 
@@ -187,7 +187,7 @@ impl Packet<'_> {
                 // Flags: user name or password.
                 let flags = Cursor::new(self.body).u16().and_then(|n| self.body.get(usize::from(n) + 3)).copied();
                 if flags.is_some_and(|flags| flags & 0xc0 != 0) && !mask.shows() {
-                    mask.hid(1);
+                    mask.hid(Secret::Login, 1);
                 }
             }
             3 => {

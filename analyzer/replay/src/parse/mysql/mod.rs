@@ -6,6 +6,7 @@ pub(super) mod tests;
 mod values;
 
 use super::cursor::Cursor;
+use super::mask::Secret;
 use super::sql::{Dialect, STATEMENT_LIMIT, Statement, statement};
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{RequestFields, Side, Transport};
@@ -206,7 +207,7 @@ impl MySql {
         if self.logging_in && sequence > 0 {
             // Further packets of the authentication.
             if !out.mask.shows() {
-                out.mask.hid(1);
+                out.mask.hid(Secret::Login, 1);
             }
             return Ok(());
         }
@@ -265,7 +266,7 @@ impl MySql {
                 let user = text.split(|byte| *byte == 0).next().unwrap_or_default();
                 fields.request_resource = super::text::clean_to(user, 128);
                 if !out.mask.shows() {
-                    out.mask.hid(1);
+                    out.mask.hid(Secret::Login, 1);
                 }
             }
             _ => {}
@@ -291,7 +292,7 @@ impl MySql {
         self.compressing = login.compress;
         self.database = login.database.clone();
         if !out.mask.shows() {
-            out.mask.hid(1);
+            out.mask.hid(Secret::Login, 1);
         }
         let mut fields = self.fields("Login");
         login.fill(&mut fields);

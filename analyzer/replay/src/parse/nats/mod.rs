@@ -5,6 +5,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{RequestFields, Side, Status, Transport};
 use ahash::AHashSet;
@@ -124,7 +125,7 @@ impl Nats {
                 self.connecting = true;
                 self.verbose = memchr::memmem::find(line.subject, b"\"verbose\":true").is_some();
                 if !out.mask.shows() {
-                    out.mask.hid(1);
+                    out.mask.hid(Secret::Login, 1);
                 }
                 Message::new(if self.verbose { Kind::Request } else { Kind::OneWay }, fields).keyed(3)
             }

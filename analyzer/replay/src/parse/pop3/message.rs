@@ -1,6 +1,6 @@
 //! Commands and replies of POP3 as rows see them.
 
-use super::super::mask::{MASK, Masker};
+use super::super::mask::{MASK, Masker, Secret};
 use super::super::text::clean_to;
 use crate::model::{RequestFields, Status};
 
@@ -54,7 +54,7 @@ impl<'a> Command<'a> {
         let resource = if secret.is_empty() || mask.shows() {
             text.clone()
         } else {
-            mask.hid(1);
+            mask.hid(Secret::Login, 1);
             if open.is_empty() { MASK.into() } else { format!("{open} {MASK}").into() }
         };
         RequestFields {

@@ -4,6 +4,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{Side, Transport};
 use message::Command;
@@ -94,7 +95,7 @@ impl Pop3 {
     fn command(&mut self, line: &[u8], used: u64, out: &mut Output<'_>) -> Step {
         if std::mem::take(&mut self.secret) {
             if !out.mask.shows() {
-                out.mask.hid(1);
+                out.mask.hid(Secret::Login, 1);
             }
             return Step::Consume(used);
         }

@@ -8,6 +8,7 @@ mod message;
 pub(super) mod tests;
 
 use super::cursor::Cursor;
+use super::mask::Secret;
 use super::sql::{Dialect, STATEMENT_LIMIT, Statement, statement};
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{RequestFields, Side, Transport};
@@ -286,7 +287,7 @@ impl PostgreSql {
                     self.owe(Owed::Sync);
                 }
             }
-            b'p' if !out.mask.shows() => out.mask.hid(1),
+            b'p' if !out.mask.shows() => out.mask.hid(Secret::Login, 1),
             b'X' => {
                 let fields = self.fields("Terminate");
                 out.hold = false;

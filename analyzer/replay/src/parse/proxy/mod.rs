@@ -2,7 +2,7 @@
 //! names the client behind a proxy. What follows is another protocol, whose rows bear that address.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::cursor::Cursor;
 use super::{Detection, First, Input, Output, Parser, Protocol, Step, Switch};

@@ -1,5 +1,14 @@
 use super::super::script::{c, hex, lines, play, s};
-use crate::model::Session;
+use crate::model::{Session, Side};
+
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    vec![
+        c("PROXY TCP4 192.0.2.7 198.51.100.1 51234 443\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"),
+        s("HTTP/1.1 204 No Content\r\n\r\n"),
+        c("GET /b HTTP/1.1\r\nHost: h\r\n\r\n"),
+        s("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+    ]
+}
 
 fn client(session: &Session) -> Option<&str> {
     session.fields.attributes.iter().find(|(name, _)| *name == "proxied_client").map(|(_, value)| &**value)
@@ -7,13 +16,7 @@ fn client(session: &Session) -> Option<&str> {
 
 #[test]
 fn version_1_in_front_of_http() {
-    let script = [
-        c("PROXY TCP4 192.0.2.7 198.51.100.1 51234 443\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"),
-        s("HTTP/1.1 204 No Content\r\n\r\n"),
-        c("GET /b HTTP/1.1\r\nHost: h\r\n\r\n"),
-        s("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
-    ];
-    let sessions = play(&script);
+    let sessions = play(&sample());
     assert_eq!(lines(&sessions), ["http GET|h|/a|/a ok 204", "http GET|h|/b|/b client_error 404 'Not Found'"]);
     assert!(sessions.iter().all(|session| client(session) == Some("192.0.2.7:51234")));
     // The header is no part of the request: GET to the empty line.

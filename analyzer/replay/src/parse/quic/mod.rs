@@ -147,7 +147,7 @@ impl Quic {
         if !whole && !now {
             return;
         }
-        let Some(hello) = Hello::parse(body) else { return };
+        let Some(hello) = Hello::parse(body, whole) else { return };
         let mut message = Message::new(Kind::Request, message::request(version, &hello)).truncated(!whole);
         if let Some(since) = self.since[0] {
             message = message.since(since);

@@ -1,7 +1,7 @@
 //! Redis commands and replies as rows see them.
 
 use super::super::Detection;
-use super::super::mask::{MASK, Masker};
+use super::super::mask::{MASK, Masker, Secret};
 use super::super::text::{clean, clean_to};
 use crate::model::{RequestFields, Side, Status};
 
@@ -238,7 +238,7 @@ impl Command {
             }
             clean(&self.line)
         } else {
-            mask.hid(secrets.len() as u64);
+            mask.hid(Secret::Login, secrets.len() as u64);
             let word = |place: usize| {
                 if secrets.contains(&place) { MASK.as_bytes() } else { self.get(place).unwrap_or_default() }
             };

@@ -1,6 +1,6 @@
 //! Commands and replies of SMTP as rows see them.
 
-use super::super::mask::{MASK, Masker};
+use super::super::mask::{MASK, Masker, Secret};
 use super::super::text::{clean_to, decimal};
 use crate::model::{RequestFields, Status};
 
@@ -70,7 +70,7 @@ pub(super) fn request(name: &'static str, rest: &[u8], mask: &mut Masker) -> Req
             fields.request_resource = if secret.is_empty() || mask.shows() {
                 argument.clone()
             } else {
-                mask.hid(1);
+                mask.hid(Secret::Login, 1);
                 format!("{mechanism} {MASK}").into()
             };
         }

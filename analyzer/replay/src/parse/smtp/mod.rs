@@ -4,6 +4,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{RequestFields, Side, Transport};
 use std::collections::VecDeque;
@@ -121,7 +122,7 @@ impl Smtp {
             // An answer to the server's question: part of AUTH.
             self.expect = Expect::Command;
             if !out.mask.shows() {
-                out.mask.hid(1);
+                out.mask.hid(Secret::Login, 1);
             }
             return Step::Consume(used);
         }

@@ -18,6 +18,13 @@ const NOTIFICATION: u8 = 0x02;
 const RESPONSE: u8 = 0x80;
 const ERROR: u8 = 0x81;
 
+/// Whether so few bytes may begin a head: lengths below 64 KiB, version 1, and ids that are no text.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let at = |place: usize, value: u8| bytes.get(place).is_none_or(|byte| *byte == value);
+    let text = |byte: &u8| matches!(byte, 0x20..=0x7e | b'\r' | b'\n');
+    at(4, 0) && at(5, 0) && at(12, 1) && !bytes.iter().take(4).all(text)
+}
+
 /// A message's head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {

@@ -15,6 +15,8 @@ use message::{HEAD, Head};
 pub(super) static PROTOCOL: Protocol =
     Protocol { name: "some_ip", ports: &[30490, 30501], timeout: 15_000_000_000, detect, start: |_| Box::new(SomeIp) };
 
+/// Longest message whose end is waited for on a stream before it is believed.
+const WAITED: usize = 16 * 1024;
 /// Bytes of a message looked at: the entries of a discovery.
 const WINDOW: usize = 1024;
 
@@ -22,11 +24,16 @@ fn detect(first: First<'_>) -> Detection {
     if !matches!(first.transport, Transport::Udp | Transport::Tcp) {
         return Detection::No;
     }
+    let part = first.transport == Transport::Tcp && !first.whole;
+    if part && first.bytes.len() < HEAD {
+        return if message::may_begin(first.bytes) { Detection::More } else { Detection::No };
+    }
     // One message behind the other, to the last byte.
     let (mut rest, mut from, mut discovery) = (first.bytes, None, false);
-    for _ in 0..8 {
+    for place in 0..8 {
         let Some(head) = Head::parse(rest) else {
-            return Detection::No;
+            let begun = part && place > 0 && rest.len() < HEAD && message::may_begin(rest);
+            return if begun { Detection::Yes { confidence: 75, from } } else { Detection::No };
         };
         discovery |= head.is_discovery();
         from = from.or(head.sender());
@@ -34,7 +41,7 @@ fn detect(first: First<'_>) -> Detection {
         rest = rest.get(total..).unwrap_or_default();
         if rest.is_empty() {
             if total > first.bytes.len() {
-                return Detection::No;
+                return if part && total <= WAITED { Detection::More } else { Detection::No };
             }
             let confidence = match (discovery, first.transport) {
                 (true, _) => 95,

@@ -11,6 +11,11 @@ use std::fmt::Write as _;
 /// Extensions and ciphers looked at.
 const LIST_LIMIT: usize = 512;
 
+/// Extension of a ClientHello whose true content is encrypted inside (RFC 9849).
+const ENCRYPTED_HELLO: u16 = 0xfe0d;
+/// Extension: application data follow at once (RFC 8446 section 4.2.10).
+const EARLY_DATA: u16 = 42;
+
 /// Values that clients send to keep servers tolerant (RFC 8701).
 fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
@@ -49,21 +54,32 @@ pub(in crate::parse) struct Hello {
     alpn: Vec<Box<str>>,
     ticket: bool,
     key: bool,
+    /// Its end was not captured: what is missing is not known to be absent.
+    cut: bool,
 }
 
 impl Hello {
-    /// As far as it goes.
-    pub(in crate::parse) fn parse(body: &[u8]) -> Option<Self> {
+    /// As far as it goes; `whole`: `body` is all of it.
+    pub(in crate::parse) fn parse(body: &[u8], whole: bool) -> Option<Self> {
         let mut cursor = Cursor::new(body);
-        let mut hello = Self { version: cursor.u16()?, ..Self::default() };
+        let mut hello = Self { version: cursor.u16()?, cut: !whole, ..Self::default() };
         cursor.take(32)?;
+        match hello.lists(&mut cursor) {
+            Some(()) => Some(hello),
+            None => hello.cut.then_some(hello),
+        }
+    }
+
+    /// What follows version and random.
+    fn lists(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        let hello = self;
         let length = usize::from(cursor.u8()?);
         hello.session = cursor.take(length)?.to_vec();
-        hello.ciphers = list(&mut cursor)?;
+        hello.ciphers = list(cursor)?;
         let length = usize::from(cursor.u8()?);
         cursor.take(length)?;
         let Some(length) = cursor.u16() else {
-            return Some(hello);
+            return Some(());
         };
         let mut extensions = Cursor::new(cursor.up_to(usize::from(length)));
         while let (Some(kind), Some(length)) = (extensions.u16(), extensions.u16()) {
@@ -74,7 +90,7 @@ impl Hello {
             let body = extensions.up_to(usize::from(length));
             hello.extension(kind, body);
         }
-        Some(hello)
+        Some(())
     }
 
     fn extension(&mut self, kind: u16, body: &[u8]) -> Option<()> {
@@ -112,7 +128,10 @@ impl Hello {
     }
 
     fn best_version(&self) -> u16 {
-        self.versions.iter().copied().filter(|version| !is_grease(*version)).max().unwrap_or(self.version)
+        let named = self.versions.iter().copied().filter(|version| !is_grease(*version)).max();
+        // Where the list of versions is cut away, the ciphers of TLS 1.3 (RFC 8446 appendix B.4) tell.
+        let modern = self.cut && self.ciphers.iter().any(|cipher| (0x1301..=0x1305).contains(cipher));
+        named.unwrap_or(if modern { 0x0304 } else { self.version })
     }
 
     fn ja3(&self) -> String {
@@ -190,8 +209,21 @@ impl Hello {
         if !self.alpn.is_empty() {
             fields.attributes.push(("alpn_offered", self.alpn.join(",").into()));
         }
-        fields.attributes.push(("ja3", self.ja3().into()));
-        fields.attributes.push(("ja4", self.ja4(over).into()));
+        if self.extensions.contains(&ENCRYPTED_HELLO) {
+            // The name is that of the front (RFC 9849), or of the site itself where the extension is only there to be seen.
+            fields.attributes.push(("ech_offered", "1".into()));
+        }
+        if self.extensions.contains(&EARLY_DATA) {
+            fields.attributes.push(("early_data", "1".into()));
+        }
+        if self.cut {
+            // A fingerprint of a part would be that of something else.
+            let ciphers: Vec<String> = self.ciphers.iter().map(|cipher| format!("{cipher:04x}")).collect();
+            fields.attributes.push(("ciphers_offered", ciphers.join(",").into()));
+        } else {
+            fields.attributes.push(("ja3", self.ja3().into()));
+            fields.attributes.push(("ja4", self.ja4(over).into()));
+        }
         fields
     }
 }
@@ -299,7 +331,8 @@ impl Summary {
             fields.attributes.push(("certificate_issuer", certificate.issuer.into()));
             fields.attributes.push(("certificate_not_after", certificate.not_after.into()));
         }
-        if let Some((side, level, code)) = self.alert {
+        // A close is no error unless it ends the handshake.
+        if let Some((side, level, code)) = self.alert.filter(|(_, level, code)| *level == 2 || *code != 0) {
             fields.exception = format!("{} ({code})", alert_name(code)).into();
             if level == 2 {
                 fields.code = Some(i32::from(code));

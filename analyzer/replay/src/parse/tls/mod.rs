@@ -176,7 +176,7 @@ impl Tls {
             used = cursor.position();
             match (side, kind) {
                 (Side::Client, 1) => {
-                    if let Some(hello) = Hello::parse(message) {
+                    if let Some(hello) = Hello::parse(message, whole) {
                         if self.client.is_none() || self.done {
                             let (summary, done) = (Summary::default(), false);
                             (self.summary, self.done, self.server) = (summary, done, None);

@@ -1,4 +1,4 @@
-use super::super::script::{c, hex, lines, play, s};
+use super::super::script::{c, hex, lines, play, play_prefix, s};
 use crate::model::Side;
 
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -83,4 +83,54 @@ fn version_12_full() {
     assert_eq!(sessions[0].fields.version, "1.2");
     assert_eq!(sessions[0].first_byte_ts, Some(1_000_000));
     assert_eq!(sessions[0].response_ts, Some(3_000_000));
+}
+
+/// As OpenSSL 3 sends it: a session id of 32 bytes, 31 ciphers, and only then the extensions, the name among the first.
+fn long_hello() -> Vec<u8> {
+    let mut body = hex("0303");
+    body.extend([7; 32]);
+    body.push(32);
+    body.extend([8; 32]);
+    body.extend(62_u16.to_be_bytes());
+    body.extend(hex("1302 1303 1301"));
+    body.extend((0xc000_u16..0xc01c).flat_map(u16::to_be_bytes));
+    body.extend(hex("0100 002d 0000 000e 000c 00 0009 612e6578616d706c65 002b 0005 04 0304 0303 fe0d 0001 00 002a 0000 0010 0005 0003 02 6832"));
+    handshake(1, &body)
+}
+
+#[test]
+fn cut_by_the_snaplen() {
+    let script =
+        [c(long_hello()), s([server_hello("002b 0002 0304"), record(23, &[5; 900])].concat()), c(record(23, &[6; 60]))];
+    let attribute = |sessions: &[crate::model::Session], name: &str| {
+        sessions[0].fields.attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| value.to_string())
+    };
+    // 192 bytes less 66 of headers end among the ciphers.
+    let sessions = play_prefix(443, 126, &script);
+    assert_eq!(lines(&sessions), ["tls Handshake||| ok 'TLS_AES_128_GCM_SHA256' [truncated_payload]"]);
+    assert_eq!(sessions[0].fields.version, "1.3");
+    assert_eq!(sessions[0].request_ts, Some(0));
+    assert!(attribute(&sessions, "ciphers_offered").unwrap().starts_with("1302,1303,1301,c000,"));
+    assert_eq!(attribute(&sessions, "ja4"), None);
+    // A little more, and the name is there.
+    let sessions = play_prefix(443, 170, &script);
+    assert_eq!(
+        lines(&sessions),
+        ["tls Handshake|a.example|a.example|a.example ok 'TLS_AES_128_GCM_SHA256' [truncated_payload]"]
+    );
+    // Without an answer the ciphers tell the version.
+    let sessions = play_prefix(443, 126, &script[..1]);
+    assert_eq!((sessions[0].fields.version, sessions.len()), ("1.3", 1));
+    let sessions = play(&script);
+    assert_eq!(
+        (attribute(&sessions, "ech_offered"), attribute(&sessions, "early_data")),
+        (Some("1".into()), Some("1".into()))
+    );
+}
+
+#[test]
+fn a_close_is_no_error() {
+    let sessions =
+        play(&[c(client_hello()), s(server_hello("002b 0002 0304")), c(record(21, &[1, 0])), c(record(23, &[6; 60]))]);
+    assert_eq!(lines(&sessions), ["tls Handshake|a.example|a.example|a.example ok 'TLS_AES_128_GCM_SHA256'"]);
 }

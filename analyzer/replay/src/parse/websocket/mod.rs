@@ -2,7 +2,7 @@
 
 mod message;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::cursor::Cursor;
 use super::{Detection, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
@@ -46,17 +46,19 @@ impl Parser for WebSocket {
             127 => cursor.u64(),
             small => Some(u64::from(small)),
         };
+        // Never more is waited for than the frame has: the next one may come much later.
         let Some(length) = length else {
-            return Step::More(10);
+            return Step::More(if second & 0x7f == 126 { 4 } else { 10 });
         };
         let key = if second & 0x80 != 0 {
             match cursor.take(4) {
                 Some(key) => key,
-                None => return Step::More(14),
+                None => return Step::More(cursor.position() + 4),
             }
         } else {
             &[]
         };
+        let head = cursor.position();
         if length > 1 << 40 {
             return Step::Reject("length of a frame");
         }
@@ -66,10 +68,9 @@ impl Parser for WebSocket {
         }
         let body = cursor.up_to(usize::try_from(length).unwrap_or(usize::MAX));
         if opcode == 8 && (body.len() as u64) < length && !input.cut {
-            return Step::More(cursor.position() + usize::try_from(length).unwrap_or_default());
+            return Step::More(head + usize::try_from(length).unwrap_or_default());
         }
-        let head = (cursor.position() - body.len()) as u64;
-        let total = head + length;
+        let total = head as u64 + length;
         let last = first & 0x80 != 0;
         out.hold = false;
         if control {

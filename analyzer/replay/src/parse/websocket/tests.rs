@@ -1,8 +1,8 @@
 use super::super::script::{c, lines, play, s};
+use crate::model::Side;
 
-#[test]
-fn after_an_upgrade() {
-    let sessions = play(&[
+pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
+    vec![
         c("GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
         s(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"),
         // RFC 6455 section 5.7: a masked "Hello".
@@ -10,7 +10,12 @@ fn after_an_upgrade() {
         // Fragments of one message, a ping between them.
         s(b"\x01\x03Hel\x89\x00\x80\x02lo"),
         s(b"\x88\x02\x03\xe8"),
-    ]);
+    ]
+}
+
+#[test]
+fn after_an_upgrade() {
+    let sessions = play(&sample());
     assert_eq!(
         lines(&sessions),
         [

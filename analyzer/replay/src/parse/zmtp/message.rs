@@ -2,7 +2,7 @@
 
 use super::super::Kind;
 use super::super::cursor::Cursor;
-use super::super::mask::{MASK, Masker};
+use super::super::mask::{MASK, Masker, Secret};
 use super::super::text::{clean_to, number};
 use crate::model::{RequestFields, Side, Status};
 
@@ -254,7 +254,7 @@ impl Known {
                     fields.attributes.push(("password", clean_to(password, 128)));
                 } else if len > 0 {
                     fields.attributes.push(("password", MASK.into()));
-                    mask.hid(1);
+                    mask.hid(Secret::Login, 1);
                 }
             }
             "SUBSCRIBE" | "CANCEL" | "JOIN" | "LEAVE" => fields.request_resource = clean_to(content, 256),
