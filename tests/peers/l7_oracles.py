@@ -23,19 +23,23 @@ def attribute(row, name): return dict(row['attributes']).get(name)
 
 def asked(row): return row['request_ts'] is not None and row['request_type']
 
-DNS = {1:'A',2:'NS',5:'CNAME',6:'SOA',12:'PTR',13:'HINFO',15:'MX',16:'TXT',28:'AAAA',33:'SRV',35:'NAPTR',41:'OPT',46:'RRSIG',48:'DNSKEY',43:'DS',
+DNS = {1:'A',2:'NS',5:'CNAME',6:'SOA',11:'WKS',30:'NXT',12:'PTR',13:'HINFO',15:'MX',16:'TXT',28:'AAAA',33:'SRV',35:'NAPTR',41:'OPT',46:'RRSIG',48:'DNSKEY',43:'DS',
        47:'NSEC',50:'NSEC3',52:'TLSA',64:'SVCB',65:'HTTPS',99:'SPF',252:'AXFR',251:'IXFR',255:'ANY',257:'CAA',10:'NULL',256:'URI',25:'KEY',29:'LOC',44:'SSHFP',51:'NSEC3PARAM',249:'TKEY',250:'TSIG'}
 MQTT = {'CONNECT':'1','PUBLISH':'3','SUBSCRIBE':'8','UNSUBSCRIBE':'10','PINGREQ':'12','DISCONNECT':'14'}
 WS = {'text':'1','binary':'2','close':'8','ping':'9','pong':'10'}
 
 def name_of(text): return '' if text.lower() == '<root>' else squeeze(re.sub(r'\\\d{3}', ' ', text)).lower().rstrip('.')
 
+def query_type(row):
+    """Type of the question; rows of NOTIFY and UPDATE are named after those."""
+    return attribute(row, 'query_type') or row['request_type']
+
 def announced(row): return row['is_async'] and row['response_status'] == 'ok'
 
 TSHARK = {
     'http': lambda r: (r['request_type'], squeeze(r['request_resource'])) if r['l7_protocol'] == 'http' and asked(r) else None,
     'http code': lambda r: str(r['response_code']) if r['l7_protocol'] == 'http' and r['response_code'] is not None else None,
-    'dns': lambda r: (r['session_id'], name_of(r['request_resource']), r['request_type']) if r['l7_protocol'] == 'dns' and asked(r) and not announced(r) else None,
+    'dns': lambda r: (r['session_id'], name_of(r['request_resource']), query_type(r)) if r['l7_protocol'] == 'dns' and asked(r) and not announced(r) else None,
     'dns code': lambda r: (r['session_id'], str(r['response_code'] & 15)) if r['l7_protocol'] == 'dns' and r['response_code'] is not None and r['session_id'] is not None else None,
     'mysql': lambda r: squeeze(r['request_resource']) if r['l7_protocol'] == 'mysql' and r['request_type'] in ('COM_QUERY', 'COM_STMT_PREPARE') else None,
     'postgresql': lambda r: squeeze(r['request_resource']) if r['l7_protocol'] == 'postgresql' and r['request_type'] in ('Query', 'Parse', 'Execute') and r['request_resource'] else None,
@@ -133,7 +137,7 @@ def deepflow_key(dir_, t, res):
 # Zeek writes a row per transaction; "-" is nothing.
 ZEEK = {
     'http': (('method', 'uri', 'status_code'), lambda r: (squeeze(r['request_type']), squeeze(r['request_resource']), str(r['response_code'] or '-')) if r['l7_protocol'] == 'http' else None),
-    'dns': (('query', 'qtype_name', 'rcode'), lambda r: (name_of(r['request_resource']), r['request_type'], str(r['response_code'] & 4095 if r['response_code'] is not None else '-')) if r['l7_protocol'] == 'dns' else None),
+    'dns': (('query', 'qtype_name', 'rcode'), lambda r: (name_of(r['request_resource']), query_type(r) if asked(r) and not announced(r) else '-', str(r['response_code'] & 4095 if r['response_code'] is not None else '-')) if r['l7_protocol'] == 'dns' else None),
     'mysql': (('cmd', 'arg', 'success'), lambda r: zeek_mysql(r)),
     'redis': (('cmd.name', 'success'), lambda r: (squeeze(r['request_type']).upper(), {'ok': 'T', 'unknown': '-'}.get(r['response_status'], 'F')) if r['l7_protocol'] == 'redis' and asked(r) else None),
     'ssl': (('server_name',), lambda r: (squeeze(r['request_domain']) or '-',) if r['l7_protocol'] in ('tls', 'quic') and asked(r) else None),

@@ -299,14 +299,18 @@ impl<'a> Packet<'a> {
             5 => "UPDATE".into(),
             _ => type_name(kind).into(),
         };
-        RequestFields {
+        let mut fields = RequestFields {
             l7_protocol: "dns",
             request_type,
             request_domain: name.clone(),
             endpoint: name.clone(),
             request_resource: name,
             ..RequestFields::default()
+        };
+        if matches!(self.opcode(), 4 | 5) {
+            fields.attributes.push(("query_type", type_name(kind).into()));
         }
+        fields
     }
 
     /// The answers' text; that of a message with one question, as nearly all are, is not copied.
