@@ -206,7 +206,7 @@ impl Engine {
         let settings = Settings {
             deepflow: options.tcp_metrics == TcpMetrics::DeepFlow,
             parse: options.parse,
-            parse_options: options.parse_options,
+            parse_options: ParseOptions { brief: !options.keep.requests, ..options.parse_options },
             max_flows: (options.max_open_flows / SHARDS).max(1),
             max_held: MAX_HELD / SHARDS,
             several_places: false,
@@ -234,6 +234,7 @@ impl Engine {
     /// Bundles are replayed whole.
     fn keep_all(&mut self) {
         self.settings.keep = Keep::default();
+        self.settings.parse_options.brief = false;
     }
 
     /// One capture, to its end.

@@ -8,6 +8,7 @@
 //! [`tcp_packets`] and exports. [`red`] and [`map`] add up what came out, [`pseudonyms`] disguise it. [`model`] is what comes out.
 //!
 //! Captured bytes are hostile: nothing here panics on them, loops without end, or grows without bound.
+mod ascii;
 pub mod decode;
 mod digits;
 pub mod engine;

@@ -98,7 +98,7 @@ fn options(input: &Input, threads: usize) -> Options {
         threads,
         filter: input.filter.clone().map(Arc::new),
         parse: !input.no_parse,
-        parse_options: ParseOptions { show_secrets: input.show_secrets },
+        parse_options: ParseOptions { show_secrets: input.show_secrets, ..ParseOptions::default() },
         ..Options::default()
     }
 }

@@ -56,6 +56,53 @@ struct Entry {
     timeout: Nanos,
 }
 
+impl Entry {
+    fn begin_request(&mut self, start: Mark, bytes: Option<u64>, completeness: Completeness) {
+        self.request = Part::Open;
+        self.request_start = start.offset;
+        self.request_counted = bytes.is_some();
+        let session = &mut self.session;
+        session.completeness.add(completeness);
+        session.request_bytes = bytes.unwrap_or_default();
+        session.request_ts = Some(start.ts);
+        session.request_tcp_seq = start.tcp_seq;
+        session.request_point = start.point;
+    }
+
+    fn begin_response(&mut self, start: Mark, bytes: Option<u64>, completeness: Completeness) {
+        self.response = Part::Open;
+        self.response_start = start.offset;
+        self.response_counted = bytes.is_some();
+        let session = &mut self.session;
+        session.completeness.add(completeness);
+        session.response_bytes = bytes.unwrap_or_default();
+        session.first_byte_ts = Some(start.ts);
+        session.response_tcp_seq = start.tcp_seq;
+        session.response_point = start.point;
+    }
+
+    /// Its message of that kind ends; whether nothing more is expected.
+    fn end(&mut self, kind: Kind, end: Mark) -> bool {
+        let session = &mut self.session;
+        if kind == Kind::Response {
+            self.response = Part::Done;
+            session.response_ts = Some(end.ts);
+            if !self.response_counted {
+                session.response_bytes = end.offset.saturating_sub(self.response_start);
+            }
+            widen(&mut session.response_point, end.point);
+        } else {
+            self.request = Part::Done;
+            session.request_end_ts = Some(end.ts);
+            if !self.request_counted {
+                session.request_bytes = end.offset.saturating_sub(self.request_start);
+            }
+            widen(&mut session.request_point, end.point);
+        }
+        self.request == Part::Done && self.response == Part::Done
+    }
+}
+
 /// Requests of one key: nearly always one.
 #[derive(Debug)]
 struct Slot {
@@ -105,9 +152,9 @@ impl Pairer {
         let id = match kind {
             Kind::Response => match self.answer(key) {
                 Some(entry) => {
-                    let id = entry.id;
                     merge(&mut entry.session.fields, *fields);
-                    id
+                    entry.begin_response(start, bytes, completeness);
+                    entry.id
                 }
                 None => {
                     let mut entry = self.entry(fields, protocol, timeout);
@@ -118,9 +165,8 @@ impl Pairer {
                     } else {
                         missed
                     });
-                    let id = entry.id;
-                    self.insert(key, entry);
-                    id
+                    entry.begin_response(start, bytes, completeness);
+                    self.insert(key, entry)
                 }
             },
             Kind::Request | Kind::OneWay => {
@@ -132,33 +178,11 @@ impl Pairer {
                     entry.response = Part::Done;
                     entry.session.fields.is_async = true;
                 }
-                let id = entry.id;
-                self.insert(key, entry);
-                id
+                entry.begin_request(start, bytes, completeness);
+                self.insert(key, entry)
             }
         };
         let ticket = Ticket { entry: id, key, kind };
-        if let Some(entry) = self.find(ticket) {
-            let session = &mut entry.session;
-            session.completeness.add(completeness);
-            if kind == Kind::Response {
-                entry.response = Part::Open;
-                entry.response_start = start.offset;
-                entry.response_counted = bytes.is_some();
-                session.response_bytes = bytes.unwrap_or_default();
-                session.first_byte_ts = Some(start.ts);
-                session.response_tcp_seq = start.tcp_seq;
-                session.response_point = start.point;
-            } else {
-                entry.request = Part::Open;
-                entry.request_start = start.offset;
-                entry.request_counted = bytes.is_some();
-                session.request_bytes = bytes.unwrap_or_default();
-                session.request_ts = Some(start.ts);
-                session.request_tcp_seq = start.tcp_seq;
-                session.request_point = start.point;
-            }
-        }
         if let Some(end) = end {
             self.end(ticket, end);
             return None;
@@ -168,27 +192,17 @@ impl Pairer {
 
     /// A message ends.
     pub(crate) fn end(&mut self, ticket: Ticket, end: Mark) {
-        let Some(entry) = self.find(ticket) else {
+        if let Some(key) = ticket.key {
+            if self.find(ticket).is_some_and(|entry| entry.end(ticket.kind, end)) {
+                let entry = self.take(key, Some(ticket.entry));
+                self.done.extend(entry.map(|entry| entry.session));
+            }
             return;
-        };
-        let session = &mut entry.session;
-        if ticket.kind == Kind::Response {
-            entry.response = Part::Done;
-            session.response_ts = Some(end.ts);
-            if !entry.response_counted {
-                session.response_bytes = end.offset.saturating_sub(entry.response_start);
-            }
-            widen(&mut session.response_point, end.point);
-        } else {
-            entry.request = Part::Done;
-            session.request_end_ts = Some(end.ts);
-            if !entry.request_counted {
-                session.request_bytes = end.offset.saturating_sub(entry.request_start);
-            }
-            widen(&mut session.request_point, end.point);
         }
-        if entry.request == Part::Done && entry.response == Part::Done {
-            self.complete(ticket);
+        let at = self.place(ticket.entry);
+        let entry = self.ordered.get_mut(at).filter(|entry| entry.id == ticket.entry);
+        if entry.is_some_and(|entry| entry.end(ticket.kind, end)) {
+            self.done.extend(self.ordered.remove(at).map(|entry| entry.session));
         }
     }
 
@@ -286,7 +300,9 @@ impl Pairer {
         }
     }
 
-    fn insert(&mut self, key: Option<u64>, entry: Entry) {
+    /// Keeps it, and says which it is.
+    fn insert(&mut self, key: Option<u64>, entry: Entry) -> u64 {
+        let id = entry.id;
         if self.ordered.len() + self.keyed_len >= OUTSTANDING_LIMIT {
             self.evict();
         }
@@ -302,6 +318,7 @@ impl Pairer {
                 self.keyed_len += 1;
             }
         }
+        id
     }
 
     /// Gives up the oldest requests that wait: an eighth of them, so that it is seldom.
@@ -374,25 +391,22 @@ impl Pairer {
         }
     }
 
+    /// Where the entry of that id stands among those in order, if it is there: nearly always it is the oldest.
+    fn place(&self, id: u64) -> usize {
+        match self.ordered.front() {
+            Some(oldest) if oldest.id < id => self.ordered.partition_point(|entry| entry.id < id),
+            _ => 0,
+        }
+    }
+
     fn find(&mut self, ticket: Ticket) -> Option<&mut Entry> {
         match ticket.key {
             None => {
-                let at = self.ordered.partition_point(|entry| entry.id < ticket.entry);
+                let at = self.place(ticket.entry);
                 self.ordered.get_mut(at).filter(|entry| entry.id == ticket.entry)
             }
             Some(key) => self.keyed.get_mut(&key)?.find(|entry| entry.id == ticket.entry),
         }
-    }
-
-    fn complete(&mut self, ticket: Ticket) {
-        let entry = match ticket.key {
-            None => {
-                let at = self.ordered.partition_point(|entry| entry.id < ticket.entry);
-                self.ordered.remove(at)
-            }
-            Some(key) => self.take(key, Some(ticket.entry)),
-        };
-        self.done.extend(entry.map(|entry| entry.session));
     }
 
     /// Takes the entry of that id, or the oldest, from those of a key.

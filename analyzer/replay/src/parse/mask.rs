@@ -1,5 +1,7 @@
 //! Secrets are masked in what is yielded, and counted: credentials, tokens in URLs, cookies.
 
+use super::text::scheme_end;
+
 /// What stands for a secret.
 pub const MASK: &str = "***";
 
@@ -100,7 +102,7 @@ impl Masker {
             return url;
         }
         let query = memchr::memchr(b'?', url.as_bytes());
-        let scheme = url.find("://").filter(|at| query.is_none_or(|query| *at < query));
+        let scheme = scheme_end(&url).filter(|at| query.is_none_or(|query| *at < query));
         if query.is_none() && scheme.is_none() {
             return url;
         }

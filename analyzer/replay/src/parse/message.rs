@@ -67,15 +67,13 @@ pub(crate) struct Message {
 impl Message {
     /// A message that starts and ends with the step that emits it, paired in order.
     pub(crate) fn new(kind: Kind, fields: RequestFields) -> Self {
-        Self {
-            kind,
-            key: None,
-            start: None,
-            end: None,
-            bytes: None,
-            fields: Box::new(fields),
-            completeness: Completeness::default(),
-        }
+        Self::of(kind, Box::new(fields))
+    }
+
+    /// The same of fields that have their place already.
+    pub(crate) fn of(kind: Kind, fields: Box<RequestFields>) -> Self {
+        let completeness = Completeness::default();
+        Self { kind, key: None, start: None, end: None, bytes: None, fields, completeness }
     }
 
     /// Pairs by id.

@@ -127,6 +127,8 @@ pub(crate) struct Output<'o> {
     pub(crate) mark: Mark,
     /// Bytes of the present datagram that were not captured.
     pub(crate) uncaptured: u64,
+    /// Requests are counted only: their texts need not be kept.
+    pub(crate) brief: bool,
     /// Masks secrets.
     pub(crate) mask: &'o mut Masker,
     /// What is open.
@@ -141,7 +143,18 @@ impl<'o> Output<'o> {
 
     /// The same, with a vector to be used again.
     fn with(messages: Vec<Message>, mark: Mark, mask: &'o mut Masker) -> Self {
-        Self { messages, hold: false, switch: None, kick: false, note: None, mark, uncaptured: 0, mask, pairer: None }
+        Self {
+            messages,
+            hold: false,
+            switch: None,
+            kick: false,
+            note: None,
+            mark,
+            uncaptured: 0,
+            brief: false,
+            mask,
+            pairer: None,
+        }
     }
 
     /// Whether a request of this key waits for its response, so that the response need not repeat it.

@@ -40,8 +40,12 @@ pub(super) fn play_open(script: &[(Side, Vec<u8>)]) -> Vec<Session> {
 
 /// The same on a given port.
 pub(super) fn play_open_on(port: u16, script: &[(Side, Vec<u8>)]) -> Vec<Session> {
-    let mut conversation =
-        Conversation::with_options(Transport::Tcp, 40000, port, &ParseOptions { show_secrets: true });
+    let mut conversation = Conversation::with_options(
+        Transport::Tcp,
+        40000,
+        port,
+        &ParseOptions { show_secrets: true, ..ParseOptions::default() },
+    );
     for (turn, (from, data)) in script.iter().enumerate() {
         say(&mut conversation, *from, data, 0, turn);
     }

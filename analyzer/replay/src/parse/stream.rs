@@ -23,6 +23,8 @@ const NOTES: usize = 8;
 pub struct ParseOptions {
     /// Leave credentials, cookies, secrets in URLs and SQL literals readable in what is yielded.
     pub show_secrets: bool,
+    /// Requests are counted only, so that a parser may leave out what they say.
+    pub brief: bool,
 }
 
 /// One conversation between two sides.
@@ -30,6 +32,7 @@ pub struct Conversation {
     transport: Transport,
     ports: [u16; 2],
     swapped: bool,
+    brief: bool,
     halves: [Half; 2],
     speaking: Option<(&'static Protocol, Box<dyn Parser>)>,
     /// Protocols that proved wrong here, as bits of the registry.
@@ -67,6 +70,7 @@ impl Conversation {
             transport,
             ports: [client_port, server_port],
             swapped: false,
+            brief: options.brief,
             halves: [Half::default(), Half::default()],
             speaking: None,
             excluded: 0,
@@ -264,6 +268,7 @@ impl Conversation {
             let mut out = Output::with(std::mem::take(&mut self.scratch), mark, &mut self.masker);
             out.pairer = Some(&self.pairer);
             out.uncaptured = uncaptured;
+            out.brief = self.brief;
             let rest = bytes.get(at..).unwrap_or_default();
             let step = parser.parse(side, Input { bytes: rest, cut }, &mut out);
             let Output { messages, hold, switch, kick, note, .. } = out;

@@ -1,5 +1,7 @@
 //! Captured bytes as text: valid UTF-8, no control characters, a few KB at most.
 
+use crate::ascii::plain;
+
 /// Longest text that a row keeps, bytes.
 pub(super) const TEXT_LIMIT: usize = 4096;
 
@@ -11,10 +13,7 @@ pub(super) fn clean(bytes: &[u8]) -> Box<str> {
 /// Text for a row, at most `limit` bytes of input.
 pub(super) fn clean_to(bytes: &[u8], limit: usize) -> Box<str> {
     let bytes = bytes.get(..limit).unwrap_or(bytes);
-    // All bytes are looked at, many at once: nearly always they are plain.
-    if bytes.iter().fold(true, |plain, byte| plain & (0x20..0x7f).contains(byte))
-        && let Ok(text) = std::str::from_utf8(bytes)
-    {
+    if let Some(text) = plain(bytes) {
         return text.into();
     }
     let mut text = String::with_capacity(bytes.len());
@@ -58,8 +57,42 @@ pub(super) fn number(n: u64) -> Box<str> {
 
 /// A path cut to its first two segments, without query or fragment: what requests are grouped by.
 pub(super) fn endpoint(path: &str) -> &str {
-    let path = path.split(['?', '#', ';']).next().unwrap_or(path);
-    let mut slashes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+    let path = memchr::memchr3(b'?', b'#', b';', path.as_bytes()).and_then(|end| path.get(..end)).unwrap_or(path);
+    let mut slashes = memchr::memchr_iter(b'/', path.as_bytes());
     let third = if path.starts_with('/') { slashes.nth(2) } else { slashes.nth(1) };
     third.and_then(|at| path.get(..at)).unwrap_or(path)
+}
+
+/// Where the first `://` of a URL stands.
+pub(super) fn scheme_end(url: &str) -> Option<usize> {
+    let bytes = url.as_bytes();
+    memchr::memchr_iter(b':', bytes).find(|&at| bytes.get(at..).is_some_and(|rest| rest.starts_with(b"://")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cut_to_two_segments() {
+        for (path, cut) in [
+            ("/a/b/c?d", "/a/b"),
+            ("/a/b?c/d", "/a/b"),
+            ("/a#b/c/d", "/a"),
+            ("/;x", "/"),
+            ("a/b/c", "a/b"),
+            ("", ""),
+            ("/", "/"),
+            ("/a/b/", "/a/b"),
+        ] {
+            assert_eq!(endpoint(path), cut);
+        }
+    }
+
+    #[test]
+    fn schemes_are_found() {
+        for (url, at) in [("http://a", Some(4)), ("a:b://c", Some(3)), ("a:/b", None), (":", None), ("://", Some(0))] {
+            assert_eq!(scheme_end(url), at);
+        }
+    }
 }

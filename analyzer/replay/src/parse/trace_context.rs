@@ -6,6 +6,11 @@ use crate::model::RequestFields;
 /// Longest id that is kept.
 const ID_LIMIT: usize = 256;
 
+/// What the names of such headers begin with, in small letters.
+pub(super) const FIRST_LETTERS: &[u8] = b"bstux";
+/// Longest of these names.
+pub(super) const LONGEST: usize = 17;
+
 /// Takes a header, if it carries trace context or a request id. `name` in any case.
 pub(super) fn header(name: &[u8], value: &[u8], fields: &mut RequestFields) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
@@ -35,14 +40,14 @@ fn id(value: &[u8]) -> Box<str> {
 
 /// W3C Trace Context: `00-<32 hex>-<16 hex>-<2 hex>`. The span id in it is the caller's span.
 pub(super) fn traceparent(value: &[u8], fields: &mut RequestFields) {
-    let mut parts = value.trim_ascii().split(|byte| *byte == b'-');
-    let (Some(_), Some(trace), Some(span)) = (parts.next(), parts.next(), parts.next()) else {
+    let value = value.trim_ascii();
+    let Some(version) = value.iter().position(|byte| *byte == b'-') else { return };
+    let Some((trace, [b'-', rest @ ..])) = value.get(version + 1..).and_then(|rest| rest.split_at_checked(32)) else {
         return;
     };
-    let hex = |part: &[u8], len: usize| {
-        part.len() == len && part.iter().fold(true, |hex, byte| hex & byte.is_ascii_hexdigit())
-    };
-    if hex(trace, 32) && hex(span, 16) {
+    let Some((span, [] | [b'-', ..])) = rest.split_at_checked(16) else { return };
+    let hex = |part: &[u8]| part.iter().fold(true, |hex, byte| hex & byte.is_ascii_hexdigit());
+    if hex(trace) & hex(span) {
         fields.trace_id = id(trace);
         fields.span_id = id(span);
     }

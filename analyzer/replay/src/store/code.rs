@@ -1,6 +1,7 @@
 //! Rows as bytes: numbers as small as they are, times as distances from the row's own, names that come again once.
 
 use super::texts::Texts;
+use crate::ascii::plain;
 use crate::model::{Completeness, Nanos};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
         let len = usize::try_from(self.number()?).ok()?;
         let (text, rest) = self.bytes.split_at_checked(len)?;
         self.bytes = rest;
-        std::str::from_utf8(text).ok()
+        plain(text).or_else(|| std::str::from_utf8(text).ok())
     }
 }
 

@@ -3,6 +3,9 @@
 use ahash::AHashMap;
 use std::sync::Arc;
 
+/// Names that are looked for by their addresses first.
+const FEW: usize = 16;
+
 /// Names of one part's rows.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
@@ -16,6 +19,10 @@ impl Texts {
     /// Number of a name of the program's own. There are as many as there are in its source.
     #[inline]
     pub(super) fn fixed(&mut self, text: &'static str) -> u32 {
+        // Nearly always it is the very same one of a few.
+        if let Some(number) = self.fixed.iter().take(FEW).position(|known| std::ptr::eq(*known, text)) {
+            return number as u32;
+        }
         if let Some(number) = self.fixed_numbers.get(text) {
             return *number;
         }

@@ -1,7 +1,7 @@
 //! Heads of HTTP/1 messages and what rows take from them.
 
 use super::super::mask::{Masker, Secret};
-use super::super::text::{clean, clean_to, decimal, endpoint, number, trim};
+use super::super::text::{clean, clean_to, decimal, endpoint, number, scheme_end, trim};
 use super::super::trace_context;
 use crate::model::{RequestFields, Status};
 
@@ -42,22 +42,25 @@ pub(super) struct Head<'a> {
     content_type: &'a [u8],
     location: &'a [u8],
     secrets: u64,
-    context: RequestFields,
+    /// Requests are counted only.
+    brief: bool,
+    /// What the row will say; trace context is put there at once.
+    fields: Box<RequestFields>,
 }
 
 impl<'a> Head<'a> {
-    /// `None`: not even the first line is whole.
-    pub(super) fn of_request(bytes: &'a [u8]) -> Option<Self> {
-        Self::scan(bytes, false)
+    /// `None`: not even the first line is whole. `brief`: what delimits messages is looked at, and the status.
+    pub(super) fn of_request(bytes: &'a [u8], brief: bool) -> Option<Self> {
+        Self::scan(bytes, false, brief)
     }
 
     /// The same for a response.
-    pub(super) fn of_response(bytes: &'a [u8]) -> Option<Self> {
-        Self::scan(bytes, true)
+    pub(super) fn of_response(bytes: &'a [u8], brief: bool) -> Option<Self> {
+        Self::scan(bytes, true, brief)
     }
 
-    fn scan(bytes: &'a [u8], response: bool) -> Option<Self> {
-        let mut head = Self { response, ..Self::default() };
+    fn scan(bytes: &'a [u8], response: bool, brief: bool) -> Option<Self> {
+        let mut head = Self { response, brief, ..Self::default() };
         let mut at = match memchr::memchr(b'\n', bytes) {
             Some(end) => {
                 head.start_line(bytes.get(..end)?);
@@ -111,35 +114,57 @@ impl<'a> Head<'a> {
     }
 
     fn header(&mut self, line: &'a [u8], cut: bool) {
-        let Some(colon) = memchr::memchr(b':', line.get(..64).unwrap_or(line)) else {
+        // Most headers are none of these, as their first letters tell.
+        let Some(first) = line.first() else { return };
+        match (first | 0x20, self.brief) {
+            (b'c', _) => {
+                if let Some(value) = after(line, b"content-length:") {
+                    if !cut {
+                        self.length =
+                            decimal(value.split(|byte| *byte == b',').next().unwrap_or_default()).or(self.length);
+                    }
+                } else if let Some(value) = after(line, b"content-type:") {
+                    self.content_type = value;
+                } else if after(line, b"cookie:").is_some() {
+                    self.secrets += 1;
+                }
+            }
+            (b't', brief) => {
+                if let Some(value) = after(line, b"transfer-encoding:") {
+                    self.chunked = value.last_chunk::<7>().is_some_and(|end| end.eq_ignore_ascii_case(b"chunked"));
+                } else if !brief {
+                    self.context(line, cut);
+                }
+            }
+            (b'u', brief) => {
+                if let Some(value) = after(line, b"upgrade:") {
+                    self.upgrade = Some(value);
+                } else if let Some(value) = after(line, b"user-agent:") {
+                    self.user_agent = value;
+                } else if !brief {
+                    self.context(line, cut);
+                }
+            }
+            (_, true) => {}
+            (b'h', _) => self.host = after(line, b"host:").unwrap_or(self.host),
+            (b'r', _) => self.referer = after(line, b"referer:").unwrap_or(self.referer),
+            (b'l', _) => self.location = after(line, b"location:").unwrap_or(self.location),
+            (b'a', _) => self.secrets += u64::from(after(line, b"authorization:").is_some()),
+            (b'p', _) => self.secrets += u64::from(after(line, b"proxy-authorization:").is_some()),
+            (b's', _) if after(line, b"set-cookie:").is_some() => self.secrets += 1,
+            (b'x', _) if let Some(value) = after(line, b"x-forwarded-for:") => self.forwarded = value,
+            _ => self.context(line, cut),
+        }
+    }
+
+    /// A header that may carry trace context.
+    fn context(&mut self, line: &'a [u8], cut: bool) {
+        if !line.first().is_some_and(|first| trace_context::FIRST_LETTERS.contains(&(first | 0x20))) {
             return;
-        };
-        let name = line.get(..colon).unwrap_or_default();
-        let value = trim(line.get(colon + 1..).unwrap_or_default());
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        match name.len() {
-            4 if is("host") => self.host = value,
-            6 if is("cookie") => self.secrets += 1,
-            7 if is("referer") => self.referer = value,
-            7 if is("upgrade") => self.upgrade = Some(value),
-            8 if is("location") => self.location = value,
-            10 if is("user-agent") => self.user_agent = value,
-            10 if is("set-cookie") => self.secrets += 1,
-            12 if is("content-type") => self.content_type = value,
-            13 if is("authorization") => self.secrets += 1,
-            14 if is("content-length") && !cut => {
-                self.length = decimal(value.split(|byte| *byte == b',').next().unwrap_or_default()).or(self.length);
-            }
-            15 if is("x-forwarded-for") => self.forwarded = value,
-            17 if is("transfer-encoding") => {
-                self.chunked = value.len() >= 7
-                    && value.get(value.len() - 7..).is_some_and(|end| end.eq_ignore_ascii_case(b"chunked"));
-            }
-            19 if is("proxy-authorization") => self.secrets += 1,
-            2 | 3 | 11 | 12 | 13 | 16 | 17 if !cut => {
-                trace_context::header(name, value, &mut self.context);
-            }
-            _ => {}
+        }
+        let Some(colon) = memchr::memchr(b':', line.get(..trace_context::LONGEST + 1).unwrap_or(line)) else { return };
+        if !cut && let Some((name, [_, value @ ..])) = line.split_at_checked(colon) {
+            trace_context::header(name, trim(value), &mut self.fields);
         }
     }
 
@@ -160,6 +185,13 @@ impl<'a> Head<'a> {
     }
 }
 
+/// The value of a header, if it is this one; `name` in small letters, with its colon.
+#[inline]
+fn after<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    (start.last() == Some(&b':') && start.eq_ignore_ascii_case(name)).then(|| trim(value))
+}
+
 fn version(text: &[u8]) -> &'static str {
     match text {
         b"HTTP/1.1" => "1.1",
@@ -169,19 +201,23 @@ fn version(text: &[u8]) -> &'static str {
 }
 
 /// What a request says.
-pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> RequestFields {
+pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> Box<RequestFields> {
+    let mut fields = std::mem::take(&mut head.fields);
+    fields.l7_protocol = "http";
+    if head.brief {
+        return fields;
+    }
     if !mask.shows() {
         mask.hid(Secret::Header, head.secrets);
     }
-    let mut fields = std::mem::take(&mut head.context);
-    fields.l7_protocol = "http";
     fields.version = version(head.third);
     fields.request_type = clean_to(head.first, 32);
     fields.user_agent = clean_to(head.user_agent, VALUE_LIMIT);
     let target = mask.url(clean(head.second));
     // The absolute form, as sent to proxies, names the host too (RFC 9112 section 3.2.2).
-    let (authority, path) = match target.split_once("://") {
-        Some((_, rest)) if !target.starts_with('/') => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+    let rest = scheme_end(&target).filter(|_| !target.starts_with('/')).and_then(|at| target.get(at + 3..));
+    let (authority, path) = match rest {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
         _ if head.first == b"CONNECT" => (&*target, ""),
         _ => ("", &*target),
     };
@@ -207,16 +243,19 @@ pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> RequestFields {
 }
 
 /// What a response adds.
-pub(super) fn response(head: &mut Head<'_>, status: u16) -> RequestFields {
-    let mut fields = std::mem::take(&mut head.context);
+pub(super) fn response(head: &mut Head<'_>, status: u16) -> Box<RequestFields> {
+    let mut fields = std::mem::take(&mut head.fields);
     fields.l7_protocol = "http";
-    fields.version = version(head.first);
     fields.code = Some(i32::from(status));
     fields.status = match status {
         400..500 => Status::ClientError,
         500.. => Status::ServerError,
         _ => Status::Ok,
     };
+    if head.brief {
+        return fields;
+    }
+    fields.version = version(head.first);
     if status >= 400 {
         fields.exception = clean_to(head.third, VALUE_LIMIT);
     }

@@ -189,7 +189,7 @@ impl Http1 {
             [b'\r'] => return Step::More(2),
             _ => {}
         }
-        let Some(mut head) = Head::of_request(input.bytes) else {
+        let Some(mut head) = Head::of_request(input.bytes, out.brief) else {
             return if request_line(input.bytes).is_none() {
                 Step::Reject("not a request line")
             } else {
@@ -213,7 +213,7 @@ impl Http1 {
         }
         self.asked.push_back(asked);
         let fields = message::request(&mut head, out.mask);
-        out.emit(Message::new(Kind::Request, fields).truncated(head.len.is_none()));
+        out.emit(Message::of(Kind::Request, fields).truncated(head.len.is_none()));
         let body = head.body();
         let hold = (asked.connect || asked.upgrade) && matches!(body, Body::UntilClose | Body::Length(0));
         let Some(len) = head.len else {
@@ -248,7 +248,7 @@ impl Http1 {
         if !input.bytes.starts_with(b"HTTP/") {
             return if b"HTTP/".starts_with(input.bytes) { Step::More(0) } else { Step::Reject("not a status line") };
         }
-        let Some(mut head) = Head::of_response(input.bytes) else {
+        let Some(mut head) = Head::of_response(input.bytes, out.brief) else {
             return Step::More(0);
         };
         if head.len.is_none() && !input.cut {
@@ -271,7 +271,7 @@ impl Http1 {
         }
         let asked = self.asked.pop_front();
         let fields = message::response(&mut head, status);
-        out.emit(Message::new(Kind::Response, fields).truncated(head.len.is_none()));
+        out.emit(Message::of(Kind::Response, fields).truncated(head.len.is_none()));
         if self.asked.is_empty() && matches!(self.expect[Side::Client.index()], Expect::Answer) {
             self.expect[Side::Client.index()] = Expect::Head;
             out.kick = true;
