@@ -101,6 +101,7 @@ impl Masker {
         if self.show {
             return url;
         }
+        let url = self.segments(url);
         let query = memchr::memchr(b'?', url.as_bytes());
         let scheme = scheme_end(&url).filter(|at| query.is_none_or(|query| *at < query));
         if query.is_none() && scheme.is_none() {
@@ -123,7 +124,7 @@ impl Masker {
                 masked.push('&');
             }
             match pair.split_once('=') {
-                Some((name, value)) if !value.is_empty() && is_secret_name(name) => {
+                Some((name, value)) if !value.is_empty() && (is_secret_name(name) || is_token(value)) => {
                     masked.push_str(name);
                     masked.push('=');
                     masked.push_str(MASK);
@@ -138,6 +139,24 @@ impl Masker {
 }
 
 impl Masker {
+    /// Segments of a path that are tokens.
+    fn segments(&mut self, url: Box<str>) -> Box<str> {
+        let (path, query) = url.split_at_checked(url.find('?').unwrap_or(url.len())).unwrap_or((&url, ""));
+        if !path.split('/').any(is_token) {
+            return url;
+        }
+        let mut hidden = 0;
+        let mut shown = |segment| {
+            let token = is_token(segment);
+            hidden += u64::from(token);
+            if token { MASK } else { segment }
+        };
+        let parts: Vec<&str> = path.split('/').map(&mut shown).collect();
+        let masked = format!("{}{query}", parts.join("/"));
+        self.hid(Secret::Url, hidden);
+        masked.into()
+    }
+
     /// Values of a statement's parameters: `?` for each, as literals are shown.
     pub(super) fn values(&mut self, values: String, count: u16) -> Box<str> {
         if self.show {
@@ -166,6 +185,23 @@ impl Masker {
     }
 }
 
+/// Whether a text has the shape of a token that opens something: a JSON Web Token (RFC 7519), keys of services that mark theirs.
+pub(super) fn is_token(text: &str) -> bool {
+    const MARKS: [&str; 9] =
+        ["sk_live_", "rk_live_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "-----BEGIN "];
+    let jwt = || {
+        let mut parts = text.split('.');
+        let part = |part: Option<&str>| {
+            part.is_some_and(|part| {
+                part.len() > 3 && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            })
+        };
+        text.starts_with("eyJ") && part(parts.next()) && part(parts.next()) && parts.next().is_some()
+    };
+    let amazon = || text.len() == 20 && text.starts_with("AKIA") && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    MARKS.iter().any(|mark| text.starts_with(mark)) || jwt() || amazon()
+}
+
 /// Where `user:password` stands in a URL whose authority starts at `at`.
 fn user_info(url: &str, at: usize) -> Option<(usize, usize)> {
     let authority = url.get(at..)?.split('/').next()?;
@@ -180,4 +216,26 @@ pub(super) fn is_secret_name(name: &str) -> bool {
             && name.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
     };
     SECRET_WORDS.iter().any(|word| contains(word)) || SECRET_NAMES.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let mut mask = Masker::new(false);
+        let mut url = |text: &str| mask.url(text.into()).to_string();
+        assert_eq!(url("/a?page=1&access_token=x&b="), "/a?page=1&access_token=***&b=");
+        assert_eq!(url("http://joe:pw@h/a?pin=1"), "http://***@h/a?pin=***");
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+        assert_eq!(url(&format!("/verify/{token}/now?next={token}")), "/verify/***/now?next=***");
+        assert_eq!(url("/charge/sk_live_abc"), "/charge/***");
+        // What only looks a little like one stays.
+        for plain in ["/eyJ", "/a.b.c/AKIA", "/v1/users/4711", "/?q=eyJust+a+word", "/skip_live"] {
+            assert_eq!(url(plain), plain);
+        }
+        assert_eq!(mask.count().iter().find(|(name, _)| *name == "url"), Some(("url", 6)));
+        assert_eq!(Masker::new(true).url("/a?token=x".into()).as_ref(), "/a?token=x");
+    }
 }

@@ -13,7 +13,7 @@ pub(super) const STATEMENT_LIMIT: usize = 8192;
 /// What differs between dialects here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// `"name"`, `$tag$text$tag$`, `--` comments.
+    /// `"name"`, `$tag$text$tag$`, `--` comments; Oracle, CQL and others that have no more than that, with Oracle's `q'[text]'`.
     PostgreSql,
     /// `"text"`, `` `name` ``, backslashes in text, `#` comments.
     MySql,
@@ -62,7 +62,7 @@ impl<'a> Iterator for Tokens<'a> {
         let span = |test: fn(u8) -> bool| rest.iter().position(|byte| !test(*byte)).unwrap_or(rest.len());
         let (kind, len) = match first {
             b' ' | b'\t' | b'\r' | b'\n' => (0, span(|byte| byte.is_ascii_whitespace())),
-            b'\'' => (1, quoted(rest, b'\'', self.dialect != Dialect::SqlServer)),
+            b'\'' => (1, quoted(rest, b'\'', self.dialect == Dialect::MySql)),
             b'"' if self.dialect == Dialect::MySql => (1, quoted(rest, b'"', true)),
             b'"' => (2, quoted(rest, b'"', false)),
             b'[' if self.dialect == Dialect::SqlServer => (2, quoted(rest, b']', false)),
@@ -75,9 +75,20 @@ impl<'a> Iterator for Tokens<'a> {
                 None => (5, 1),
             },
             b'0'..=b'9' => (1, span(|byte| byte.is_ascii_alphanumeric() || byte == b'.')),
-            // Text with a prefix: E'..', N'..', X'..', B'..', _utf8'..'.
+            // Oracle's own quotes: q'[..]', q'!..!', nq'..'.
+            b'q' | b'Q' if second == b'\'' && self.dialect == Dialect::PostgreSql => (1, 1 + delimited(rest)),
+            b'n' | b'N'
+                if matches!(second, b'q' | b'Q')
+                    && rest.get(2) == Some(&b'\'')
+                    && self.dialect == Dialect::PostgreSql =>
+            {
+                (1, 2 + delimited(rest.get(1..).unwrap_or_default()))
+            }
+            // Text with a prefix: E'..', N'..', X'..', B'..', _utf8'..'. Backslashes mean something in PostgreSQL's E'..' only.
             b'e' | b'E' | b'n' | b'N' | b'x' | b'X' | b'b' | b'B' if second == b'\'' => {
-                (1, 1 + quoted(rest.get(1..).unwrap_or_default(), b'\'', self.dialect != Dialect::SqlServer))
+                let escapes = self.dialect == Dialect::MySql
+                    || self.dialect == Dialect::PostgreSql && matches!(first, b'e' | b'E');
+                (1, 1 + quoted(rest.get(1..).unwrap_or_default(), b'\'', escapes))
             }
             first if is_word(first) => (4, span(is_word)),
             _ => (5, 1),
@@ -112,6 +123,20 @@ fn quoted(bytes: &[u8], quote: u8, escapes: bool) -> usize {
         }
     }
     bytes.len()
+}
+
+/// Length, behind the `q`, of `q'[text]'`: it ends with the mark that belongs to the first one, and a quote.
+fn delimited(bytes: &[u8]) -> usize {
+    let end = match bytes.get(2).copied() {
+        Some(b'[') => b']',
+        Some(b'(') => b')',
+        Some(b'{') => b'}',
+        Some(b'<') => b'>',
+        Some(mark) => mark,
+        None => return bytes.len().saturating_sub(1),
+    };
+    let body = bytes.get(3..).unwrap_or_default();
+    memchr::memmem::find(body, &[end, b'\'']).map_or(bytes.len() - 1, |at| at + 4)
 }
 
 fn line(bytes: &[u8]) -> usize {
@@ -308,5 +333,43 @@ impl<'a> Namer<'a> {
             name.extend_from_slice(&self.table.join(&b'.'));
         }
         clean_to(&name, 256)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a row says of a statement.
+    fn of(text: &str, dialect: Dialect) -> String {
+        statement(text.as_bytes(), dialect, &mut Masker::new(false)).text.into()
+    }
+
+    #[test]
+    fn literals_of_all_dialects() {
+        use Dialect::{MySql, PostgreSql, SqlServer};
+        let cases = [
+            ("SELECT $$it's$$, $x$a $$ b$x$, $1", PostgreSql, "SELECT ?, ?, $1"),
+            // A backslash is a backslash here, and what follows is no part of the text.
+            (r"SELECT 'C:\', 'hidden', E'a\'b'", PostgreSql, "SELECT ?, ?, ?"),
+            ("SELECT q'[it's hidden]', nq'!x!' FROM dual", PostgreSql, "SELECT ?, ? FROM dual"),
+            ("SELECT U&'d', B'01', X'ff', 1.5e-3, 0x41", PostgreSql, "SELECT U&?, ?, ?, ?-?, ?"),
+            ("SELECT N'hidden', 'it''s', [a'b], \"c\" -- 'x", SqlServer, "SELECT ?, ?, [a'b], \"c\""),
+            (r#"SELECT "hidden", 'a\'b', _utf8'c', `d`, 0xff # 'x"#, MySql, "SELECT ?, ?, _utf8?, `d`, ?"),
+            ("SELECT 1 /* anna@example.com 'x */ + 2", MySql, "SELECT ?  + ?"),
+            ("INSERT INTO t VALUES ('cut in the mid", MySql, "INSERT INTO t VALUES (?"),
+            ("SET PASSWORD FOR joe = 'hidden'", MySql, "SET PASSWORD FOR joe = ?"),
+        ];
+        for (text, dialect, shown) in cases {
+            assert_eq!(of(text, dialect), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn trace_context_in_comments() {
+        let mut fields = RequestFields::default();
+        let text = "SELECT 1 /*action='a',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
+        statement(text.as_bytes(), Dialect::MySql, &mut Masker::new(false)).fill(&mut fields);
+        assert_eq!(&*fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
     }
 }

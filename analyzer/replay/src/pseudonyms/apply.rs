@@ -135,13 +135,23 @@ impl Pseudonyms {
 
     fn fields(&mut self, f: &mut RequestFields) {
         let domain = is_host(f);
-        let (protocol, endpoint_is_host) = (f.l7_protocol, f.l7_protocol == "dns");
+        let (protocol, endpoint_is_host) = (f.l7_protocol, matches!(f.l7_protocol, "dns" | "nbns"));
         if !f.request_domain.is_empty() {
             f.request_domain = if domain { self.host(&f.request_domain).into() } else { f.request_domain.clone() };
         }
+        // Keys of caches name whose data they hold; topics and subjects may.
+        let keyed = matches!(protocol, "redis" | "memcached");
+        let topics = matches!(
+            protocol,
+            "mqtt" | "nats" | "kafka" | "amqp" | "pulsar" | "rocketmq" | "openwire" | "zmtp" | "websphere_mq"
+        );
         let mut one = |text: &mut Box<str>| {
             if !text.is_empty() {
-                *text = if endpoint_is_host { self.host(text).into() } else { self.text(text).into() };
+                *text = match (endpoint_is_host, keyed || topics) {
+                    (true, _) => self.host(text).into(),
+                    (false, true) => self.key(text, keyed).into(),
+                    (false, false) => self.text(text).into(),
+                };
             }
         };
         one(&mut f.request_resource);
@@ -189,7 +199,10 @@ impl Pseudonyms {
 
 /// Whether `request_domain` is the name of a host rather than of a database or a virtual host of a broker.
 fn is_host(f: &RequestFields) -> bool {
-    matches!(f.l7_protocol, "http" | "http2" | "grpc" | "websocket" | "tls" | "quic" | "fastcgi" | "dns" | "smtp")
+    matches!(
+        f.l7_protocol,
+        "http" | "http2" | "grpc" | "websocket" | "tls" | "quic" | "fastcgi" | "dns" | "nbns" | "smtp"
+    )
 }
 
 fn mac_of(text: &str) -> Option<[u8; 6]> {

@@ -32,6 +32,7 @@ proptest! {
         let _ = p.text(&text);
         let _ = p.path(&text);
         let _ = p.host(&text);
+        let _ = p.key(&text, true);
     }
 }
 
@@ -120,4 +121,27 @@ fn rows_lose_their_addresses_and_keep_their_order() {
     // `orders` and `17` where the endpoint has them too, and `help`.
     assert_eq!((d.addresses, d.macs, d.hosts), (2, 1, 2));
     assert!(d.paths >= 2);
+}
+
+#[test]
+fn mail_addresses_have_a_user_and_a_host() {
+    let mut p = Pseudonyms::new(b"key");
+    let (user, host) = (p.user("anna.b+news"), p.host("example.com"));
+    assert_eq!(p.text("MAIL FROM:<anna.b+news@example.com>, bye"), format!("MAIL FROM:<{user}@{host}>, bye"));
+    assert_eq!(p.text("mailto:anna.b+news@example.com."), format!("mailto:{user}@{host}."));
+    // Not one: no host behind it.
+    assert_eq!(p.text("a @ b, a@b"), "a @ b, a@b");
+}
+
+#[test]
+fn keys_and_topics_name_nobody() {
+    let mut p = Pseudonyms::new(b"key");
+    let mut v = |text: &str| p.name(Kind::Value, text).to_string();
+    let (anna, n, phone) = (v("anna"), v("4711"), v("4915112345678"));
+    assert_eq!(p.key("SET user:anna:4711 EX 3600", true), format!("SET user:{anna}:{n} EX 3600"));
+    assert_eq!(p.key("get 4915112345678", true), format!("get {phone}"));
+    assert_eq!(p.key("devices/4711/v1/temp", false), format!("devices/{n}/v1/temp"));
+    assert_eq!(p.key("orders.created", false), "orders.created");
+    let mail = p.text("anna@example.com");
+    assert_eq!(p.key("GET anna@example.com", true), format!("GET {mail}"));
 }

@@ -169,6 +169,14 @@ impl Pseudonyms {
                 let (path, after) = rest.split_at(end.unwrap_or(rest.len()));
                 out += &self.path(path);
                 (rest, before) = (after, ' ');
+            } else if let Some((local, host, after)) = email(rest) {
+                // What stands before a colon is no part of it: `mailto:`.
+                let (scheme, local) = local.rsplit_once(':').map_or(("", local), |(s, l)| (&rest[..=s.len()], l));
+                out.push_str(scheme);
+                out += &self.name(Kind::User, local);
+                out.push('@');
+                out += &self.host(host);
+                (rest, before) = (after, 'w');
             } else if is_word(c) || c == '[' {
                 let bracketed = c == '[' && rest.contains(']');
                 let end = if bracketed {
@@ -202,6 +210,41 @@ impl Pseudonyms {
         out
     }
 
+    /// A key of a cache, a topic or a subject, word for word: its parts behind the first one, and every part that may name someone.
+    /// `keyed`: the second word on is keys and values, the first a command.
+    pub(super) fn key(&mut self, text: &str, keyed: bool) -> String {
+        let mut out = String::with_capacity(text.len());
+        for (place, word) in text.split(' ').enumerate() {
+            if place > 0 {
+                out.push(' ');
+            }
+            let is_option = word.bytes().all(|b| b.is_ascii_uppercase())
+                || word.len() < 7 && word.bytes().all(|b| b.is_ascii_digit());
+            if word.is_empty() || keyed && place == 0 || is_option || word.contains("***") {
+                out.push_str(word);
+                continue;
+            }
+            if email(word).is_some() || self.address_text(word).is_some() {
+                out += &self.text(word);
+                continue;
+            }
+            let mut first = true;
+            for part in word.split_inclusive(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_'))) {
+                let name = part.trim_end_matches(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_')));
+                let mark = part.get(name.len()..).unwrap_or("");
+                let known = name.is_empty() || COMMON.binary_search(&name).is_ok();
+                if known || !(names_someone(name) || keyed && !first) {
+                    out.push_str(name);
+                } else {
+                    out += &self.name(Kind::Value, name);
+                }
+                out.push_str(mark);
+                first = false;
+            }
+        }
+        out
+    }
+
     fn word(&mut self, word: &str) -> Option<String> {
         if let Some(address) = self.address_text(word) {
             return Some(address);
@@ -214,4 +257,26 @@ impl Pseudonyms {
         }
         self.users.contains(word).then(|| self.name(Kind::User, word).into())
     }
+}
+
+/// Whether a part of a key may be the name of one rather than of a kind: it has digits, or is long. Versions and small numbers are not.
+fn names_someone(part: &str) -> bool {
+    let digits = part.bytes().filter(u8::is_ascii_digit).count();
+    let version = part.strip_prefix('v').is_some_and(|rest| rest.len() < 3 && rest.bytes().all(|b| b.is_ascii_digit()));
+    let small = part.len() < 4 && digits == part.len();
+    !version && !small && (digits > 0 || part.len() > 24)
+}
+
+/// An address of mail at the start of `text`: what is before and behind the `@`, and the rest.
+fn email(text: &str) -> Option<(&str, &str, &str)> {
+    let end = text.find(|c: char| !(is_word(c) || matches!(c, '+' | '%' | '=')))?;
+    let (local, rest) = text.split_at_checked(end).filter(|(local, _)| !local.is_empty())?;
+    let rest = rest.strip_prefix('@')?;
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-'))).unwrap_or(rest.len());
+    let (host, after) = rest.split_at_checked(end)?;
+    let whole = host.len();
+    let host = host.trim_end_matches(['.', '-']);
+    let inner = host.get(1..host.len().saturating_sub(1)).unwrap_or("");
+    (inner.contains('.'))
+        .then(|| (local, host, text.get(text.len() - after.len() - (whole - host.len())..).unwrap_or("")))
 }

@@ -43,3 +43,20 @@ fn methods_and_content() {
     // Three frames: 15, 14 and 5 bytes of content, 8 each for the frames.
     assert_eq!(sessions[2].request_bytes, 15 + 14 + 5 + 24);
 }
+
+#[test]
+fn headers_carry_trace_context() {
+    let mut script = sample();
+    let mut table = b"\x01nS".to_vec();
+    table.extend(hex("00000001"));
+    table.extend(b"x\x0btraceparentS\0\0\0\x37");
+    table.extend(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let mut header = hex("003c 0000 0000000000000005 2000");
+    header.extend(u32::try_from(table.len()).unwrap().to_be_bytes());
+    header.extend(table);
+    let publish = [hex("003c 0028 0000 03"), b"exc\x03key\0".to_vec()].concat();
+    script[5] = c([frame(1, 1, &publish), frame(2, 1, &header), frame(3, 1, b"hello")].concat());
+    let sessions = play(&script);
+    assert_eq!(&*sessions[2].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(&*sessions[2].fields.span_id, "b7ad6b7169203331");
+}

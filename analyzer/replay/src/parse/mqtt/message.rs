@@ -3,6 +3,7 @@
 use super::super::cursor::Cursor;
 use super::super::mask::{Masker, Secret};
 use super::super::text::{clean_to, number};
+use super::super::trace_context;
 use crate::model::{RequestFields, Status};
 
 const NAMES: [&str; 16] = [
@@ -193,6 +194,9 @@ impl Packet<'_> {
             3 => {
                 fields.request_resource = topic(self.body, 0).map(|topic| clean_to(topic, 512)).unwrap_or_default();
                 fields.attributes.push(("qos", number(u64::from(self.qos()))));
+                if self.version >= 5 {
+                    self.properties(&mut fields);
+                }
             }
             8 | 10 => {
                 fields.request_resource = self.filters();
@@ -207,6 +211,45 @@ impl Packet<'_> {
         }
         fields.endpoint = fields.request_resource.clone();
         fields
+    }
+
+    /// PUBLISH of version 5: trace context among the user properties, and what ties an answer to its question (MQTT 5 section 3.3.2.3).
+    fn properties(&self, fields: &mut RequestFields) -> Option<()> {
+        let mut cursor = Cursor::new(self.body);
+        let topic = usize::from(cursor.u16()?);
+        cursor.take(topic + if self.qos() > 0 { 2 } else { 0 })?;
+        let (length, used) = remaining_length(cursor.rest()).ok()?;
+        cursor.take(used)?;
+        let mut list = Cursor::new(cursor.up_to(length as usize));
+        let text = |list: &mut Cursor<'_>| {
+            let length = usize::from(list.u16()?);
+            list.take(length).map(<[u8]>::to_vec)
+        };
+        for _ in 0..64 {
+            match list.u8()? {
+                0x01 => list.take(1).map(|_| ())?,
+                0x02 => list.take(4).map(|_| ())?,
+                0x23 => list.take(2).map(|_| ())?,
+                0x0b => {
+                    let (_, used) = remaining_length(list.rest()).ok()?;
+                    list.take(used)?;
+                }
+                0x03 | 0x08 => text(&mut list).map(|_| ())?,
+                // Correlation data.
+                0x09 => {
+                    let data = text(&mut list)?;
+                    if data.iter().all(u8::is_ascii_graphic) && fields.x_request_id.is_empty() {
+                        fields.x_request_id = clean_to(&data, 128);
+                    }
+                }
+                0x26 => {
+                    let (name, value) = (text(&mut list)?, text(&mut list)?);
+                    trace_context::header(&name, &value, fields);
+                }
+                _ => return None,
+            }
+        }
+        Some(())
     }
 
     /// As a response.

@@ -28,3 +28,22 @@ fn both_sides_ask() {
         ]
     );
 }
+
+#[test]
+fn version_5_carries_trace_context() {
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut properties = b"\x01\x01\x02\0\0\0\x3c\x09\0\x02c7\x26\0\x0btraceparent\0\x37".to_vec();
+    properties.extend(trace.as_bytes());
+    let mut body = b"\0\x03a/b".to_vec();
+    body.push(u8::try_from(properties.len()).unwrap());
+    body.extend(properties);
+    body.extend(b"hi");
+    let publish = [&[0x30, u8::try_from(body.len()).unwrap()][..], &body].concat();
+    let sessions = play(&[c(b"\x10\x13\0\x04MQTT\x05\x02\0\x3c\0\0\x06sensor"), s(b"\x20\x03\0\0\0"), c(publish)]);
+    assert_eq!(lines(&sessions)[1], "mqtt PUBLISH|sensor|a/b|a/b unknown async");
+    let fields = &sessions[1].fields;
+    assert_eq!(
+        (&*fields.trace_id, &*fields.span_id, &*fields.x_request_id),
+        ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "c7")
+    );
+}

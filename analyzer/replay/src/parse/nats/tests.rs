@@ -30,3 +30,12 @@ fn requests_and_messages() {
         ]
     );
 }
+
+#[test]
+fn headers_carry_trace_context() {
+    let head = "NATS/1.0\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+    let sessions =
+        play(&[c("CONNECT {}\r\n"), c(format!("HPUB orders {} {}\r\n{head}hi\r\n", head.len(), head.len() + 2))]);
+    assert_eq!(&*sessions[1].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(&*sessions[1].fields.span_id, "b7ad6b7169203331");
+}

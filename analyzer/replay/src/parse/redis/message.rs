@@ -1,7 +1,7 @@
 //! Redis commands and replies as rows see them.
 
 use super::super::Detection;
-use super::super::mask::{MASK, Masker, Secret};
+use super::super::mask::{MASK, Masker, Secret, is_secret_name, is_token};
 use super::super::text::{clean, clean_to};
 use crate::model::{RequestFields, Side, Status};
 
@@ -218,8 +218,29 @@ impl Command {
             };
             places.skip(2).filter(hidden).collect()
         } else {
-            Vec::new()
+            self.values(places)
         }
+    }
+
+    /// Places of values that are written under a key or field named like a secret, or look like one themselves.
+    fn values(&self, places: std::ops::Range<usize>) -> Vec<usize> {
+        const WRITES: [&str; 12] = [
+            "SET", "SETNX", "GETSET", "APPEND", "SETEX", "PSETEX", "HSET", "HMSET", "HSETNX", "LPUSH", "RPUSH", "SADD",
+        ];
+        let Some(verb) = WRITES.iter().position(|word| self.is(0, word)) else {
+            return Vec::new();
+        };
+        let text = |place: usize| self.get(place).and_then(|word| std::str::from_utf8(word).ok()).unwrap_or_default();
+        let under = is_secret_name(text(1));
+        let is_value = |place: &usize| match verb {
+            0..=3 => *place == 2,
+            // A time stands before the value.
+            4 | 5 => *place == 3,
+            6..=8 => *place > 2 && place % 2 == 1,
+            _ => *place > 1,
+        };
+        let named = |place: usize| (6..=8).contains(&verb) && is_secret_name(text(place - 1));
+        places.filter(is_value).filter(|place| under || named(*place) || is_token(text(*place))).collect()
     }
 
     /// As a row.
@@ -238,7 +259,8 @@ impl Command {
             }
             clean(&self.line)
         } else {
-            mask.hid(Secret::Login, secrets.len() as u64);
+            let kind = if self.is(0, "AUTH") || self.is(0, "HELLO") { Secret::Login } else { Secret::Value };
+            mask.hid(kind, secrets.len() as u64);
             let word = |place: usize| {
                 if secrets.contains(&place) { MASK.as_bytes() } else { self.get(place).unwrap_or_default() }
             };

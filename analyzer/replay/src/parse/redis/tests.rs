@@ -116,3 +116,21 @@ fn commands_that_are_not_answered() {
     );
     assert_eq!(sessions.iter().filter(|s| s.fields.is_async).count(), 4);
 }
+
+#[test]
+fn values_named_like_secrets_are_masked() {
+    let command = |words: &[&str]| {
+        let words: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        words
+    };
+    let of = |words: &[&str]| {
+        let sessions = play(&[c(format!("*{}\r\n{}", words.len(), command(words))), s("+OK\r\n")]);
+        sessions[0].fields.request_resource.to_string()
+    };
+    assert_eq!(of(&["SET", "session:4711", "abc", "EX", "60"]), "SET session:4711 *** EX 60");
+    assert_eq!(of(&["SETEX", "reset-token", "60", "abc"]), "SETEX reset-token 60 ***");
+    assert_eq!(of(&["HSET", "user:1", "name", "anna", "password", "x"]), "HSET user:1 name anna password ***");
+    assert_eq!(of(&["SET", "k", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"]), "SET k ***");
+    assert_eq!(of(&["SET", "colour", "red"]), "SET colour red");
+    assert_eq!(of(&["GET", "session:4711"]), "GET session:4711");
+}

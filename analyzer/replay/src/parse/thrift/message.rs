@@ -2,11 +2,14 @@
 
 use super::super::cursor::Cursor;
 use super::super::text::clean_to;
+use super::super::trace_context;
 use super::value::{Encoding, Reader, Stuck, Type};
 use crate::model::{RequestFields, Status};
 
 /// Names of methods are at most this long.
 const NAME_LIMIT: usize = 512;
+/// Largest head of the header transport.
+const HEADERS_LIMIT: usize = 16 * 1024;
 /// Largest framed message that is believed, bytes.
 const FRAME_LIMIT: u32 = 256 << 20;
 
@@ -21,6 +24,53 @@ pub(super) struct Head<'a> {
     pub(super) sequence: u32,
     /// Where the struct starts.
     pub(super) body_at: usize,
+    /// Headers of the transport, if it has some.
+    info: &'a [u8],
+}
+
+/// First bytes behind the length of a frame of the header transport (`THeader`, <https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md>).
+const HEADER_MAGIC: [u8; 2] = [0x0f, 0xff];
+
+/// The head of the header transport: protocol, transforms, and headers as texts.
+struct Transport<'a> {
+    info: &'a [u8],
+    /// Bytes from the magic on.
+    len: usize,
+}
+
+impl<'a> Transport<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, Stuck> {
+        let mut reader = Reader { cursor: Cursor::new(bytes), encoding: Encoding::Compact };
+        let words = match reader.take(10)? {
+            [.., high, low] => usize::from(u16::from_be_bytes([*high, *low])),
+            _ => return Err(Stuck::Wrong),
+        };
+        let size = Some(words * 4).filter(|size| (1..=HEADERS_LIMIT).contains(size)).ok_or(Stuck::Wrong)?;
+        let mut inner = Reader { cursor: Cursor::new(reader.take(size)?), encoding: Encoding::Compact };
+        let (protocol, transforms) = (inner.varint(), inner.varint());
+        // Binary or compact, and nothing compressed.
+        match (protocol, transforms) {
+            (Ok(0 | 2), Ok(0)) => Ok(Self { info: inner.cursor.rest(), len: 10 + size }),
+            _ => Err(Stuck::Wrong),
+        }
+    }
+}
+
+/// Trace context among the headers of the transport.
+fn headers(info: &[u8], fields: &mut RequestFields) -> Result<(), Stuck> {
+    let mut reader = Reader { cursor: Cursor::new(info), encoding: Encoding::Compact };
+    // Kinds 1 and 2: names and values, for this message or all further ones. Zeros fill up.
+    while let 1 | 2 = reader.varint()? {
+        for _ in 0..reader.varint()?.min(64) {
+            let mut text = || {
+                let length = usize::try_from(reader.varint()?).map_err(|_| Stuck::Wrong)?;
+                reader.take(length)
+            };
+            let (name, value) = (text()?, text()?);
+            trace_context::header(name, value, fields);
+        }
+    }
+    Ok(())
 }
 
 pub(super) const CALL: u8 = 1;
@@ -42,6 +92,12 @@ impl<'a> Head<'a> {
         }
         let rest = bytes.get(at..).unwrap_or_default();
         let mut cursor = Cursor::new(rest);
+        let mut info: &[u8] = &[];
+        if at == 4 && rest.starts_with(&HEADER_MAGIC) {
+            let transport = Transport::parse(rest)?;
+            (info, at) = (transport.info, at + transport.len);
+            cursor = Cursor::new(bytes.get(at..).unwrap_or_default());
+        }
         let magic = cursor.u8().ok_or(Stuck::Short(1))?;
         let second = cursor.u8().ok_or(Stuck::Short(1))?;
         let (encoding, kind, name, sequence, used);
@@ -70,10 +126,10 @@ impl<'a> Head<'a> {
             }
             _ => return Err(Stuck::Wrong),
         }
-        if !(CALL..=ONE_WAY).contains(&kind) || frame.is_some_and(|size| (size as usize) <= used) {
+        if !(CALL..=ONE_WAY).contains(&kind) || frame.is_some_and(|size| (size as usize) <= at - 4 + used) {
             return Err(Stuck::Wrong);
         }
-        Ok(Self { encoding, frame, kind, name, sequence, body_at: at + used })
+        Ok(Self { encoding, frame, kind, name, sequence, body_at: at + used, info })
     }
 
     /// Bytes on the stream; without a frame the struct has to be read.
@@ -96,7 +152,7 @@ impl<'a> Head<'a> {
     pub(super) fn request(&self) -> RequestFields {
         let name = clean_to(self.name, NAME_LIMIT);
         let (service, method) = name.rsplit_once(':').unwrap_or(("", &name));
-        RequestFields {
+        let mut fields = RequestFields {
             l7_protocol: "thrift",
             version: match self.encoding {
                 Encoding::Binary => "binary",
@@ -107,7 +163,10 @@ impl<'a> Head<'a> {
             endpoint: if service.is_empty() { method.into() } else { format!("{service}/{method}").into() },
             session_id: Some(u64::from(self.sequence)),
             ..RequestFields::default()
-        }
+        };
+        // A header that is damaged ends them.
+        let _ = headers(self.info, &mut fields);
+        fields
     }
 
     /// As a row.

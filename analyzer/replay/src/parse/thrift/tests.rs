@@ -72,3 +72,22 @@ fn compact_with_frames() {
     let bare: Vec<_> = script.iter().map(|(side, bytes)| (*side, bytes[4..].to_vec())).collect();
     assert_eq!(lines(&play(&bare)), expected);
 }
+
+#[test]
+fn header_transport() {
+    let trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    // Compact protocol, no transforms, one header; filled up to a multiple of four.
+    let mut info = hex("02 00 01 01 0b");
+    info.extend(b"traceparent\x37");
+    info.extend(trace);
+    info.resize(info.len().next_multiple_of(4), 0);
+    let wrap = |info: &[u8], message: &[u8]| {
+        let words = u16::try_from(info.len() / 4).unwrap().to_be_bytes();
+        framed(&[&hex("0fff 0000 00000001")[..], &words, info, message].concat())
+    };
+    let sessions =
+        play(&[c(wrap(&info, &compact(1, "get", 1, "00"))), s(wrap(&hex("02000000"), &compact(2, "get", 1, "00")))]);
+    assert_eq!(lines(&sessions), ["thrift get|||get ok"]);
+    assert_eq!(&*sessions[0].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(sessions[0].request_bytes, 4 + 10 + info.len() as u64 + 8);
+}
