@@ -156,7 +156,10 @@ mod tests {
         let mut fields = RequestFields::default();
         for (name, value) in headers {
             assert!(header(name.as_bytes(), value.as_bytes(), &mut fields), "{name}");
-            assert!(name.len() <= LONGEST && FIRST_LETTERS.contains(&name.as_bytes()[0].to_ascii_lowercase()), "{name}");
+            assert!(
+                name.len() <= LONGEST && FIRST_LETTERS.contains(&name.as_bytes()[0].to_ascii_lowercase()),
+                "{name}"
+            );
         }
         [&fields.trace_id, &fields.span_id, &fields.parent_span_id, &fields.x_request_id].map(|text| text.to_string())
     }

@@ -243,7 +243,7 @@ pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> Box<RequestFiel
 }
 
 /// What a response adds.
-pub(super) fn response(head: &mut Head<'_>, status: u16) -> Box<RequestFields> {
+pub(super) fn response(head: &mut Head<'_>, status: u16, mask: &mut Masker) -> Box<RequestFields> {
     let mut fields = std::mem::take(&mut head.fields);
     fields.l7_protocol = "http";
     fields.code = Some(i32::from(status));
@@ -263,7 +263,7 @@ pub(super) fn response(head: &mut Head<'_>, status: u16) -> Box<RequestFields> {
         fields.attributes.push(("content_type", clean_to(head.content_type, VALUE_LIMIT)));
     }
     if !head.location.is_empty() {
-        fields.attributes.push(("location", clean_to(head.location, VALUE_LIMIT)));
+        fields.attributes.push(("location", mask.url(clean_to(head.location, VALUE_LIMIT))));
     }
     if let Some(length) = head.length {
         fields.attributes.push(("response_body_bytes", number(length)));

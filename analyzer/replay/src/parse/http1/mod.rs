@@ -270,7 +270,7 @@ impl Http1 {
             return Step::Consume(len as u64);
         }
         let asked = self.asked.pop_front();
-        let fields = message::response(&mut head, status);
+        let fields = message::response(&mut head, status, out.mask);
         out.emit(Message::of(Kind::Response, fields).truncated(head.len.is_none()));
         if self.asked.is_empty() && matches!(self.expect[Side::Client.index()], Expect::Answer) {
             self.expect[Side::Client.index()] = Expect::Head;

@@ -201,3 +201,12 @@ fn pairs_after_a_loss_are_right_or_say_so() {
         ]
     );
 }
+
+#[test]
+fn where_an_answer_leads_is_masked_too() {
+    let sessions = play(&[
+        get("/cb"),
+        s("HTTP/1.1 302 Found\r\nLocation: https://app/cb?code=s3cr3t&state=1\r\nContent-Length: 0\r\n\r\n"),
+    ]);
+    assert!(sessions[0].fields.attributes.contains(&("location", "https://app/cb?code=***&state=1".into())));
+}
