@@ -1,5 +1,6 @@
 //! A replayed recording together with what is added up from it, each computed once and when first asked for.
 
+use crate::report::{flows, series};
 use replay::engine::ReplayError;
 use replay::filter::Filter;
 use replay::map::{Edge, Services};
@@ -21,6 +22,8 @@ pub struct Analysis {
     red: OnceLock<Red>,
     edges: OnceLock<Vec<Edge>>,
     counted: OnceLock<Vec<(usize, u32)>>,
+    ranked: OnceLock<Vec<usize>>,
+    series: OnceLock<Vec<series::Service>>,
     source: Option<Source>,
     packets: OnceLock<Result<TcpPackets, ReplayError>>,
 }
@@ -65,6 +68,8 @@ impl Analysis {
             red: OnceLock::new(),
             edges: OnceLock::new(),
             counted: OnceLock::new(),
+            ranked: OnceLock::new(),
+            series: OnceLock::new(),
             source: None,
             packets: OnceLock::new(),
         }
@@ -82,7 +87,7 @@ impl Analysis {
         let mut left = MOST_PACKETS;
         let mut seen = BTreeSet::new();
         let mut out = Vec::new();
-        for f in crate::report::flows::ranked(self) {
+        for f in flows::ranked(self) {
             let packets = f.client.packets + f.server.packets;
             let has_packets = f.transport == Transport::Tcp && matches!(f.observed_at, ObservedAt::Interface(_));
             if !has_packets || packets < 4 || packets > left || !seen.insert(&f.community_id) {
@@ -132,12 +137,22 @@ impl Analysis {
 
     /// Rate, errors and duration of requests.
     pub fn red(&self) -> &Red {
-        self.red.get_or_init(|| replay::red::red(&self.replayed, self.services()))
+        self.red.get_or_init(|| replay::red::red_of(&self.replayed, self.services(), self.counted()))
     }
 
     /// Requests that count once each, with their services' numbers: see [`replay::red::counted`].
     pub fn counted(&self) -> &[(usize, u32)] {
         self.counted.get_or_init(|| replay::red::counted(&self.replayed, self.services()))
+    }
+
+    /// Places of the flows, those with trouble first, then the largest.
+    pub(crate) fn ranked(&self) -> &[usize] {
+        self.ranked.get_or_init(|| flows::rank(&self.replayed.flows))
+    }
+
+    /// The services with most requests over time.
+    pub(crate) fn series(&self) -> &[series::Service] {
+        self.series.get_or_init(|| series::services(self, series::Buckets::new(self)))
     }
 
     /// The service map.

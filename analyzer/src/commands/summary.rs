@@ -20,9 +20,10 @@ pub fn run(args: &Analyze) -> anyhow::Result<Outcome> {
     let folder = args.output.clone().unwrap_or_else(|| folder_of(&args.input.inputs));
     let analysis = input::disguise(input::load(&args.input)?, &args.input, Some(&folder))?;
     let mut stdout = std::io::stdout();
-    stdout.write_all(summary::text(&analysis).as_bytes())?;
-    if !args.no_files {
-        write_folder(&analysis, &folder, input::threads(&args.input))?;
+    if args.no_files {
+        stdout.write_all(summary::text(&analysis).as_bytes())?;
+    } else {
+        write_all(&analysis, &folder, input::threads(&args.input))?;
         writeln!(stdout, "\ntables and plots: {}\nreport: {}", folder.display(), folder.join("report.html").display())?;
     }
     stdout.flush()?;
@@ -48,8 +49,8 @@ fn folder_of(inputs: &[PathBuf]) -> PathBuf {
 /// A part of the work that stands on its own.
 type Job<'a> = Box<dyn Fn() -> anyhow::Result<()> + Send + Sync + 'a>;
 
-/// Writes all tables, plots and the report.
-fn write_folder(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::Result<()> {
+/// Writes the summary to standard output, and all tables, plots and the report into the folder.
+fn write_all(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::Result<()> {
     let cannot = || format!("cannot write to {}: give another folder with --output", folder.display());
     let (to_tables, to_plots) = (folder.join("tables"), folder.join("plots"));
     for folder in [&to_tables, &to_plots] {
@@ -61,14 +62,20 @@ fn write_folder(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::R
             fs::remove_file(entry.path()).with_context(cannot)?;
         }
     }
-    let mut jobs: Vec<Job<'_>> = Vec::new();
-    for table in &TABLES {
-        jobs.push(Box::new(|| write_table(analysis, table, &to_tables)));
-    }
-    jobs.push(Box::new(|| plots::write_all(&to_plots, analysis).map(drop)));
+    let tables = |large: bool| TABLES.iter().filter(move |t| LARGE.contains(&t.name) == large);
+    let (to_tables, to_plots) = (&to_tables, &to_plots);
+    let write = |table| -> Job<'_> { Box::new(move || write_table(analysis, table, to_tables)) };
+    let print = || Ok(std::io::stdout().write_all(summary::text(analysis).as_bytes())?);
+    let mut jobs: Vec<Job<'_>> = vec![Box::new(print)];
+    jobs.extend(tables(true).map(write));
     jobs.push(Box::new(|| report::write(&folder.join("report.html"), analysis)));
+    jobs.push(Box::new(|| plots::write_all(to_plots, analysis).map(drop)));
+    jobs.extend(tables(false).map(write));
     run_all(&jobs, threads)
 }
+
+/// Tables that take longest: they come first, so that no thread is left with one of them when all others have ended.
+const LARGE: [&str; 6] = ["requests", "spans", "network_profile", "flows", "traces", "tcp_packets"];
 
 fn write_table(analysis: &Analysis, table: &Table, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.parquet", table.name));

@@ -4,6 +4,7 @@ use super::red::delay_label;
 use super::theme::{BLUE, GRID, INK, MUTED, P50, P95, P99, failed, font, plot};
 use crate::analysis::Analysis;
 use crate::report::series::{BINS_PER_DECADE, Service, bin};
+use ahash::AHashMap;
 use anyhow::Result;
 use plotters::prelude::*;
 use std::collections::HashMap;
@@ -21,10 +22,10 @@ pub(super) struct Spread {
 }
 
 /// Durations per endpoint of the drawn services, those with most requests, in the order of `services`.
-pub(super) fn spreads(analysis: &Analysis, services: &[Service<'_>]) -> Vec<Vec<Spread>> {
+pub(super) fn spreads(analysis: &Analysis, services: &[Service]) -> Vec<Vec<Spread>> {
     let red = analysis.red();
     let mut out: Vec<Vec<Spread>> = vec![Vec::new(); services.len()];
-    let mut places: HashMap<(&str, &str, &str), (usize, usize)> = HashMap::new();
+    let mut places: AHashMap<(&str, &str, &str), (usize, usize)> = AHashMap::new();
     let order: HashMap<(&str, &str), usize> =
         red.services.iter().take(services.len()).enumerate().map(|(i, r)| ((&*r.service, r.l7_protocol), i)).collect();
     for row in &red.endpoints {
@@ -36,7 +37,7 @@ pub(super) fn spreads(analysis: &Analysis, services: &[Service<'_>]) -> Vec<Vec<
             rows.1.push(Spread { name: row.endpoint.to_string(), bins: HashMap::new() });
         }
     }
-    let mut names = HashMap::new();
+    let mut names = AHashMap::new();
     for &(index, service) in analysis.counted() {
         let Some(request) = analysis.replayed.requests.get(index) else { continue };
         let name = names.entry(service).or_insert_with(|| analysis.services().name(service));
@@ -51,7 +52,7 @@ pub(super) fn spreads(analysis: &Analysis, services: &[Service<'_>]) -> Vec<Vec<
 }
 
 /// Draws a service: `percentiles` are p50, p95 and p99 in ns.
-pub(super) fn draw(service: &Service<'_>, percentiles: [u64; 3], endpoints: &[Spread]) -> Result<String> {
+pub(super) fn draw(service: &Service, percentiles: [u64; 3], endpoints: &[Spread]) -> Result<String> {
     let (first, counts) = &service.histogram;
     let decade = BINS_PER_DECADE as usize;
     let low = first / decade * decade;

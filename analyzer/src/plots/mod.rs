@@ -91,8 +91,8 @@ pub fn write_all(dir: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>> {
     out.write("map", "", &map::standalone(analysis))?;
 
     let buckets = series::Buckets::new(analysis);
-    let services = series::services(analysis, buckets);
-    let spreads = latency::spreads(analysis, &services);
+    let services = analysis.series();
+    let spreads = latency::spreads(analysis, services);
     for ((service, spread), row) in services.iter().zip(&spreads).zip(&analysis.red().services) {
         let name = format!("{}-{}", service.name, service.protocol);
         out.write("red", &name, &red::draw(service, buckets)?)?;
@@ -124,9 +124,10 @@ pub fn write_all(dir: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>> {
         out.write("hops", &conversation.to_string(), &hops::draw(analysis, conversation, &rows, true))?;
     }
 
-    let spans = traces::ranges(&r.spans);
-    for trace in traces::interesting(&r.traces, MOST) {
-        let spans = spans.get(trace.trace_id.as_str()).and_then(|range| r.spans.get(range.clone())).unwrap_or_default();
+    let drawn = traces::interesting(&r.traces, MOST);
+    let spans = traces::ranges(&r.spans, &drawn);
+    for trace in drawn {
+        let spans = spans.get(&trace.trace_id).and_then(|range| r.spans.get(range.clone())).unwrap_or_default();
         let id = trace.trace_id.get(..16).unwrap_or(&trace.trace_id);
         out.write("trace", id, &waterfall::draw(analysis, trace, spans))?;
     }

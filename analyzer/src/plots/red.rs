@@ -11,7 +11,7 @@ use plotters::prelude::*;
 type Line<'a> = (&'a str, RGBColor, Vec<(f64, f64)>);
 
 /// Draws a service.
-pub(super) fn draw(service: &Service<'_>, buckets: Buckets) -> Result<String> {
+pub(super) fn draw(service: &Service, buckets: Buckets) -> Result<String> {
     let title = format!("{} ({}): rate, errors, duration", service.name, service.protocol);
     plot((960, 620), &title, |body| {
         let at = |i: usize| (buckets.first_ns as f64 + (i as f64 + 0.5) * buckets.length_ns as f64) / 1e9;

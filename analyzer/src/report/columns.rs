@@ -1,8 +1,8 @@
 //! Tables as the page holds them: columns of numbers, texts as places in one list of strings.
 
+use ahash::AHashMap;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// Rows of a table in the page at most.
 pub(super) const MOST_ROWS: usize = 5_000;
@@ -13,7 +13,7 @@ const LONGEST_TEXT: usize = 240;
 /// Texts of the page, each once.
 #[derive(Debug, Default)]
 pub(super) struct Strings {
-    places: HashMap<Box<str>, i64>,
+    places: AHashMap<Box<str>, i64>,
     list: Vec<Box<str>>,
 }
 

@@ -4,6 +4,7 @@ use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use crate::analysis::{Analysis, name_of};
 use replay::model::{Flow, ProfileSegment, SocketEvent};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -73,14 +74,15 @@ fn trouble(flow: &Flow) -> u64 {
 
 /// Flows with trouble first, most of it first; then those that carried most.
 pub(crate) fn ranked(analysis: &Analysis) -> Vec<&Flow> {
-    let mut flows: Vec<(u64, u64, &Flow)> = analysis
-        .replayed
-        .flows
-        .iter()
-        .map(|f| (trouble(f), f.client.payload_bytes.saturating_add(f.server.payload_bytes), f))
-        .collect();
-    flows.sort_by_key(|(trouble, bytes, f)| (std::cmp::Reverse((*trouble, *bytes)), f.flow_id));
-    flows.into_iter().map(|(_, _, f)| f).collect()
+    analysis.ranked().iter().filter_map(|&i| analysis.replayed.flows.get(i)).collect()
+}
+
+/// The places of flows in that order.
+pub(crate) fn rank(flows: &[Flow]) -> Vec<usize> {
+    let bytes = |f: &Flow| f.client.payload_bytes.saturating_add(f.server.payload_bytes);
+    let mut out: Vec<_> = flows.iter().enumerate().map(|(i, f)| (Reverse((trouble(f), bytes(f))), i)).collect();
+    out.sort_unstable();
+    out.into_iter().map(|(_, i)| i).collect()
 }
 
 /// The segments of one flow: the profile is sorted by flow.

@@ -3,6 +3,7 @@
 //! What was captured is in the page as data (JSON, [`page`]) and reaches the screen as text only: the scripts in
 //! `assets/` never make markup of it, and the page's policy lets it load nothing.
 
+pub(crate) mod choice;
 mod columns;
 pub(crate) mod flame;
 pub(crate) mod flows;
@@ -40,7 +41,7 @@ struct Document<'a> {
     cost: Vec<Fact>,
     privacy: Vec<String>,
     buckets: series::Buckets,
-    services: Vec<series::Service<'a>>,
+    services: &'a [series::Service],
     traces: Vec<traces::Waterfall>,
     profiles: Vec<flows::Profile>,
     flames: Vec<flame::Flame>,
@@ -112,7 +113,7 @@ fn render(analysis: &Analysis) -> Result<String> {
         cost: statements::cost(analysis),
         privacy: manifest.map_or(Vec::new(), |m| m.privacy.clone()),
         buckets,
-        services: series::services(analysis, buckets),
+        services: analysis.series(),
         traces: chosen.waterfalls(analysis, strings),
         profiles: flows::profiles(analysis, &ranked, strings),
         flames: flame::flames(&analysis.replayed.stacks, strings),

@@ -1,10 +1,8 @@
 //! What happens over time, and how delays are spread, per service and endpoint.
 
 use crate::analysis::Analysis;
-use replay::model::Request;
 use replay::red::Row;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Services that are drawn.
@@ -47,8 +45,8 @@ impl Buckets {
 
 /// A service over time. One value per bucket; delays are -1 where there was no answer.
 #[derive(Debug, Serialize)]
-pub(crate) struct Service<'a> {
-    pub(crate) name: Cow<'a, str>,
+pub(crate) struct Service {
+    pub(crate) name: String,
     pub(crate) protocol: &'static str,
     pub(crate) requests: Vec<u64>,
     pub(crate) client_errors: Vec<u64>,
@@ -62,17 +60,17 @@ pub(crate) struct Service<'a> {
 }
 
 /// The services with most requests.
-pub(crate) fn services(analysis: &Analysis, buckets: Buckets) -> Vec<Service<'_>> {
+pub(crate) fn services(analysis: &Analysis, buckets: Buckets) -> Vec<Service> {
     let red = analysis.red();
     let chosen: Vec<&Row> = red.services.iter().take(MOST_SERVICES).collect();
     let mut places = HashMap::new();
-    let mut out: Vec<Service<'_>> = Vec::new();
+    let mut out: Vec<Service> = Vec::new();
     for row in &chosen {
         places.insert((&*row.service, row.l7_protocol), out.len());
         let zero = || vec![0; buckets.count];
         let none = || vec![-1; buckets.count];
         out.push(Service {
-            name: super::columns::clean(&row.service),
+            name: super::columns::clean(&row.service).into_owned(),
             protocol: row.l7_protocol,
             requests: zero(),
             client_errors: zero(),
@@ -164,9 +162,4 @@ pub(crate) fn small_lines<'a>(
         *v = u32::try_from(u64::from(*v) * group as u64 / last as u64).unwrap_or(u32::MAX);
     }
     out
-}
-
-/// Order of interest: failing ones first and, of these and of the others, the slowest first.
-pub(crate) fn interest(request: &Request) -> (bool, u64) {
-    (request.fields.status.is_error(), request.duration_ns().unwrap_or(0))
 }

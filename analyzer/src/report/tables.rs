@@ -1,12 +1,15 @@
 //! The page's tables of requests, endpoints, kernel events and facts.
 
+use super::choice::first_by;
 use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use super::flows::address;
-use super::series::{Buckets, interest, small_lines};
+use super::series::{Buckets, small_lines};
 use crate::analysis::Analysis;
+use ahash::AHashMap;
 use replay::map::Edge;
 use replay::model::{Request, SocketEvent, TapSide};
 use replay::red::{Row, View};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 /// Rows with a small line of their rate over time.
@@ -62,27 +65,30 @@ pub(super) fn endpoints(analysis: &Analysis, buckets: Buckets, strings: &mut Str
     red(analysis, buckets, strings, &all.endpoints, &all.rows, true).done()
 }
 
+/// At most `most` requests, the slowest first: failing ones go before others, but where there are too many of them, slow ones keep half of the
+/// place.
+fn interesting<'a>(requests: &'a [Request], counted: &[(usize, u32)], most: usize) -> Vec<(&'a Request, u32)> {
+    // (duration, id) and where: requests are read once, not at every comparison.
+    let of = |&(place, service): &(usize, u32)| {
+        let q = requests.get(place)?;
+        Some((q.fields.status.is_error(), (Reverse(q.duration_ns().unwrap_or(0)), q.request_id), place, service))
+    };
+    let (mut chosen, fine): (Vec<_>, Vec<_>) = counted.iter().filter_map(of).partition(|c| c.0);
+    let most_failing = most - fine.len().min(most / 2);
+    chosen = first_by(chosen, most_failing, |c| c.1);
+    chosen.extend(first_by(fine, most - chosen.len(), |c| c.1));
+    chosen.sort_unstable_by_key(|c| c.1);
+    chosen.iter().filter_map(|&(_, _, place, service)| Some((requests.get(place)?, service))).collect()
+}
+
 /// Slow and failing requests, each at the place where it was seen best.
 pub(super) fn requests(analysis: &Analysis, strings: &mut Strings) -> Table {
     let r = &analysis.replayed;
     let counted = analysis.counted();
     let total = counted.len();
-    let mut chosen: Vec<(&Request, u32)> =
-        counted.iter().filter_map(|&(i, service)| r.requests.get(i).map(|q| (q, service))).collect();
-    let order = |(q, _): &(&Request, u32)| (std::cmp::Reverse(interest(q)), q.request_id);
-    if total > MOST_ROWS {
-        // Failing ones come first in that order; where there are too many of them, slow ones keep half of the place.
-        chosen.sort_by_key(order);
-        let failing = chosen.partition_point(|(q, _)| q.fields.status.is_error());
-        let most_failing = MOST_ROWS - (total - failing).min(MOST_ROWS / 2);
-        if failing > most_failing {
-            chosen.drain(most_failing..failing);
-        }
-        chosen.truncate(MOST_ROWS);
-    }
-    chosen.sort_by_key(|(q, _)| (std::cmp::Reverse(q.duration_ns().unwrap_or(0)), q.request_id));
+    let chosen: Vec<(&Request, u32)> = interesting(&r.requests, counted, MOST_ROWS);
 
-    let mut trace_of: HashMap<u64, &str> = chosen.iter().map(|(q, _)| (q.request_id, "")).collect();
+    let mut trace_of: AHashMap<u64, &str> = chosen.iter().map(|(q, _)| (q.request_id, "")).collect();
     for span in &r.spans {
         if let Some(id) = trace_of.get_mut(&span.request_id) {
             *id = &span.trace_id;

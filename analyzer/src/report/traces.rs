@@ -1,9 +1,12 @@
 //! The traces that the page holds with all of their spans.
 
+use super::choice::first_by;
 use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use crate::analysis::{Analysis, name_of};
-use replay::model::{Span, Trace};
+use ahash::AHashMap;
+use replay::model::{Span, Trace, TraceId};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -40,20 +43,20 @@ pub(super) struct Waterfall {
 
 /// Traces and where to find them.
 pub(super) struct Traces<'a> {
-    by_id: HashMap<&'a str, Range<usize>>,
+    by_id: AHashMap<&'a TraceId, Range<usize>>,
     /// The traces to list, most interesting first.
     pub(super) listed: Vec<&'a Trace>,
 }
 
-/// The spans of each trace: they lie side by side.
-pub(crate) fn ranges(spans: &[Span]) -> HashMap<&str, Range<usize>> {
-    let mut out: HashMap<&str, Range<usize>> = HashMap::new();
+/// The spans of each of these traces: they lie side by side.
+pub(crate) fn ranges<'a>(spans: &[Span], wanted: &[&'a Trace]) -> AHashMap<&'a TraceId, Range<usize>> {
+    let mut out: AHashMap<_, _> = wanted.iter().map(|t| (&t.trace_id, 0..0)).collect();
     let mut start = 0;
     for group in spans.chunk_by(|a, b| a.trace_id == b.trace_id) {
         let range = start..start + group.len();
         start = range.end;
-        if let Some(first) = group.first() {
-            out.insert(&first.trace_id, range);
+        if let Some(place) = group.first().and_then(|first| out.get_mut(&first.trace_id)) {
+            *place = range;
         }
     }
     out
@@ -61,14 +64,12 @@ pub(crate) fn ranges(spans: &[Span]) -> HashMap<&str, Range<usize>> {
 
 /// Traces, those with errors first, then the slowest; but at most half of them for their errors, so that both are seen.
 pub(crate) fn interesting(traces: &[Trace], most: usize) -> Vec<&Trace> {
-    let mut slow: Vec<&Trace> = traces.iter().collect();
-    slow.sort_by(|a, b| {
-        b.duration_ns.cmp(&a.duration_ns).then(a.start.cmp(&b.start)).then(a.trace_id.cmp(&b.trace_id))
-    });
-    let (failed, fine): (Vec<&Trace>, Vec<&Trace>) = slow.into_iter().partition(|t| t.errors > 0);
+    let (failed, fine): (Vec<&Trace>, Vec<&Trace>) = traces.iter().partition(|t| t.errors > 0);
+    let slowest =
+        |of: Vec<_>| first_by(of, most, |t: &&Trace| (Reverse(t.duration_ns), t.start, t.trace_id)).into_iter();
     // One of each in turn.
     let mut out = Vec::with_capacity(most.min(traces.len()));
-    let (mut failed, mut fine) = (failed.into_iter(), fine.into_iter());
+    let (mut failed, mut fine) = (slowest(failed), slowest(fine));
     while out.len() < most {
         let before = out.len();
         out.extend(failed.next());
@@ -123,12 +124,13 @@ impl<'a> Traces<'a> {
     /// Chooses the traces to list.
     pub(super) fn new(analysis: &'a Analysis) -> Self {
         let r = &analysis.replayed;
-        Self { by_id: ranges(&r.spans), listed: interesting(&r.traces, MOST_ROWS) }
+        let listed = interesting(&r.traces, MOST_ROWS);
+        Self { by_id: ranges(&r.spans, &listed), listed }
     }
 
     /// Spans of a trace.
     fn spans<'s>(&self, analysis: &'s Analysis, trace: &Trace) -> &'s [Span] {
-        let range = self.by_id.get(trace.trace_id.as_str()).cloned().unwrap_or_default();
+        let range = self.by_id.get(&trace.trace_id).cloned().unwrap_or_default();
         analysis.replayed.spans.get(range).unwrap_or_default()
     }
 

@@ -1,7 +1,7 @@
 //! `clocks`: how far the clocks of several nodes and captures are apart.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 
@@ -14,13 +14,13 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.replayed.clocks);
-    c.text("clock", |k| &k.name);
-    c.text("reference", |k| &k.reference);
-    c.int("offset_ns", |k| k.offset_ns);
-    c.opt("uncertainty_ns", |k| k.uncertainty_ns);
-    c.int("drift_ns", |k| k.drift_ns);
-    c.int("packets_there", |k| k.packets[0]);
-    c.int("packets_back", |k| k.packets[1]);
-    c.finish()
+    table(&a.replayed.clocks, |c| {
+        c.text("clock", |k| &k.name);
+        c.text("reference", |k| &k.reference);
+        c.int("offset_ns", |k| k.offset_ns);
+        c.opt("uncertainty_ns", |k| k.uncertainty_ns);
+        c.int("drift_ns", |k| k.drift_ns);
+        c.int("packets_there", |k| k.packets[0]);
+        c.int("packets_back", |k| k.packets[1]);
+    })
 }

@@ -1,6 +1,6 @@
 //! From rows to columns: the only place that builds Polars columns.
 //!
-//! A table names its columns one after the other, each with a function of a row; every column is filled in one pass.
+//! A table names its columns one after the other, each with a function of a row; some rows are put into all columns before the next ones.
 //! The functions handed in are small and generic, what touches Polars is not, which keeps the crate quick to compile.
 //!
 //! Conventions of all tables: integers are `i64` (differences of unsigned columns would wrap around), times are UTC
@@ -29,31 +29,153 @@ macro_rules! ints {
 }
 ints!(u8, u16, u32, u64, i32, i64);
 
+/// Rows that all columns are filled from before the next ones: as many as stay in a core's cache meanwhile.
+const BLOCK: usize = 1 << 9;
+
+/// The table of `rows`: `each` names its columns, one after the other and the same ones every time.
+pub(super) fn table<'a, T>(rows: &'a [T], each: impl Fn(&mut Columns<'a, T>)) -> PolarsResult<DataFrame> {
+    let (first, rest) = rows.split_at(rows.len().min(BLOCK));
+    let mut c = Columns { rows: first, all: rows.len(), made: Vec::with_capacity(128), at: 0, scratch: String::new() };
+    each(&mut c);
+    for block in rest.chunks(BLOCK) {
+        (c.rows, c.at) = (block, 0);
+        each(&mut c);
+    }
+    let columns = c.made.into_iter().map(|(name, made)| made.finish(name)).collect();
+    DataFrame::new(rows.len(), columns)
+}
+
 /// Columns in the making, over rows of type `T`.
 pub(super) struct Columns<'a, T> {
+    /// Those that are being looked at.
     rows: &'a [T],
-    columns: Vec<Column>,
-    /// Memory for one column in the making: fresh pages cost more than filling them.
-    scratch: Vec<Option<i64>>,
+    /// Of all blocks.
+    all: usize,
+    made: Vec<(&'static str, Made)>,
+    /// The next column.
+    at: usize,
+    scratch: String,
+}
+
+/// Values of a column so far.
+enum Made {
+    Int(Vec<i64>),
+    Opt(Nulls<PrimitiveChunkedBuilder<Int64Type>>),
+    Time(Box<Made>),
+    Float(Vec<f64>),
+    OptFloat(Vec<Option<f64>>),
+    Flag(Vec<bool>),
+    Text(Nulls<StringChunkedBuilder>),
+}
+
+/// Builder of a column. Many columns have no value at all: these take no memory before the first one.
+struct Nulls<B> {
+    /// Rows without value before there is a builder.
+    nulls: usize,
+    builder: Option<B>,
+}
+
+impl<B> Nulls<B> {
+    fn new() -> Self {
+        Self { nulls: 0, builder: None }
+    }
+}
+
+impl Nulls<PrimitiveChunkedBuilder<Int64Type>> {
+    #[inline]
+    fn push(&mut self, value: Option<i64>, all: usize) {
+        match (&mut self.builder, value) {
+            (None, None) => self.nulls += 1,
+            (None, Some(value)) => self.begin(value, all),
+            (Some(builder), value) => builder.append_option(value),
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, value: i64, all: usize) {
+        let mut builder = PrimitiveChunkedBuilder::new(PlSmallStr::EMPTY, all);
+        (0..self.nulls).for_each(|_| builder.append_null());
+        builder.append_value(value);
+        self.builder = Some(builder);
+    }
+}
+
+impl Nulls<StringChunkedBuilder> {
+    #[inline]
+    fn push(&mut self, text: &str, all: usize) {
+        match &mut self.builder {
+            None if text.is_empty() => self.nulls += 1,
+            None => self.begin(text, all),
+            Some(builder) if text.is_empty() => builder.append_null(),
+            Some(builder) => builder.append_value(text),
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, text: &str, all: usize) {
+        let mut builder = StringChunkedBuilder::new(PlSmallStr::EMPTY, all);
+        (0..self.nulls).for_each(|_| builder.append_null());
+        builder.append_value(text);
+        self.builder = Some(builder);
+    }
+}
+
+impl Made {
+    fn finish(self, name: &'static str) -> Column {
+        let name = PlSmallStr::from_static(name);
+        let series = match self {
+            Self::Int(values) => Int64Chunked::from_vec(name, values).into_series(),
+            Self::Opt(Nulls { nulls, builder }) => match builder {
+                Some(builder) => builder.finish().with_name(name).into_series(),
+                None => Int64Chunked::full_null(name, nulls).into_series(),
+            },
+            Self::Time(ns) => {
+                let ns = ns.finish("");
+                match ns.i64() {
+                    Ok(ns) => {
+                        let times = ns.clone().with_name(name);
+                        times.into_datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)).into_series()
+                    }
+                    // It is made of integers.
+                    Err(_) => return ns,
+                }
+            }
+            Self::Float(values) => Series::new(name, values),
+            Self::OptFloat(values) => Series::new(name, values),
+            Self::Flag(values) => Series::new(name, values),
+            Self::Text(Nulls { nulls, builder }) => match builder {
+                Some(builder) => builder.finish().with_name(name).into_series(),
+                None => StringChunked::full_null(name, nulls).into_series(),
+            },
+        };
+        series.into_column()
+    }
 }
 
 impl<'a, T> Columns<'a, T> {
-    /// Starts a table with one row per element.
-    pub(super) fn of(rows: &'a [T]) -> Self {
-        Self { rows, columns: Vec::with_capacity(128), scratch: Vec::with_capacity(rows.len()) }
+    /// The column `name`, which is the next one.
+    fn next(&mut self, name: &'static str, new: impl FnOnce(usize) -> Made) -> Option<&mut Made> {
+        if self.at == self.made.len() {
+            self.made.push((name, new(self.all)));
+        }
+        self.at += 1;
+        self.made.get_mut(self.at - 1).map(|(_, made)| made)
     }
 
     /// An integer, always known.
     pub(super) fn int<N: Int>(&mut self, name: &'static str, f: impl Fn(&'a T) -> N) {
-        let values = self.rows.iter().map(|r| f(r).as_i64()).collect();
-        self.columns.push(int_column(name, values));
+        let rows = self.rows;
+        if let Some(Made::Int(values)) = self.next(name, |all| Made::Int(Vec::with_capacity(all))) {
+            values.extend(rows.iter().map(|r| f(r).as_i64()));
+        }
     }
 
     /// An integer that may be unknown.
     pub(super) fn opt<N: Int>(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<N>) {
-        self.scratch.clear();
-        self.scratch.extend(self.rows.iter().map(|r| f(r).map(Int::as_i64)));
-        self.columns.push(opt_column(name, &self.scratch));
+        let (rows, all) = (self.rows, self.all);
+        if let Some(Made::Opt(values)) = self.next(name, |_| Made::Opt(Nulls::new())) {
+            rows.iter().for_each(|r| values.push(f(r).map(Int::as_i64), all));
+        }
     }
 
     /// An integer where 0 means unknown.
@@ -63,59 +185,69 @@ impl<'a, T> Columns<'a, T> {
 
     /// A point in time.
     pub(super) fn time(&mut self, name: &'static str, f: impl Fn(&'a T) -> Nanos) {
-        self.int(name, f);
-        self.last_is_time();
+        let rows = self.rows;
+        let new = |all| Made::Time(Made::Int(Vec::with_capacity(all)).into());
+        if let Some(Made::Time(ns)) = self.next(name, new)
+            && let Made::Int(values) = &mut **ns
+        {
+            values.extend(rows.iter().map(f));
+        }
     }
 
     /// A point in time that may be unknown.
     pub(super) fn opt_time(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<Nanos>) {
-        self.opt(name, f);
-        self.last_is_time();
-    }
-
-    fn last_is_time(&mut self) {
-        if let Some(column) = self.columns.pop() {
-            self.columns.push(time_column(&column));
+        let (rows, all) = (self.rows, self.all);
+        if let Some(Made::Time(ns)) = self.next(name, |_| Made::Time(Made::Opt(Nulls::new()).into()))
+            && let Made::Opt(values) = &mut **ns
+        {
+            rows.iter().for_each(|r| values.push(f(r), all));
         }
     }
 
     /// A ratio or rate.
     pub(super) fn float(&mut self, name: &'static str, f: impl Fn(&'a T) -> f64) {
-        let values: Vec<f64> = self.rows.iter().map(f).collect();
-        self.columns.push(Column::new(name.into(), values));
+        let rows = self.rows;
+        if let Some(Made::Float(values)) = self.next(name, |all| Made::Float(Vec::with_capacity(all))) {
+            values.extend(rows.iter().map(f));
+        }
     }
 
     /// A ratio or rate that may be unknown.
     pub(super) fn opt_float(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<f64>) {
-        let values: Vec<Option<f64>> = self.rows.iter().map(f).collect();
-        self.columns.push(Column::new(name.into(), values));
+        let rows = self.rows;
+        if let Some(Made::OptFloat(values)) = self.next(name, |all| Made::OptFloat(Vec::with_capacity(all))) {
+            values.extend(rows.iter().map(f));
+        }
     }
 
     /// Yes or no.
     pub(super) fn flag(&mut self, name: &'static str, f: impl Fn(&'a T) -> bool) {
-        let values: Vec<bool> = self.rows.iter().map(f).collect();
-        self.columns.push(Column::new(name.into(), values));
+        let rows = self.rows;
+        if let Some(Made::Flag(values)) = self.next(name, |all| Made::Flag(Vec::with_capacity(all))) {
+            values.extend(rows.iter().map(f));
+        }
     }
 
     /// Text that the rows hold; empty is null.
     pub(super) fn text(&mut self, name: &'static str, f: impl Fn(&'a T) -> &'a str) {
-        let mut texts = Texts::new(name, self.rows.len());
-        for row in self.rows {
-            texts.push(f(row));
+        let (rows, all) = (self.rows, self.all);
+        if let Some(Made::Text(texts)) = self.next(name, |_| Made::Text(Nulls::new())) {
+            rows.iter().for_each(|r| texts.push(f(r), all));
         }
-        self.columns.push(texts.finish());
     }
 
     /// Text that is composed per row; empty is null.
     pub(super) fn written(&mut self, name: &'static str, f: impl Fn(&'a T, &mut String)) {
-        let mut texts = Texts::new(name, self.rows.len());
-        let mut scratch = String::new();
-        for row in self.rows {
-            scratch.clear();
-            f(row, &mut scratch);
-            texts.push(&scratch);
+        let (rows, all) = (self.rows, self.all);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(Made::Text(texts)) = self.next(name, |_| Made::Text(Nulls::new())) {
+            for row in rows {
+                scratch.clear();
+                f(row, &mut scratch);
+                texts.push(&scratch, all);
+            }
         }
-        self.columns.push(texts.finish());
+        self.scratch = scratch;
     }
 
     /// An address.
@@ -136,72 +268,6 @@ impl<'a, T> Columns<'a, T> {
                 let _ = write!(out, "{c}");
             }
         });
-    }
-
-    /// The table.
-    pub(super) fn finish(self) -> PolarsResult<DataFrame> {
-        DataFrame::new(self.rows.len(), self.columns)
-    }
-}
-
-/// Builder of a text column. Many columns have no text at all: these take no memory before the first one.
-struct Texts {
-    name: &'static str,
-    rows: usize,
-    /// Rows without text before there is a builder.
-    nulls: usize,
-    builder: Option<StringChunkedBuilder>,
-}
-
-impl Texts {
-    fn new(name: &'static str, rows: usize) -> Self {
-        Self { name, rows, nulls: 0, builder: None }
-    }
-
-    #[inline]
-    fn push(&mut self, text: &str) {
-        match &mut self.builder {
-            None if text.is_empty() => self.nulls += 1,
-            None => self.begin(text),
-            Some(builder) if text.is_empty() => builder.append_null(),
-            Some(builder) => builder.append_value(text),
-        }
-    }
-
-    #[cold]
-    fn begin(&mut self, text: &str) {
-        let mut builder = StringChunkedBuilder::new(self.name.into(), self.rows);
-        for _ in 0..self.nulls {
-            builder.append_null();
-        }
-        builder.append_value(text);
-        self.builder = Some(builder);
-    }
-
-    fn finish(self) -> Column {
-        match self.builder {
-            Some(builder) => builder.finish().into_series().into_column(),
-            None => StringChunked::full_null(self.name.into(), self.rows).into_series().into_column(),
-        }
-    }
-}
-
-fn int_column(name: &'static str, values: Vec<i64>) -> Column {
-    Int64Chunked::from_vec(name.into(), values).into_series().into_column()
-}
-
-fn opt_column(name: &'static str, values: &[Option<i64>]) -> Column {
-    if values.iter().all(Option::is_none) {
-        return Int64Chunked::full_null(name.into(), values.len()).into_series().into_column();
-    }
-    Int64Chunked::from_slice_options(name.into(), values).into_series().into_column()
-}
-
-/// The same numbers as points in time.
-fn time_column(column: &Column) -> Column {
-    match column.i64() {
-        Ok(ns) => ns.clone().into_datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)).into_series().into_column(),
-        Err(_) => column.clone(),
     }
 }
 
@@ -338,15 +404,16 @@ mod tests {
     fn columns_have_the_types_of_the_conventions() {
         struct Row(u64, Option<u64>, &'static str, i64);
         let rows = [Row(1, None, "", -1), Row(u64::MAX, Some(2), "x", 1_795_408_363_123_456_789)];
-        let mut c = Columns::of(&rows);
-        c.int("int", |r| r.0);
-        c.opt("opt", |r| r.1);
-        c.nonzero("nonzero", |r| r.1.unwrap_or(0));
-        c.text("text", |r| r.2);
-        c.time("time", |r| r.3);
-        c.float("float", |r| r.0 as f64);
-        c.flag("flag", |r| r.0 == 1);
-        let frame = c.finish().unwrap();
+        let frame = table(&rows, |c| {
+            c.int("int", |r| r.0);
+            c.opt("opt", |r| r.1);
+            c.nonzero("nonzero", |r| r.1.unwrap_or(0));
+            c.text("text", |r| r.2);
+            c.time("time", |r| r.3);
+            c.float("float", |r| r.0 as f64);
+            c.flag("flag", |r| r.0 == 1);
+        })
+        .unwrap();
         assert_eq!(frame.shape(), (2, 7));
         assert_eq!(frame.column("int").unwrap().i64().unwrap().to_vec(), [Some(1), Some(-1)]);
         assert_eq!(frame.column("opt").unwrap().i64().unwrap().to_vec(), [None, Some(2)]);
@@ -359,5 +426,43 @@ mod tests {
             text.str().unwrap().iter().collect::<Vec<_>>(),
             [Some("1969-12-31T23:59:59.999999999Z"), Some("2026-11-23T04:32:43.123456789Z")]
         );
+    }
+
+    #[test]
+    fn columns_are_whole_whatever_the_number_of_rows() {
+        for rows in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7] {
+            let rows: Vec<usize> = (0..rows).collect();
+            // The first value comes late, in the last block.
+            let late = rows.len().saturating_sub(2);
+            let frame = table(&rows, |c| {
+                c.int("int", |r| *r as u64);
+                c.opt("opt", |r| Some(*r as u64).filter(|r| r % 3 == 0));
+                c.opt("late", |r| Some(*r as u64).filter(|_| *r >= late));
+                c.opt("never", |_| None::<u64>);
+                c.opt_time("time", |r| Some(*r as i64).filter(|r| r % 2 == 1));
+                c.written("text", |r, out| {
+                    let _ = write!(out, "{}", if *r >= late { "x" } else { "" });
+                });
+                c.text("no_text", |_| "");
+                c.opt_float("float", |r| Some(*r as f64).filter(|_| r % 5 == 0));
+            })
+            .unwrap();
+            assert_eq!(frame.shape(), (rows.len(), 8));
+            let ints = |name: &str| frame.column(name).unwrap().i64().unwrap().to_vec();
+            let expected = |f: &dyn Fn(i64) -> bool| -> Vec<Option<i64>> {
+                (0..rows.len() as i64).map(|r| Some(r).filter(|r| f(*r))).collect()
+            };
+            assert_eq!(ints("int"), expected(&|_| true));
+            assert_eq!(ints("opt"), expected(&|r| r % 3 == 0));
+            assert_eq!(ints("late"), expected(&|r| r >= late as i64));
+            assert_eq!(ints("never"), expected(&|_| false));
+            let times = frame.column("time").unwrap().datetime().unwrap().physical().to_vec();
+            assert_eq!(times, expected(&|r| r % 2 == 1));
+            let texts = frame.column("text").unwrap();
+            assert_eq!(texts.null_count(), late.min(rows.len()));
+            assert_eq!(frame.column("no_text").unwrap().null_count(), rows.len());
+            let floats = frame.column("float").unwrap().f64().unwrap().to_vec();
+            assert_eq!(floats, expected(&|r| r % 5 == 0).iter().map(|v| v.map(|v| v as f64)).collect::<Vec<_>>());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `flows`: L4 flows.
 
 use super::Table;
-use super::columns::{Columns, write_mac};
+use super::columns::{Columns, table, write_mac};
 use crate::analysis::{Analysis, name_of};
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::model::{DelayStats, Flow, ObservedAt, ProcessRef, SideCounters};
@@ -115,67 +115,67 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
 
 /// The table of some of the rows.
 pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(rows);
-    c.int("flow_id", |f| f.flow_id);
-    c.text("community_id", |f| &f.community_id);
-    c.int("conversation_id", |f| a.replayed.conversations.get(f.flow_id as usize).copied().unwrap_or(f.flow_id));
-    c.text("observed_at", |f| place(&f.observed_at));
-    c.text("node", |f| a.node_name(f.node));
-    c.nonzero("netns", |f| f.netns);
-    c.text("interface", |f| a.interface(&f.observed_at).map_or("", |i| &i.name));
-    c.opt("observer_pid", |f| observer(&f.observed_at));
-    c.time("start", |f| f.start);
-    c.time("end", |f| f.end);
-    c.int("duration_ns", |f| f.end.saturating_sub(f.start));
-    c.written("transport", |f, out| out.push_str(&f.transport.name()));
-    c.ip("client_ip", |f| f.endpoints.client_ip);
-    c.opt("client_port", |f| f.endpoints.client_ip.map(|_| f.endpoints.client_port));
-    c.ip("server_ip", |f| f.endpoints.server_ip);
-    c.opt("server_port", |f| f.endpoints.server_ip.map(|_| f.endpoints.server_port));
-    c.written("client_mac", |f, out| write_mac(f.client_mac, out));
-    c.written("server_mac", |f, out| write_mac(f.server_mac, out));
-    c.opt("vlan", |f| f.vlan);
-    c.text("tunnel", |f| &f.tunnel);
-    c.opt("tunnel_id", |f| f.tunnel_id);
-    c.ip("tunnel_client_ip", |f| f.tunnel_outer.map(|(client, _)| client));
-    c.ip("tunnel_server_ip", |f| f.tunnel_outer.map(|(_, server)| server));
-    c.opt("client_pid", |f| pid(&f.client_process));
-    c.text("client_process", |f| name_of(f.client_process.as_ref()));
-    c.text("client_container", |f| container(&f.client_process));
-    c.opt("server_pid", |f| pid(&f.server_process));
-    c.text("server_process", |f| name_of(f.server_process.as_ref()));
-    c.text("server_container", |f| container(&f.server_process));
-    sides(&mut c);
-    c.int("syn_count", |f| f.syn_count);
-    c.int("syn_ack_count", |f| f.syn_ack_count);
-    c.int("fin_count", |f| f.fin_count);
-    c.int("rst_count", |f| f.rst_count);
-    c.int("syn_retransmits", |f| f.syn_retransmits);
-    c.int("syn_ack_retransmits", |f| f.syn_ack_retransmits);
-    c.opt("rtt_ns", |f| f.rtt_ns);
-    c.opt("rtt_client_ns", |f| f.rtt_client_ns);
-    c.opt("rtt_server_ns", |f| f.rtt_server_ns);
-    c.opt("tls_rtt_ns", |f| f.tls_rtt_ns);
-    let delays: [fn(&Flow) -> &DelayStats; 3] = [|f| &f.srt, |f| &f.art, |f| &f.cit];
-    for (names, delay) in DELAYS.into_iter().zip(delays) {
-        // No sample: no percentile, but a count and a sum of 0.
-        let known = move |f: &Flow, value: u64| Some(value).filter(|_| delay(f).count > 0);
-        c.int(names[0], move |f| delay(f).count);
-        c.int(names[1], move |f| delay(f).sum_ns);
-        c.opt(names[2], move |f| known(f, delay(f).max_ns));
-        c.opt(names[3], move |f| known(f, delay(f).p50_ns));
-        c.opt(names[4], move |f| known(f, delay(f).p95_ns));
-        c.opt(names[5], move |f| known(f, delay(f).p99_ns));
-    }
-    c.text("close_type", |f| f.close_type);
-    c.text("conn_state", |f| f.conn_state);
-    c.text("history", |f| &f.history);
-    c.text("l7_protocol", |f| f.l7_protocol);
-    c.int("requests", |f| f.requests);
-    c.int("request_errors", |f| f.request_errors);
-    c.int("direction_score", |f| f.direction_score);
-    c.completeness(|f| f.completeness);
-    c.finish()
+    table(rows, |c| {
+        c.int("flow_id", |f| f.flow_id);
+        c.text("community_id", |f| &f.community_id);
+        c.int("conversation_id", |f| a.replayed.conversations.get(f.flow_id as usize).copied().unwrap_or(f.flow_id));
+        c.text("observed_at", |f| place(&f.observed_at));
+        c.text("node", |f| a.node_name(f.node));
+        c.nonzero("netns", |f| f.netns);
+        c.text("interface", |f| a.interface(&f.observed_at).map_or("", |i| &i.name));
+        c.opt("observer_pid", |f| observer(&f.observed_at));
+        c.time("start", |f| f.start);
+        c.time("end", |f| f.end);
+        c.int("duration_ns", |f| f.end.saturating_sub(f.start));
+        c.written("transport", |f, out| out.push_str(&f.transport.name()));
+        c.ip("client_ip", |f| f.endpoints.client_ip);
+        c.opt("client_port", |f| f.endpoints.client_ip.map(|_| f.endpoints.client_port));
+        c.ip("server_ip", |f| f.endpoints.server_ip);
+        c.opt("server_port", |f| f.endpoints.server_ip.map(|_| f.endpoints.server_port));
+        c.written("client_mac", |f, out| write_mac(f.client_mac, out));
+        c.written("server_mac", |f, out| write_mac(f.server_mac, out));
+        c.opt("vlan", |f| f.vlan);
+        c.text("tunnel", |f| &f.tunnel);
+        c.opt("tunnel_id", |f| f.tunnel_id);
+        c.ip("tunnel_client_ip", |f| f.tunnel_outer.map(|(client, _)| client));
+        c.ip("tunnel_server_ip", |f| f.tunnel_outer.map(|(_, server)| server));
+        c.opt("client_pid", |f| pid(&f.client_process));
+        c.text("client_process", |f| name_of(f.client_process.as_ref()));
+        c.text("client_container", |f| container(&f.client_process));
+        c.opt("server_pid", |f| pid(&f.server_process));
+        c.text("server_process", |f| name_of(f.server_process.as_ref()));
+        c.text("server_container", |f| container(&f.server_process));
+        sides(c);
+        c.int("syn_count", |f| f.syn_count);
+        c.int("syn_ack_count", |f| f.syn_ack_count);
+        c.int("fin_count", |f| f.fin_count);
+        c.int("rst_count", |f| f.rst_count);
+        c.int("syn_retransmits", |f| f.syn_retransmits);
+        c.int("syn_ack_retransmits", |f| f.syn_ack_retransmits);
+        c.opt("rtt_ns", |f| f.rtt_ns);
+        c.opt("rtt_client_ns", |f| f.rtt_client_ns);
+        c.opt("rtt_server_ns", |f| f.rtt_server_ns);
+        c.opt("tls_rtt_ns", |f| f.tls_rtt_ns);
+        let delays: [fn(&Flow) -> &DelayStats; 3] = [|f| &f.srt, |f| &f.art, |f| &f.cit];
+        for (names, delay) in DELAYS.into_iter().zip(delays) {
+            // No sample: no percentile, but a count and a sum of 0.
+            let known = move |f: &Flow, value: u64| Some(value).filter(|_| delay(f).count > 0);
+            c.int(names[0], move |f| delay(f).count);
+            c.int(names[1], move |f| delay(f).sum_ns);
+            c.opt(names[2], move |f| known(f, delay(f).max_ns));
+            c.opt(names[3], move |f| known(f, delay(f).p50_ns));
+            c.opt(names[4], move |f| known(f, delay(f).p95_ns));
+            c.opt(names[5], move |f| known(f, delay(f).p99_ns));
+        }
+        c.text("close_type", |f| f.close_type);
+        c.text("conn_state", |f| f.conn_state);
+        c.text("history", |f| &f.history);
+        c.text("l7_protocol", |f| f.l7_protocol);
+        c.int("requests", |f| f.requests);
+        c.int("request_errors", |f| f.request_errors);
+        c.int("direction_score", |f| f.direction_score);
+        c.completeness(|f| f.completeness);
+    })
 }
 
 /// A counter's column and value.

@@ -1,7 +1,7 @@
 //! `health`: what is missing, and why.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 
@@ -14,12 +14,12 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.replayed.health);
-    c.text("kind", |h| &h.kind);
-    c.opt("cpu", |h| h.cpu);
-    c.opt_time("first", |h| h.first);
-    c.opt_time("last", |h| h.last);
-    c.int("lost", |h| h.lost);
-    c.text("cause", |h| &h.cause);
-    c.finish()
+    table(&a.replayed.health, |c| {
+        c.text("kind", |h| &h.kind);
+        c.opt("cpu", |h| h.cpu);
+        c.opt_time("first", |h| h.first);
+        c.opt_time("last", |h| h.last);
+        c.int("lost", |h| h.lost);
+        c.text("cause", |h| &h.cause);
+    })
 }

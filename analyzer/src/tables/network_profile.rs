@@ -1,7 +1,7 @@
 //! `network_profile`: the life of flows, cut into segments.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::model::ProfileSegment;
@@ -20,14 +20,14 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
 
 /// The table of some of the rows.
 pub(super) fn of(rows: &[ProfileSegment]) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(rows);
-    c.int("flow_id", |s| s.flow_id);
-    c.opt("request_id", |s| s.request_id);
-    c.int("exchange", |s| s.exchange);
-    c.text("segment", |s| s.segment);
-    c.time("start", |s| s.start);
-    c.int("duration_ns", |s| s.duration_ns);
-    c.int("bytes", |s| s.bytes);
-    c.int("retransmissions", |s| s.retransmissions);
-    c.finish()
+    table(rows, |c| {
+        c.int("flow_id", |s| s.flow_id);
+        c.opt("request_id", |s| s.request_id);
+        c.int("exchange", |s| s.exchange);
+        c.text("segment", |s| s.segment);
+        c.time("start", |s| s.start);
+        c.int("duration_ns", |s| s.duration_ns);
+        c.int("bytes", |s| s.bytes);
+        c.int("retransmissions", |s| s.retransmissions);
+    })
 }

@@ -1,7 +1,7 @@
 //! `red`: rate, errors and duration.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::{Columns, table};
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::red::{Counts, Row};
@@ -28,17 +28,17 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.red().rows);
-    c.text("service", |r| &r.service);
-    c.text("l7_protocol", |r| r.l7_protocol);
-    c.text("endpoint", |r| &r.endpoint);
-    c.text("view", |r| r.view.name());
-    c.text("node", |_| a.only_node());
-    c.time("start", |r| r.start);
-    c.int("bucket_ns", |r| r.length_ns);
-    counts(&mut c, |r| &r.counts, |r| r.length_ns);
-    views(&mut c);
-    c.finish()
+    table(&a.red().rows, |c| {
+        c.text("service", |r| &r.service);
+        c.text("l7_protocol", |r| r.l7_protocol);
+        c.text("endpoint", |r| &r.endpoint);
+        c.text("view", |r| r.view.name());
+        c.text("node", |_| a.only_node());
+        c.time("start", |r| r.start);
+        c.int("bucket_ns", |r| r.length_ns);
+        counts(c, |r| &r.counts, |r| r.length_ns);
+        views(c);
+    })
 }
 
 /// The same requests as clients and servers saw them.

@@ -1,7 +1,7 @@
 //! `round_trips`: round trips of TCP flows over time.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::model::{Flow, RttStretch};
@@ -29,14 +29,14 @@ pub(super) fn of(flows: &[Flow]) -> PolarsResult<DataFrame> {
         .flat_map(|(flow, both)| [(flow, "client", &both.client), (flow, "server", &both.server)])
         .flat_map(|(flow, sender, (width, stretches))| stretches.iter().map(move |s| (flow, sender, *width, s)))
         .collect();
-    let mut c = Columns::of(&rows);
-    c.int("flow_id", |r| r.0);
-    c.text("sender", |r| r.1);
-    c.time("start", |r| r.3.start);
-    c.int("duration_ns", |r| r.2);
-    c.int("samples", |r| r.3.samples);
-    c.int("rtt_min_ns", |r| r.3.min_ns);
-    c.int("rtt_mean_ns", |r| r.3.sum_ns / u64::from(r.3.samples.max(1)));
-    c.int("rtt_max_ns", |r| r.3.max_ns);
-    c.finish()
+    table(&rows, |c| {
+        c.int("flow_id", |r| r.0);
+        c.text("sender", |r| r.1);
+        c.time("start", |r| r.3.start);
+        c.int("duration_ns", |r| r.2);
+        c.int("samples", |r| r.3.samples);
+        c.int("rtt_min_ns", |r| r.3.min_ns);
+        c.int("rtt_mean_ns", |r| r.3.sum_ns / u64::from(r.3.samples.max(1)));
+        c.int("rtt_max_ns", |r| r.3.max_ns);
+    })
 }

@@ -1,7 +1,7 @@
 //! `spans`: requests placed in traces.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use super::flows::{container, pid};
 use crate::analysis::{Analysis, name_of};
 use polars::prelude::{DataFrame, PolarsResult};
@@ -35,29 +35,29 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
 /// The table of some of the rows.
 pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<DataFrame> {
     let request = |s: &Span| -> Option<&Request> { a.replayed.requests.get(usize::try_from(s.request_id).ok()?) };
-    let mut c = Columns::of(rows);
-    c.text("trace_id", |s| &s.trace_id);
-    c.text("span_id", |s| &s.span_id);
-    c.text("parent_span_id", |s| &s.parent_span_id);
-    c.text("tap_side", |s| s.tap_side.name());
-    c.text("node", |s| a.replayed.requests.get(s.request_id as usize).map_or("", |r| a.node_of_flow(r.flow_id)));
-    c.text("service", |s| &s.service);
-    c.text("process", |s| name_of(s.process.as_ref()));
-    c.opt("pid", |s| pid(&s.process));
-    c.nonzero("tid", |s| s.tid);
-    c.text("container", |s| container(&s.process));
-    c.text("interface", |s| request(s).and_then(|r| a.interface(&r.observed_at)).map_or("", |i| &i.name));
-    c.int("request_id", |s| s.request_id);
-    c.text("name", |s| &s.name);
-    c.text("l7_protocol", |s| request(s).map_or("", |r| r.fields.l7_protocol));
-    c.text("response_status", |s| request(s).map_or("", |r| r.fields.status.name()));
-    c.time("start", |s| s.start);
-    c.time("end", |s| s.end);
-    c.int("duration_ns", |s| s.end.saturating_sub(s.start));
-    c.int("self_ns", |s| s.self_ns);
-    c.text("link_method", |s| s.link_method);
-    c.float("link_confidence", |s| f64::from(s.link_confidence));
-    c.text("link_evidence", |s| &s.link_evidence);
-    c.completeness(|s| s.completeness);
-    c.finish()
+    table(rows, |c| {
+        c.text("trace_id", |s| &s.trace_id);
+        c.text("span_id", |s| &s.span_id);
+        c.text("parent_span_id", |s| &s.parent_span_id);
+        c.text("tap_side", |s| s.tap_side.name());
+        c.text("node", |s| a.replayed.requests.get(s.request_id as usize).map_or("", |r| a.node_of_flow(r.flow_id)));
+        c.text("service", |s| &s.service);
+        c.text("process", |s| name_of(s.process.as_ref()));
+        c.opt("pid", |s| pid(&s.process));
+        c.nonzero("tid", |s| s.tid);
+        c.text("container", |s| container(&s.process));
+        c.text("interface", |s| request(s).and_then(|r| a.interface(&r.observed_at)).map_or("", |i| &i.name));
+        c.int("request_id", |s| s.request_id);
+        c.text("name", |s| &s.name);
+        c.text("l7_protocol", |s| request(s).map_or("", |r| r.fields.l7_protocol));
+        c.text("response_status", |s| request(s).map_or("", |r| r.fields.status.name()));
+        c.time("start", |s| s.start);
+        c.time("end", |s| s.end);
+        c.int("duration_ns", |s| s.end.saturating_sub(s.start));
+        c.int("self_ns", |s| s.self_ns);
+        c.text("link_method", |s| s.link_method);
+        c.float("link_confidence", |s| f64::from(s.link_confidence));
+        c.text("link_evidence", |s| &s.link_evidence);
+        c.completeness(|s| s.completeness);
+    })
 }

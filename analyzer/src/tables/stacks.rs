@@ -1,7 +1,7 @@
 //! `stacks`: what threads were doing.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 
@@ -14,17 +14,17 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(&a.replayed.stacks);
-    c.text("process", |s| &s.process);
-    c.nonzero("pid", |s| s.pid);
-    c.text("thread", |s| &s.thread);
-    c.nonzero("tid", |s| s.tid);
-    c.text("kind", |s| s.kind);
-    c.text("reason", |s| &s.reason);
-    c.text("frames", |s| &s.frames);
-    c.int("samples", |s| s.samples);
-    c.int("value_ns", |s| s.value_ns);
-    c.opt("request_id", |s| s.request_id);
-    c.text("endpoint", |s| &s.endpoint);
-    c.finish()
+    table(&a.replayed.stacks, |c| {
+        c.text("process", |s| &s.process);
+        c.nonzero("pid", |s| s.pid);
+        c.text("thread", |s| &s.thread);
+        c.nonzero("tid", |s| s.tid);
+        c.text("kind", |s| s.kind);
+        c.text("reason", |s| &s.reason);
+        c.text("frames", |s| &s.frames);
+        c.int("samples", |s| s.samples);
+        c.int("value_ns", |s| s.value_ns);
+        c.opt("request_id", |s| s.request_id);
+        c.text("endpoint", |s| &s.endpoint);
+    })
 }

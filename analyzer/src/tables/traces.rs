@@ -1,7 +1,7 @@
 //! `traces`: one row per trace.
 
 use super::Table;
-use super::columns::Columns;
+use super::columns::table;
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::model::Trace;
@@ -20,17 +20,17 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
 
 /// The table of some of the rows.
 pub(super) fn of(rows: &[Trace]) -> PolarsResult<DataFrame> {
-    let mut c = Columns::of(rows);
-    c.text("trace_id", |t| &t.trace_id);
-    c.text("root_span_id", |t| &t.root_span_id);
-    c.text("root", |t| &t.root);
-    c.text("service", |t| &t.service);
-    c.time("start", |t| t.start);
-    c.int("duration_ns", |t| t.duration_ns);
-    c.int("spans", |t| t.spans);
-    c.int("processes", |t| t.processes);
-    c.int("nodes", |t| t.nodes);
-    c.int("errors", |t| t.errors);
-    c.float("weakest_link", |t| f64::from(t.weakest_link));
-    c.finish()
+    table(rows, |c| {
+        c.text("trace_id", |t| &t.trace_id);
+        c.text("root_span_id", |t| &t.root_span_id);
+        c.text("root", |t| &t.root);
+        c.text("service", |t| &t.service);
+        c.time("start", |t| t.start);
+        c.int("duration_ns", |t| t.duration_ns);
+        c.int("spans", |t| t.spans);
+        c.int("processes", |t| t.processes);
+        c.int("nodes", |t| t.nodes);
+        c.int("errors", |t| t.errors);
+        c.float("weakest_link", |t| f64::from(t.weakest_link));
+    })
 }

@@ -202,6 +202,12 @@ impl<K: Hash + Eq + Copy> Groups<K> {
 /// Computes the RED metrics of a recording.
 #[must_use]
 pub fn red(replayed: &Replayed, services: &Services) -> Red {
+    red_of(replayed, services, &counted(replayed, services))
+}
+
+/// The same where it is known already which requests count: see [`counted`].
+#[must_use]
+pub fn red_of(replayed: &Replayed, services: &Services, counted: &[(usize, u32)]) -> Red {
     let length_ns = u64::try_from(replayed.end.saturating_sub(replayed.start)).unwrap_or(0);
     let bucket = bucket_ns(length_ns);
     let step = i64::try_from(bucket).unwrap_or(i64::MAX);
@@ -215,7 +221,7 @@ pub fn red(replayed: &Replayed, services: &Services) -> Red {
     let mut service_rows = Groups::new();
     let mut endpoints = Groups::new();
     let mut totals = Groups::new();
-    for (index, service) in counted(replayed, services) {
+    for &(index, service) in counted {
         let Some(request) = replayed.requests.get(index) else {
             continue;
         };
