@@ -186,6 +186,12 @@ impl Analysis {
         flow.map_or("", |f| self.node_name(f.node))
     }
 
+    /// Whether there is nothing in it, and so no time either.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.replayed.packets == 0 && self.replayed.events.is_empty()
+    }
+
     /// Length of the recording, ns.
     #[must_use]
     pub fn length_ns(&self) -> u64 {
@@ -214,6 +220,29 @@ impl Analysis {
         };
     }
 
+    /// Secrets that were masked: (whether when it was recorded, what, how many), none without a count.
+    #[must_use]
+    pub fn masked(&self) -> Vec<(bool, &str, u64)> {
+        let r = &self.replayed;
+        let recorded = r.summary.iter().flat_map(|s| &s.masked).map(|(what, n)| (true, what.as_str(), *n));
+        recorded.chain(r.masked.iter().map(|(what, n)| (false, what, n))).filter(|(_, _, n)| *n > 0).collect()
+    }
+
+    /// The rows of `health`: losses and damages, and what was masked.
+    #[must_use]
+    pub fn health(&self) -> Vec<Health> {
+        let masked = self.masked().into_iter().map(|(when_recorded, what, lost)| {
+            let cause = match when_recorded {
+                true => format!("secrets masked when recorded: {what}"),
+                false => format!(
+                    "secrets masked by analyze, at every place that saw them (--show-secrets leaves them): {what}"
+                ),
+            };
+            Health { kind: MASKED.into(), lost, cause, ..Health::default() }
+        });
+        self.replayed.health.iter().cloned().chain(masked).collect()
+    }
+
     /// What is damaged or cut in the input, as opposed to lost while it was recorded: then results are partial.
     pub fn damages(&self) -> impl Iterator<Item = &Health> {
         damages(&self.replayed.health)
@@ -231,6 +260,9 @@ fn is_stdin(inputs: &[PathBuf]) -> bool {
 
 /// Kind of `health` rows that mean a damaged or cut input.
 pub(crate) const DAMAGE: &str = "frame";
+
+/// Kind of `health` rows that count masked secrets: nothing was lost that anyone should see.
+const MASKED: &str = "masked";
 
 /// Name of a process, empty if it is unknown.
 #[must_use]

@@ -146,6 +146,15 @@ pub struct InfoArgs {
     /// How to write it
     #[arg(short, long, value_enum, default_value_t = InfoFormat::Text)]
     pub(crate) format: InfoFormat,
+    /// Not for this command
+    #[arg(long, hide = true, value_name = "EXPR", value_parser = no_filter)]
+    pub(crate) filter: Option<String>,
+}
+
+/// What is said of a filter where there is no replay.
+fn no_filter(_: &str) -> Result<String, String> {
+    let instead = "`analyze interfaces FILE --filter EXPR` counts what passes a filter";
+    Err(format!("info and verify tell what is in a file, all of it; {instead}"))
 }
 
 /// Forms of `analyze info`.
@@ -163,6 +172,9 @@ pub struct VerifyArgs {
     /// Bundle or capture
     #[arg(value_name = "INPUT")]
     pub(crate) input: PathBuf,
+    /// Not for this command
+    #[arg(long, hide = true, value_name = "EXPR", value_parser = no_filter)]
+    pub(crate) filter: Option<String>,
 }
 
 /// The whole command line.
@@ -238,7 +250,11 @@ pub fn main() -> ExitCode {
 /// An error with its causes, those left out that the words before them say already.
 fn sentence(e: &anyhow::Error) -> String {
     let mut out = String::new();
-    for cause in e.chain().map(ToString::to_string) {
+    for mut cause in e.chain().map(ToString::to_string) {
+        // Parquet's writer wraps what the disk said in words that are not true of it.
+        if let Some((_, io)) = cause.rsplit_once("underlying IO error: ") {
+            cause = io.to_owned();
+        }
         if out.is_empty() {
             out = cause;
         } else if !out.contains(&cause) {
@@ -272,6 +288,8 @@ mod tests {
     fn causes_are_told_once() {
         let e = anyhow::anyhow!("no such file").context("x: cannot be opened: no such file").context("cannot analyze");
         assert_eq!(sentence(&e), "cannot analyze: x: cannot be opened: no such file");
+        let e = anyhow::anyhow!("parquet: File out of specification: underlying IO error: cannot write x: disk full");
+        assert_eq!(sentence(&e), "cannot write x: disk full");
     }
 
     #[test]

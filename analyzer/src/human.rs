@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// A length of time: `870 ns`, `12.3 us`, `4.56 ms`, `1.50 s`, `3 min 20 s`.
+/// A length of time: `870 ns`, `12.3 us`, `4.56 ms`, `1.50 s`, `3 min 20 s`, `2 h 13 min`, `5 d 3 h`.
 #[must_use]
 pub fn duration(ns: u64) -> String {
     match ns {
@@ -12,8 +12,10 @@ pub fn duration(ns: u64) -> String {
             let s = ns / 1_000_000_000;
             if s < 7_200 {
                 format!("{} min {} s", s / 60, s % 60)
-            } else {
+            } else if s < 172_800 {
                 format!("{} h {} min", s / 3_600, s / 60 % 60)
+            } else {
+                format!("{} d {} h", s / 86_400, s / 3_600 % 24)
             }
         }
     }
@@ -169,6 +171,9 @@ mod tests {
         assert_eq!(duration(1_500_000_000), "1.50 s");
         assert_eq!(duration(200_000_000_000), "3 min 20 s");
         assert_eq!(duration(8_000_000_000_000), "2 h 13 min");
+        assert_eq!(duration(172_799_000_000_000), "47 h 59 min");
+        // 28,867 h 56 min: of a capture whose clock jumped.
+        assert_eq!(duration(103_924_560_000_000_000), "1202 d 19 h");
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(4_560_000), "4.56 MB");
         assert_eq!(count(0), "0");

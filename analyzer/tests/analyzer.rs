@@ -147,7 +147,10 @@ fn wrong_usage_and_unreadable_input_exit_1_with_one_sentence() {
         (&["text.pcap"], "text.pcap: is not a bundle, pcapng or pcap file: at offset 0"),
         (&["info", "text.pcap"], "text.pcap: is not a bundle"),
         (&["verify", "missing.zst"], "missing.zst: cannot be opened"),
-        (&["web.pcap", "-o", "web.pcap/x"], "cannot write to web.pcap/x: give another folder with --output"),
+        (
+            &["web.pcap", "-o", "web.pcap/x"],
+            "cannot write to web.pcap/x: web.pcap is no folder; give another one with --output",
+        ),
     ] {
         let out = p.analyze(args);
         let stderr = String::from_utf8(out.stderr).unwrap();
@@ -416,5 +419,69 @@ fn flows_need_no_payloads() {
         assert_eq!((&a["l7_protocol"], &b["l7_protocol"]), (&Value::from("http"), &Value::Null));
         assert_eq!(b["requests"], 0);
         assert!(a["requests"].as_u64() > Some(0));
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_are_told_in_one_sentence() {
+    let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(3))).with("file", b"");
+    let refused = |args: &[&str], says: &str| {
+        let out = p.analyze(args);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!((out.status.code(), stderr.lines().count()), (Some(1), 1), "{args:?}: {stderr}");
+        assert!(stderr.contains(says), "{args:?}: {stderr}");
+    };
+    for args in [&["web.pcap", "-o", "file"][..], &["plot", "web.pcap", "-o", "file"]] {
+        refused(args, "cannot write to file: file is no folder; give another one with --output");
+    }
+    refused(&["flows", "web.pcap", "-o", "nowhere/x.csv"], "cannot write nowhere/x.csv: ");
+    // What is asked of a file that is not there leaves no folder behind.
+    refused(&["missing.pcap", "-o", "results/of/it"], "missing.pcap: cannot be opened");
+    assert!(!p.path("results").exists());
+    if cfg!(target_os = "linux") {
+        for format in ["csv", "jsonl", "parquet", "table"] {
+            refused(
+                &["flows", "web.pcap", "-o", "/dev/full", "-f", format],
+                "cannot write /dev/full: No space left on device",
+            );
+        }
+    }
+    for command in ["info", "verify"] {
+        let out = p.analyze(&[command, "web.pcap", "--filter", "port 80"]);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert!(stderr.contains("`analyze interfaces FILE --filter EXPR`"), "{stderr}");
+        assert_eq!(out.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn masked_secrets_are_counted_where_people_look() {
+    // The same length, so that the packets stay as they are.
+    let mut bytes = capture::pcap(&capture::http(3));
+    let at = bytes.windows(13).position(|w| w == b"/shop/items/1").unwrap();
+    bytes[at..at + 13].copy_from_slice(b"/s?token=abcd");
+    let p = Place::new().with("web.pcap", &bytes);
+    let health = p.rows(0, &["health", "web.pcap"]);
+    assert_eq!(health.len(), 1, "{health:?}");
+    assert_eq!((&health[0]["kind"], &health[0]["lost"]), (&Value::from("masked"), &Value::from(1)));
+    assert!(health[0]["cause"].as_str().unwrap().ends_with(": url"), "{health:?}");
+    let summary = p.run(0, &["web.pcap", "-o", "out"]);
+    assert!(summary.contains("  masked: 1 secret by analyze\n"), "{summary}");
+    assert!(summary.contains("complete: nothing lost"), "{summary}");
+    let report = String::from_utf8(files(&p.path("out")).remove("report.html").unwrap()).unwrap();
+    assert!(report.contains("url: 1 secret masked by analyze"));
+    assert!(!report.contains("token=abcd"));
+    assert_eq!(p.rows(0, &["health", "--show-secrets", "web.pcap"]).len(), 0);
+}
+
+#[test]
+fn an_empty_capture_is_said_to_be_empty() {
+    let p = Place::new().with("none.pcap", &capture::pcap(&[])).with("web.pcap", &capture::pcap(&capture::http(2)));
+    p.run(0, &["none.pcap", "-o", "none"]);
+    let filtered = p.run(0, &["web.pcap", "--filter", "port 9", "-o", "filtered"]);
+    assert!(filtered.contains("empty: no packets, no events"), "{filtered}");
+    for folder in ["none", "filtered"] {
+        let report = String::from_utf8(files(&p.path(folder)).remove("report.html").unwrap()).unwrap();
+        assert!(report.contains("no packets, no events") && !report.contains("1970-01-01"), "{folder}");
     }
 }

@@ -9,6 +9,7 @@ pub mod verify;
 
 mod input;
 mod key;
+mod output;
 
 /// How a command ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

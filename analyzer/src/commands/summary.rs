@@ -1,12 +1,13 @@
 //! `analyze INPUT...`: the summary on standard output, everything else in a folder.
 
+use super::output::{Folder, Named};
 use super::{Outcome, input};
 use crate::analysis::Analysis;
 use crate::cli::Analyze;
 use crate::tables::{self, Format, Output, TABLES, Table};
 use crate::{plots, report, summary};
 use anyhow::Context;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,8 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Unreadable input, or files that cannot be written.
 pub fn run(args: &Analyze) -> anyhow::Result<Outcome> {
     let folder = args.output.clone().unwrap_or_else(|| folder_of(&args.input.inputs));
+    let made = if args.no_files { None } else { Some(Folder::new(&folder)?) };
     let analysis = input::disguise(input::load(&args.input)?, &args.input, Some(&folder))?;
-    let mut stdout = std::io::stdout();
+    let mut stdout = Named::stdout();
     if args.no_files {
         stdout.write_all(summary::text(&analysis).as_bytes())?;
     } else {
@@ -27,6 +29,7 @@ pub fn run(args: &Analyze) -> anyhow::Result<Outcome> {
         writeln!(stdout, "\ntables and plots: {}\nreport: {}", folder.display(), folder.join("report.html").display())?;
     }
     stdout.flush()?;
+    drop(made);
     let outcome = Outcome::of(&analysis);
     // The process ends here: millions of texts need not be freed one by one.
     std::mem::forget(analysis);
@@ -65,7 +68,7 @@ fn write_all(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::Resu
     let tables = |large: bool| TABLES.iter().filter(move |t| LARGE.contains(&t.name) == large);
     let (to_tables, to_plots) = (&to_tables, &to_plots);
     let write = |table| -> Job<'_> { Box::new(move || write_table(analysis, table, to_tables)) };
-    let print = || Ok(std::io::stdout().write_all(summary::text(analysis).as_bytes())?);
+    let print = || Ok(Named::stdout().write_all(summary::text(analysis).as_bytes())?);
     let mut jobs: Vec<Job<'_>> = vec![Box::new(print)];
     jobs.extend(tables(true).map(write));
     jobs.push(Box::new(|| report::write(&folder.join("report.html"), analysis)));
@@ -80,7 +83,7 @@ const LARGE: [&str; 6] = ["requests", "spans", "network_profile", "flows", "trac
 fn write_table(analysis: &Analysis, table: &Table, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.parquet", table.name));
     let cannot = || format!("cannot write {}", path.display());
-    let mut file = BufWriter::with_capacity(1 << 18, File::create(&path).with_context(cannot)?);
+    let mut file = BufWriter::with_capacity(1 << 18, Named::create(&path)?);
     let columns = table.columns().with_context(cannot)?;
     let mut out = Output::new(Format::Parquet, None, &mut file, &columns).with_context(cannot)?;
     let form = out.form();

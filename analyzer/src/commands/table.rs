@@ -1,14 +1,14 @@
 //! `analyze TABLE INPUT...`: one table, to standard output or a file.
 
+use super::output::Named;
 use super::{Outcome, input};
 use crate::cli::TableArgs;
 use crate::tables::{self, Format, Output, Table};
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use polars::prelude::{BooleanChunked, DataFrame, SortMultipleOptions};
 use replay::engine::Stored;
 use replay::model::Health;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 
@@ -34,14 +34,13 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
         None => {
             let width = if to_terminal { terminal_width() } else { None };
             // Not `lock()`: the writer must be free to hand it on.
-            let mut out = BufWriter::new(std::io::stdout());
+            let mut out = BufWriter::new(Named::stdout());
             write(stored, table, args, (format, width), &mut out)
         }
         Some(path) => {
-            let cannot = || format!("cannot write {}", path.display());
-            let mut file = BufWriter::new(File::create(path).with_context(cannot)?);
+            let mut file = BufWriter::new(Named::create(path)?);
             let outcome = write(stored, table, args, (format, None), &mut file)?;
-            file.flush().with_context(cannot)?;
+            file.flush()?;
             Ok(outcome)
         }
     }

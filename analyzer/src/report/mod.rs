@@ -11,6 +11,7 @@ mod hops;
 mod page;
 pub(crate) use columns::clean;
 pub(crate) use page::escape;
+pub(crate) use statements::plural;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod series;
@@ -35,11 +36,14 @@ struct Document<'a> {
     /// Start of the recording, ns since the epoch, as text: it does not fit into a JavaScript number.
     start: String,
     length_ns: u64,
+    /// Neither packets nor events: there is no time to speak of.
+    is_empty: bool,
     recording: Vec<Fact>,
     figures: Vec<Fact>,
     completeness: Vec<Statement>,
     cost: Vec<Fact>,
     privacy: Vec<String>,
+    masked: Vec<String>,
     buckets: series::Buckets,
     services: &'a [series::Service],
     traces: Vec<traces::Waterfall>,
@@ -98,6 +102,8 @@ fn render(analysis: &Analysis) -> Result<String> {
         ("socket_events", tables::socket_events(analysis, strings)),
         ("processes", tables::processes(analysis, strings)),
         ("interfaces", tables::interfaces(analysis, strings)),
+        ("nodes", tables::nodes(analysis, strings)),
+        ("clocks", tables::clocks(analysis, strings)),
         ("health", tables::health(analysis, strings)),
         ("hooks", tables::hooks(analysis, strings)),
         ("programs", tables::programs(analysis, strings)),
@@ -107,11 +113,13 @@ fn render(analysis: &Analysis) -> Result<String> {
         title: if analysis.node().is_empty() { &analysis.title } else { analysis.node() },
         start: analysis.replayed.start.to_string(),
         length_ns: analysis.length_ns(),
+        is_empty: analysis.is_empty(),
         recording: statements::recording(analysis),
         figures: statements::figures(analysis),
         completeness: statements::completeness(analysis),
         cost: statements::cost(analysis),
         privacy: manifest.map_or(Vec::new(), |m| m.privacy.clone()),
+        masked: statements::masked(analysis),
         buckets,
         services: analysis.series(),
         traces: chosen.waterfalls(analysis, strings),

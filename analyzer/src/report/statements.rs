@@ -110,7 +110,9 @@ pub(super) fn completeness(analysis: &Analysis) -> Vec<Statement> {
         say(Weight::Note, text);
     }
     if !out.iter().any(|s| s.weight >= Weight::Partial) {
-        let text = if r.manifest.is_some() {
+        let text = if analysis.is_empty() {
+            "The file is whole, and holds no packets and no events."
+        } else if r.manifest.is_some() {
             "Nothing was lost: all that the attached hooks saw is in the file, and the file is whole."
         } else {
             "The file is whole. It holds packets only: no processes, system calls, kernel events or stacks."
@@ -199,8 +201,21 @@ fn partly(what: &str, rows: impl Iterator<Item = Completeness>) -> Option<String
     Some(format!("{} of {} {what} are marked incomplete: {}.", human::count(marked), human::count(all), why.join(", ")))
 }
 
+/// What was masked, and by whom.
+pub(super) fn masked(analysis: &Analysis) -> Vec<String> {
+    let of = |(when_recorded, what, n): (bool, &str, u64)| match when_recorded {
+        true => format!("{}: {} masked when recorded.", what.replace('_', " "), plural(n, "secret")),
+        false => format!(
+            "{}: {} masked by analyze, counted at every place that saw it; --show-secrets leaves such readable.",
+            what.replace('_', " "),
+            plural(n, "secret")
+        ),
+    };
+    analysis.masked().into_iter().map(of).collect()
+}
+
 /// `1 hook`, `3 hooks`.
-pub(super) fn plural(n: u64, noun: &str) -> String {
+pub(crate) fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", human::count(n), if n == 1 { "" } else { "s" })
 }
 
@@ -216,9 +231,15 @@ pub(super) fn recording(analysis: &Analysis) -> Vec<Fact> {
         "disk-full" => "stopped: disk full",
         _ => "",
     });
-    out.push(fact("From", format!("{} UTC", human::time(r.start)), rfc3339(r.start)));
-    out.push(fact("To", format!("{} UTC", human::time(r.end)), rfc3339(r.end)));
-    out.push(fact("Length", human::duration(analysis.length_ns()), end));
+    if analysis.is_empty() {
+        let hint = match &r.filtered {
+            Some(_) => "the filter left none",
+            None => "the input holds none",
+        };
+        out.push(fact("Recorded", "no packets, no events", hint));
+    } else {
+        when(analysis, end, &mut out);
+    }
     let Some(m) = &r.manifest else {
         out.push(fact("Input", "packet capture", "no manifest: the file is a plain pcap or pcapng"));
         return out;
@@ -250,6 +271,14 @@ pub(super) fn recording(analysis: &Analysis) -> Vec<Fact> {
     }
     out.push(fact("Recorder", m.recorder.clone(), if end.is_empty() { String::new() } else { end.to_owned() }));
     out
+}
+
+/// From when to when.
+fn when(analysis: &Analysis, end: &str, out: &mut Vec<Fact>) {
+    let r = &analysis.replayed;
+    out.push(fact("From", format!("{} UTC", human::time(r.start)), rfc3339(r.start)));
+    out.push(fact("To", format!("{} UTC", human::time(r.end)), rfc3339(r.end)));
+    out.push(fact("Length", human::duration(analysis.length_ns()), end));
 }
 
 fn filters(s: &formats::manifest::Settings) -> Vec<String> {

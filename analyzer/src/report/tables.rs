@@ -7,7 +7,7 @@ use super::series::{Buckets, small_lines};
 use crate::analysis::Analysis;
 use ahash::AHashMap;
 use replay::map::Edge;
-use replay::model::{Request, SocketEvent, TapSide};
+use replay::model::{Node, Request, SocketEvent, TapSide};
 use replay::red::{Row, View};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -261,6 +261,47 @@ pub(super) fn health(analysis: &Analysis, strings: &mut Strings) -> Table {
         .whole("first", "Not before", Kind::Time, |h| h.first.and_then(|t| span(r.start, t)))
         .whole("last", "Not after", Kind::Time, |h| h.last.and_then(|t| span(r.start, t)))
         .text("cause", "Cause", Kind::Text, |h| h.cause.as_str())
+        .done()
+}
+
+/// How far clocks of nodes and captures are apart.
+pub(super) fn clocks(analysis: &Analysis, strings: &mut Strings) -> Table {
+    let all = &analysis.replayed.clocks;
+    let packets = |n: u64| Some(n);
+    Builder::new(strings, all.get(..MOST_ROWS).unwrap_or(all), all.len())
+        .file("tables/clocks.parquet", "the first ones")
+        .text("clock", "Clock", Kind::Text, |k| &*k.name)
+        .text("reference", "Compared with", Kind::Text, |k| &*k.reference)
+        .whole("offset_ns", "Ahead by", Kind::Duration, |k| Some(k.offset_ns))
+        .count("uncertainty_ns", "Give or take", Kind::Duration, |k| k.uncertainty_ns)
+        .whole("drift_ns", "Drift in all", Kind::Duration, |k| Some(k.drift_ns))
+        .count("packets_there", "Packets there", Kind::Count, |k| packets(k.packets[0]))
+        .count("packets_back", "Packets back", Kind::Count, |k| packets(k.packets[1]))
+        .done()
+}
+
+/// What was recorded where: nodes and captures, with what each saw.
+pub(super) fn nodes(analysis: &Analysis, strings: &mut Strings) -> Table {
+    let r = &analysis.replayed;
+    let mut rows: Vec<(&Node, [u64; 5])> = r.nodes.iter().map(|n| (n, [0; 5])).collect();
+    let mut add = |node: u32, what: usize, n: u64| {
+        if let Some((_, counts)) = rows.get_mut(node as usize) {
+            counts[what] += n;
+        }
+    };
+    r.interfaces.iter().for_each(|i| add(i.node, 0, 1));
+    r.interfaces.iter().for_each(|i| add(i.node, 1, i.packets));
+    r.flows.iter().for_each(|f| add(f.node, 2, 1));
+    r.processes.iter().for_each(|p| add(p.node, 3, 1));
+    r.socket_events.iter().for_each(|e| add(e.node, 4, 1));
+    Builder::new(strings, rows.get(..MOST_ROWS).unwrap_or(&rows), rows.len())
+        .text("node", "Node", Kind::Text, |(n, _)| if n.name.is_empty() { "capture" } else { n.name.as_str() })
+        .text("input", "First file", Kind::Code, |(n, _)| n.input.as_str())
+        .count("interfaces", "Interfaces", Kind::Count, |(_, c)| Some(c[0]))
+        .count("packets", "Packets", Kind::Count, |(_, c)| Some(c[1]))
+        .count("flows", "Flows", Kind::Count, |(_, c)| Some(c[2]))
+        .count("processes", "Processes", Kind::Count, |(_, c)| Some(c[3]))
+        .count("socket_events", "Socket events", Kind::Count, |(_, c)| Some(c[4]))
         .done()
 }
 

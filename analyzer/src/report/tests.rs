@@ -1,7 +1,7 @@
 use super::sample::{HOSTILE, recording};
 use super::*;
 use crate::analysis::Analysis;
-use replay::model::{Completeness, Replayed, Stack};
+use replay::model::{Completeness, Node, Replayed, Stack};
 use std::process::Command;
 
 fn sample() -> Analysis {
@@ -181,8 +181,41 @@ fn an_empty_recording_gives_a_report_too() {
     let analysis = Analysis::new(Replayed::default(), "nothing.pcap".into());
     let html = render(&analysis).expect("a report");
     assert!(data(&html)["tables"]["requests"]["total"] == 0);
+    assert_eq!(data(&html)["recording"][0]["value"], "no packets, no events");
     if let Some(dom) = shown(&html) {
         assert!(dom.contains("data-ready=\"yes\""), "the scripts did not come to their end");
+        assert!(!dom.contains("1970"), "a time of nothing");
+    }
+}
+
+#[test]
+fn nodes_clocks_and_what_was_masked_have_their_place() {
+    let mut replayed = recording(20, 12);
+    let node = |name: &str, input: &str| Node { name: name.into(), input: input.into(), ..Node::default() };
+    replayed.nodes = vec![node("node1", "a.zst"), node("", "mirror.pcap")];
+    replayed.clocks.push(replay::hops::Clock {
+        name: "mirror".into(),
+        reference: "node1".into(),
+        offset_ns: -1_500,
+        uncertainty_ns: Some(200),
+        drift_ns: 0,
+        packets: [7, 8],
+    });
+    let mut summary = replayed.summary.clone().unwrap_or_default();
+    summary.masked.insert("http_header".into(), 3);
+    replayed.summary = Some(summary);
+    let analysis = Analysis::new(replayed, "x".into());
+    let html = render(&analysis).expect("a report");
+    let data = data(&html);
+    assert_eq!(data["masked"][0], "http header: 3 secrets masked when recorded.");
+    assert_eq!((&data["tables"]["nodes"]["total"], &data["tables"]["clocks"]["total"]), (&2.into(), &1.into()));
+    assert_eq!(column(&data, "clocks", "offset_ns")[0], -1_500);
+    let flows = column(&data, "nodes", "flows");
+    assert_eq!(flows[0], analysis.replayed.flows.len());
+    if let Some(dom) = shown(&html) {
+        for part in ["mirror.pcap", "3 secrets masked", "\u{2212}1.50 \u{b5}s"] {
+            assert!(dom.contains(part), "{part} is not shown");
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub use tcp::Tcp;
 
 use crate::analysis::{Analysis, DAMAGE};
 use crate::human;
+use crate::report::plural;
+use replay::map::Edge;
 use replay::model::Replayed;
 use replay::red::Row;
 use std::collections::BTreeMap;
@@ -24,7 +26,9 @@ pub fn text(a: &Analysis) -> String {
     let mut out = String::new();
     recorded(a, &mut out);
     completeness(&a.replayed, &mut out);
+    masked(a, &mut out);
     requests(a, &mut out);
+    talkers(a, &mut out);
     tcp(a, &mut out);
     cpu(&a.replayed, &mut out);
     out
@@ -64,7 +68,7 @@ fn recorded(a: &Analysis, out: &mut String) {
             human::count(d.paths)
         );
     }
-    if r.packets == 0 && r.events.is_empty() {
+    if a.is_empty() {
         line!(out, "  empty: no packets, no events");
         return;
     }
@@ -114,6 +118,17 @@ fn completeness(r: &Replayed, out: &mut String) {
         line!(out, "  not recorded: {missing}");
     }
     rest(m.missing.len(), "more: analyze info", out);
+}
+
+fn masked(a: &Analysis, out: &mut String) {
+    let (recorded, here): (Vec<_>, Vec<_>) = a.masked().into_iter().partition(|m| m.0);
+    let sum = |of: &[(bool, &str, u64)]| of.iter().map(|m| m.2).sum::<u64>();
+    let of = [(sum(&recorded), "when recorded"), (sum(&here), "by analyze")];
+    let of: Vec<String> =
+        of.iter().filter(|m| m.0 > 0).map(|(n, by)| format!("{} {by}", plural(*n, "secret"))).collect();
+    if !of.is_empty() {
+        line!(out, "  masked: {}", of.join(", "));
+    }
 }
 
 /// Says how many lines were left out.
@@ -192,12 +207,12 @@ fn tcp(a: &Analysis, out: &mut String) {
     }
     line!(
         out,
-        "\nTCP: {} connections, {} failed; {} retransmissions, {} resets, {} zero windows, {} out of order",
-        human::count(tcp.connections),
+        "\nTCP: {}, {} failed; {}, {}, {}, {} out of order",
+        plural(tcp.connections, "connection"),
         human::count(tcp.failed),
-        human::count(tcp.retransmissions),
-        human::count(tcp.resets),
-        human::count(tcp.zero_windows),
+        plural(tcp.retransmissions, "retransmission"),
+        plural(tcp.resets, "reset"),
+        plural(tcp.zero_windows, "zero window"),
         human::count(tcp.out_of_order),
     );
     if !tcp.drops.is_empty() {
@@ -220,16 +235,18 @@ fn tcp(a: &Analysis, out: &mut String) {
             Some(interface) => format!("on {}", interface.name),
             None => format!("by the {}'s calls", e.view.name()),
         };
-        line!(
-            out,
-            "  {} -> {} {place}: {} retransmissions, {} resets, {} of {} connections failed",
-            cut(&e.client, 32),
-            cut(&e.server, 32),
-            human::count(e.retransmissions),
-            human::count(e.resets),
-            human::count(e.connection_failures),
-            human::count(e.connections),
-        );
+        let mut what = Vec::new();
+        if e.retransmissions > 0 {
+            what.push(plural(e.retransmissions, "retransmission"));
+        }
+        if e.resets > 0 {
+            what.push(plural(e.resets, "reset"));
+        }
+        if e.connection_failures > 0 {
+            let of = plural(e.connections, "connection");
+            what.push(format!("{} of {of} failed", human::count(e.connection_failures)));
+        }
+        line!(out, "  {} -> {} {place}: {}", cut(&e.client, 40), cut(&e.server, 40), what.join(", "));
     }
     rest(troubled.len(), "more edges: analyze map", out);
 }
@@ -257,6 +274,41 @@ fn cpu(r: &Replayed, out: &mut String) {
         );
     }
     rest(hot.len(), "more processes: analyze stacks", out);
+}
+
+/// Who talked most, where no request says what it was about.
+fn talkers(a: &Analysis, out: &mut String) {
+    let mut edges = crate::plots::map::best_edges(a);
+    if !a.red().services.is_empty() || edges.is_empty() {
+        return;
+    }
+    let bytes = |e: &Edge| e.client_bytes.saturating_add(e.server_bytes);
+    // Stable: equal ones stay in the order of names.
+    edges.sort_by_key(|e| std::cmp::Reverse(bytes(e)));
+    line!(
+        out,
+        "\nNo requests were recognised. LARGEST CONVERSATIONS\n{:<40} {:<26} {:<10} {:>9} {:>9} {:>9}",
+        "FROM",
+        "TO",
+        "protocol",
+        "flows",
+        "sent",
+        "received"
+    );
+    for e in edges.iter().take(LISTED) {
+        let protocol = if e.l7_protocol.is_empty() { e.transport.name() } else { e.l7_protocol.into() };
+        line!(
+            out,
+            "{:<40} {:<26} {:<10} {:>9} {:>9} {:>9}",
+            cut(&e.client, 40),
+            cut(&e.server, 26),
+            protocol,
+            human::count(e.connections),
+            human::bytes(e.client_bytes),
+            human::bytes(e.server_bytes),
+        );
+    }
+    rest(edges.len(), "more: analyze map", out);
 }
 
 fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {

@@ -108,3 +108,12 @@ fn an_empty_capture_has_a_summary_too() {
         "empty.pcap: packets only\n  empty: no packets, no events\n  complete: nothing lost, nothing damaged\n"
     );
 }
+
+#[test]
+fn without_requests_the_largest_conversations_are_named() {
+    let text = text(&Analysis::new(sample::recording(30, 0), "mail.pcap".into()));
+    assert!(text.contains("No requests were recognised. LARGEST CONVERSATIONS"), "{text}");
+    assert!(!text.contains("SERVICE"), "{text}");
+    let with = super::text(&Analysis::new(sample::recording(30, 30), "web.pcap".into()));
+    assert!(!with.contains("LARGEST CONVERSATIONS"), "{with}");
+}

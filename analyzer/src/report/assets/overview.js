@@ -27,7 +27,7 @@ function drawCompleteness(place) {
 }
 
 function drawOverview() {
-  byId('when').textContent = `${fullTime(0).slice(0, 19)} UTC · ${format.duration(data.length_ns)} · ${data.recording.find((f) => f.label === 'Kernel')?.value || 'packet capture'}`;
+  byId('when').textContent = data.is_empty ? 'no packets, no events' : `${fullTime(0).slice(0, 19)} UTC · ${format.duration(data.length_ns)} · ${data.recording.find((f) => f.label === 'Kernel')?.value || 'packet capture'}`;
   drawFacts(byId('facts'), data.recording);
   drawCompleteness(byId('completeness'));
   drawFigures(byId('figures'), data.figures);

@@ -68,19 +68,22 @@ function drawSections() {
     open: (row) => { location.hash = `process=${encodeURIComponent(text(tables.processes.columns[1].values[row]))}`; },
   });
   Grid.interfaces = new Grid(lastDiv('interfaces'), tables.interfaces, { sort: ['packets', 'descending'] });
+  Grid.nodes = new Grid(byId('places_of_nodes'), tables.nodes, { title: 'Nodes and captures' });
+  if (tables.clocks.total) Grid.clocks = new Grid(byId('clocks'), tables.clocks, { title: 'Clocks' });
   Grid.health = new Grid(byId('losses'), tables.health, { title: 'Losses and damages' });
   if (tables.hooks.total) Grid.hooks = new Grid(byId('hooks'), tables.hooks, { title: 'Hooks' });
   drawFigures(byId('costs'), data.cost);
   if (tables.programs.total) Grid.programs = new Grid(byId('programs'), tables.programs, { title: 'Programs in the kernel', sort: ['run_ns', 'descending'] });
   if (!data.cost.length && !tables.programs.total) none(byId('programs'), 'The recording does not say what it cost.');
   if (data.privacy.length) byId('withheld').append(...data.privacy.map((line) => make('li', {}, line)));
-  else none(byId('privacy'), 'No statement: the input is a plain packet capture.');
+  else byId('withheld').append(make('li', {}, 'No statement of a recorder: the input is a plain packet capture.'));
+  byId('masked').append(...(data.masked.length ? data.masked : ['Nothing.']).map((line) => make('li', {}, line)));
 }
 
 // What the navigation counts per section, and whether that is bad news.
 const counted = {
   overview: () => [Grid.services], map: () => [Grid.map], requests: () => [Grid.requests], endpoints: () => [Grid.endpoints], traces: () => [Grid.traces],
-  flows: () => [Grid.flows], hops: () => [Grid.hops, Grid.hopStatements], tcp: () => [Grid.events], cpu: () => [Flame.only?.grid], processes: () => [Grid.processes], interfaces: () => [Grid.interfaces],
+  flows: () => [Grid.flows], hops: () => [Grid.hops, Grid.hopStatements], tcp: () => [Grid.events], cpu: () => [Flame.only?.grid], processes: () => [Grid.processes], interfaces: () => [Grid.interfaces], nodes: () => [Grid.nodes, Grid.clocks],
   health: () => [Grid.health, Grid.hooks], cost: () => [Grid.programs],
 };
 

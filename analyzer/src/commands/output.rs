@@ -1,0 +1,125 @@
+//! Writing where the user said: failures are told with the name of the place.
+
+use anyhow::bail;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file or stream whose errors bear its name.
+pub(super) struct Named<W> {
+    to: W,
+    name: String,
+}
+
+impl Named<File> {
+    /// A file that is made, or emptied if it is there.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let name = path.display().to_string();
+        match File::create(path) {
+            Ok(to) => Ok(Self { to, name }),
+            Err(e) => Err(named(&name, &e)),
+        }
+    }
+}
+
+impl Named<io::Stdout> {
+    /// Standard output.
+    pub(super) fn stdout() -> Self {
+        Self { to: io::stdout(), name: "to standard output".to_owned() }
+    }
+}
+
+fn named(name: &str, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("cannot write {name}: {e}"))
+}
+
+impl<W: Write> Write for Named<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes).map_err(|e| named(&self.name, &e))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().map_err(|e| named(&self.name, &e))
+    }
+}
+
+/// A folder for results. It is made before the work begins, for nobody wants to hear of a wrong name after it, and taken away
+/// again if nothing came of that.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// The outermost folder that was made for it.
+    made: Option<PathBuf>,
+}
+
+impl Folder {
+    /// Makes the folder, and sees whether it can be written to.
+    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
+        let missing = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
+        let made = missing.last().map(Path::to_path_buf);
+        if let Some(file) = path.ancestors().find(|p| p.exists()).filter(|p| !p.is_dir()) {
+            bail!(
+                "cannot write to {}: {} is no folder; give another one with --output",
+                path.display(),
+                file.display()
+            );
+        }
+        let folder = Self { path: path.to_path_buf(), made };
+        let probe = path.join(".hindsight-probe");
+        let tried = fs::create_dir_all(path).and_then(|()| File::create(&probe)).and_then(|_| fs::remove_file(&probe));
+        match tried {
+            Ok(()) => Ok(folder),
+            Err(e) => bail!("cannot write to {}: {e}; give another folder with --output", path.display()),
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Folders that are not empty stay.
+        if let Some(made) = &self.made {
+            for folder in self.path.ancestors().take_while(|p| p.starts_with(made)) {
+                if fs::remove_dir(folder).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_results_is_taken_away_again() {
+        let place = tempfile::tempdir().unwrap();
+        let inner = place.path().join("a/b");
+        drop(Folder::new(&inner).unwrap());
+        assert!(!place.path().join("a").exists());
+        let folder = Folder::new(&inner).unwrap();
+        fs::write(folder.path().join("report.html"), "x").unwrap();
+        drop(folder);
+        assert!(inner.join("report.html").exists());
+        // One that was there stays, empty or not.
+        let old = place.path().join("old");
+        fs::create_dir(&old).unwrap();
+        drop(Folder::new(&old).unwrap());
+        assert!(old.exists());
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "x").unwrap();
+        for path in [file.clone(), file.join("deeper/still")] {
+            let e = Folder::new(&path).err().unwrap().to_string();
+            assert!(e.contains("file is no folder; give another one with --output"), "{e}");
+        }
+    }
+}
