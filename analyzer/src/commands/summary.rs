@@ -78,7 +78,8 @@ fn write_all(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::Resu
 }
 
 /// Tables that take longest: they come first, so that no thread is left with one of them when all others have ended.
-const LARGE: [&str; 6] = ["requests", "spans", "network_profile", "flows", "traces", "tcp_packets"];
+const LARGE: [&str; 7] =
+    ["requests", "spans", "network_profile", "flows", "round_trips", "traces", "tcp_packets"];
 
 fn write_table(analysis: &Analysis, table: &Table, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.parquet", table.name));

@@ -125,7 +125,8 @@ class Grid {
     let note = `${format.count(table.total)} ${table.total === 1 ? 'row' : 'rows'}`;
     if (table.shown < table.total) {
       note = `${format.count(table.shown)} of ${format.count(table.total)} shown (${table.choice})`;
-      if (table.file) note += `; the full table is ${table.file}`;
+      const name = table.file.replace(/^tables\/|\.parquet$/g, '').replaceAll('_', '-');
+      if (table.file) note += `; all are in ${table.file}, or by \u201canalyze ${name} INPUT\u201d`;
     }
     if (this.query?.length) note = `${format.count(this.rows.length)} found in ${note}`;
     this.note.textContent = note;
