@@ -2,13 +2,15 @@
 
 use anyhow::bail;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// A file or stream whose errors bear its name.
 pub(super) struct Named<W> {
     to: W,
     name: String,
+    /// The first failure: writers of formats tell it in words of their own, or not at all.
+    failed: Option<(io::ErrorKind, String)>,
 }
 
 impl Named<File> {
@@ -16,7 +18,7 @@ impl Named<File> {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let name = path.display().to_string();
         match File::create(path) {
-            Ok(to) => Ok(Self { to, name }),
+            Ok(to) => Ok(Self { to, name, failed: None }),
             Err(e) => Err(named(&name, &e)),
         }
     }
@@ -25,7 +27,7 @@ impl Named<File> {
 impl Named<io::Stdout> {
     /// Standard output.
     pub(super) fn stdout() -> Self {
-        Self { to: io::stdout(), name: "to standard output".to_owned() }
+        Self { to: io::stdout(), name: "to standard output".to_owned(), failed: None }
     }
 }
 
@@ -33,13 +35,34 @@ fn named(name: &str, e: &io::Error) -> io::Error {
     io::Error::new(e.kind(), format!("cannot write {name}: {e}"))
 }
 
+impl<W: Write> Named<W> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|e| {
+            let e = named(&self.name, &e);
+            self.failed.get_or_insert_with(|| (e.kind(), e.to_string()));
+            e
+        })
+    }
+
+    /// What was written into it: flushed, or why it could not be written, as the system says it.
+    pub(super) fn end<T>(mut file: BufWriter<Self>, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        let result = result.and_then(|done| Ok(file.flush().map(|()| done)?));
+        match (result, file.into_parts().0.failed) {
+            (Err(_), Some((kind, why))) => Err(io::Error::new(kind, why).into()),
+            (result, _) => result,
+        }
+    }
+}
+
 impl<W: Write> Write for Named<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.to.write(bytes).map_err(|e| named(&self.name, &e))
+        let written = self.to.write(bytes);
+        self.note(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush().map_err(|e| named(&self.name, &e))
+        let flushed = self.to.flush();
+        self.note(flushed)
     }
 }
 

@@ -78,19 +78,21 @@ fn write_all(analysis: &Analysis, folder: &Path, threads: usize) -> anyhow::Resu
 }
 
 /// Tables that take longest: they come first, so that no thread is left with one of them when all others have ended.
-const LARGE: [&str; 7] =
-    ["requests", "spans", "network_profile", "flows", "round_trips", "traces", "tcp_packets"];
+const LARGE: [&str; 7] = ["requests", "spans", "network_profile", "flows", "round_trips", "traces", "tcp_packets"];
 
 fn write_table(analysis: &Analysis, table: &Table, folder: &Path) -> anyhow::Result<()> {
     let path = folder.join(format!("{}.parquet", table.name));
     let cannot = || format!("cannot write {}", path.display());
     let mut file = BufWriter::with_capacity(1 << 18, Named::create(&path)?);
-    let columns = table.columns().with_context(cannot)?;
-    let mut out = Output::new(Format::Parquet, None, &mut file, &columns).with_context(cannot)?;
+    let written = write_parquet(analysis, table, &mut file).with_context(cannot);
+    Named::end(file, written)
+}
+
+fn write_parquet(analysis: &Analysis, table: &Table, file: &mut dyn Write) -> anyhow::Result<()> {
+    let mut out = Output::new(Format::Parquet, None, file, &table.columns()?)?;
     let form = out.form();
-    tables::each_piece(table, analysis, |frame| out.append(form.prepare(frame)?)).with_context(cannot)?;
-    out.finish().with_context(cannot)?;
-    file.flush().with_context(cannot)
+    tables::each_piece(table, analysis, |frame| out.append(form.prepare(frame)?))?;
+    Ok(out.finish()?)
 }
 
 /// Runs jobs on threads of their own, not on rayon's: Polars has a pool itself and must not be called from another.

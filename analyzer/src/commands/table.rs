@@ -35,13 +35,13 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
             let width = if to_terminal { terminal_width() } else { None };
             // Not `lock()`: the writer must be free to hand it on.
             let mut out = BufWriter::new(Named::stdout());
-            write(stored, table, args, (format, width), &mut out)
+            let written = write(stored, table, args, (format, width), &mut out);
+            Named::end(out, written)
         }
         Some(path) => {
             let mut file = BufWriter::new(Named::create(path)?);
-            let outcome = write(stored, table, args, (format, None), &mut file)?;
-            file.flush()?;
-            Ok(outcome)
+            let written = write(stored, table, args, (format, None), &mut file);
+            Named::end(file, written)
         }
     }
 }
