@@ -278,6 +278,55 @@ def web(plain, copied):
             call.log("GET", f"/f1?p{i}", "ok", 200, group, 1)
 
 
+def apache(port):
+    """Kept and single connections; pages, what is not there, not allowed, broken, elsewhere; through its proxy."""
+    import http.client
+
+    def ask(connection, method, path, status, code, body=None, headers={}):
+        call = Call()
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        size = len(response.read())
+        assert response.status == code, (path, response.status)
+        call.log(method, path, status, code, size=size)
+    kept = http.client.HTTPConnection("127.0.0.1", int(port))
+    for i in range(20):
+        ask(kept, "GET", f"/page.txt?{i}", "ok", 200)
+        ask(kept, "HEAD", f"/page.txt?head{i}", "ok", 200)
+        ask(kept, "GET", f"/none?{i}", "client_error", 404)
+        ask(kept, "GET", f"/private/{i}", "client_error", 403)
+        ask(kept, "POST", f"/broken/{i}", "server_error", 500, b"p" * i * 100)
+        ask(kept, "GET", f"/old/{i}", "ok", 302)
+        ask(kept, "GET", f"/app/page.txt?n={i}", "ok", 200)
+        ask(kept, "GET", f"/app/none?n={i}", "client_error", 404)
+        ask(kept, "GET", f"/gone/{i}", "server_error", 503)
+    ask(kept, "GET", "/big.bin", "ok", 200)
+    ask(kept, "GET", "/app/big.bin", "ok", 200)
+    kept.close()
+    for i in range(60):
+        single = http.client.HTTPConnection("127.0.0.1", int(port))
+        ask(single, "GET", f"/page.txt?single={i}", "ok", 200, headers={"Connection": "close"})
+        single.close()
+
+
+def secrets(port):
+    """Says passwords in SQL; logs in with one."""
+    import pymysql
+    root = pymysql.connect(user="root", host="127.0.0.1", port=int(port), autocommit=True)
+    with root.cursor() as cursor:
+        cursor.execute("select 'visible-sql'")
+        cursor.execute("create user 'joe'@'%' identified by 'hs3cr3t-create'")
+        cursor.execute("set password for 'joe'@'%' = password('hs3cr3t-set')")
+        cursor.execute("alter user 'joe'@'%' identified by 'hs3cr3t-alter'")
+    pymysql.connect(user="joe", password="hs3cr3t-alter", host="127.0.0.1", port=int(port)).close()
+    try:
+        pymysql.connect(user="joe", password="hs3cr3t-wrong", host="127.0.0.1", port=int(port))
+        raise AssertionError("a wrong password was right")
+    except pymysql.err.OperationalError:
+        pass
+    root.close()
+
+
 def chain(port, count, clients, first):
     """Numbered requests by several clients at a time."""
     import http.client
@@ -296,4 +345,4 @@ def chain(port, count, clients, first):
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (mariadb, memcached, redis, dns, mqtt, nats, amqp, web, chain)}[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (mariadb, memcached, redis, dns, mqtt, nats, amqp, web, apache, secrets, chain)}[sys.argv[1]](*sys.argv[2:])

@@ -13,7 +13,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Debian packages of the servers that the live tests put under load, beyond those of the shop.
-pub const PACKAGES: [&str; 12] = [
+pub const PACKAGES: [&str; 14] = [
+    "apache2-bin",
     "bind9-dnsutils",
     "dnsmasq-base",
     "haproxy",
@@ -21,6 +22,7 @@ pub const PACKAGES: [&str; 12] = [
     "memcached",
     "mosquitto",
     "nats-server",
+    "nghttp2-client",
     "nodejs",
     "openssl",
     "python3-venv",
@@ -118,8 +120,14 @@ impl Lab {
 
     /// Runs a client of `app/load.py`; returns its log in the order of time.
     pub fn client(&self, words: &[&str]) -> Result<Vec<Call>> {
-        let script = self.folder.path().join("load.py");
-        fs::write(&script, include_str!("../app/load.py"))?;
+        self.client_of("load.py", include_str!("../app/load.py"), words)
+    }
+
+    /// The same of another script, which may import `load`.
+    pub fn client_of(&self, name: &str, source: &str, words: &[&str]) -> Result<Vec<Call>> {
+        let script = self.folder.path().join(name);
+        fs::write(self.folder.path().join("load.py"), include_str!("../app/load.py"))?;
+        fs::write(&script, source)?;
         let output = self.run(Command::new(venv::python()?).arg("-B").arg(script).args(words))?;
         let mut log = Vec::new();
         for line in String::from_utf8(output.stdout)?.lines() {

@@ -7,8 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What the live tests take from PyPI, at fixed versions, so that a run tests what the last one did.
-const REQUIREMENTS: [&str; 5] =
-    ["nats-py==2.16.0", "paho-mqtt==2.2.0", "pika==1.4.4", "pymemcache==4.0.0", "pymysql==1.2.4"];
+const REQUIREMENTS: [&str; 7] = [
+    "grpcio==1.85.1",
+    "h2==4.4.1",
+    "nats-py==2.16.0",
+    "paho-mqtt==2.2.0",
+    "pika==1.4.4",
+    "pymemcache==4.0.0",
+    "pymysql==1.2.4",
+];
 
 /// The environment's Python, made and filled if it is not there yet.
 pub fn python() -> Result<PathBuf> {

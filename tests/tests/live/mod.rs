@@ -5,6 +5,7 @@ mod cpu;
 mod hops;
 mod logs;
 mod losses;
+mod multiplexed;
 mod odd;
 mod secrets;
 mod servers;
@@ -23,7 +24,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::servers::names", servers::names),
     ("live::servers::queues", servers::queues),
     ("live::web::sizes", web::sizes),
+    ("live::web::apache", web::apache),
     ("live::web::tls", web::tls),
+    ("live::multiplexed::grpc", multiplexed::grpc),
+    ("live::multiplexed::http2", multiplexed::http2),
     ("live::traces::a_thread_per_connection", traces::a_thread_per_connection),
     ("live::traces::work_handed_over", traces::work_handed_over),
     ("live::odd::processes_that_come_and_go", odd::processes),

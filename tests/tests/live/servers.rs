@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::lab::{Call, Lab};
 use e2e::programs::{Recording, table};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,10 +20,20 @@ pub(crate) fn recorded<T>(
     lab: &Lab,
     ports: &[u16],
     work: impl FnOnce(&Lab) -> Result<T>,
-) -> Result<(Vec<Value>, T, std::path::PathBuf)> {
-    let bundle = lab.folder().join("bundle.zst");
+) -> Result<(Vec<Value>, T, PathBuf)> {
     let ports: Vec<String> = ports.iter().flat_map(|port| ["--port".to_owned(), port.to_string()]).collect();
-    let recording = Recording::start(&bundle, &ports.iter().map(String::as_str).collect::<Vec<_>>())?;
+    recorded_with(lab, "bundle", &ports.iter().map(String::as_str).collect::<Vec<_>>(), work)
+}
+
+/// The same with any words for `record`; the bundle has this name in the lab's folder.
+pub(crate) fn recorded_with<T>(
+    lab: &Lab,
+    name: &str,
+    words: &[&str],
+    work: impl FnOnce(&Lab) -> Result<T>,
+) -> Result<(Vec<Value>, T, PathBuf)> {
+    let bundle = lab.folder().join(format!("{name}.zst"));
+    let recording = Recording::start(&bundle, words)?;
     let done = work(lab)?;
     std::thread::sleep(Duration::from_millis(150));
     let said = recording.stop()?;
@@ -36,7 +47,7 @@ fn whole_row(row: &Value) -> String {
     format!("{} {} {} {code}", text(row, "request_type"), text(row, "request_resource"), text(row, "response_status"))
 }
 
-fn whole_call(call: &Call) -> String {
+pub(crate) fn whole_call(call: &Call) -> String {
     let code = call.code.map_or(String::new(), |code| code.to_string());
     format!("{} {} {} {code}", call.kind, call.resource, call.status)
 }

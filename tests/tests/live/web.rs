@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-fn start_nginx(lab: &mut Lab, servers: &str) -> Result<()> {
+pub(crate) fn start_nginx(lab: &mut Lab, servers: &str) -> Result<()> {
     let config = format!(
         "daemon off; pid DIR/nginx.pid; user root; worker_processes 2; error_log stderr;
 events {{ worker_connections 512; }}
@@ -124,6 +124,76 @@ pub(crate) fn sizes() -> Result<()> {
     ensure!(all.0 >= once.0 && all.1 >= once.1 && all.1 < once.1 + once.1 / 20, "payload: {bytes:?}");
     Ok(())
 }
+
+pub(crate) fn apache() -> Result<()> {
+    let mut lab = Lab::new("apache")?;
+    fs::create_dir_all(lab.folder().join("files/private"))?;
+    lab.write("files/page.txt", "a page of Apache's\n")?;
+    fs::write(lab.folder().join("files/big.bin"), b"0123456789abcdef".repeat(250_000))?;
+    let config = lab.write("httpd.conf", APACHE)?;
+    lab.start("apache", Command::new("/usr/sbin/apache2").args(["-D", "FOREGROUND", "-f"]).arg(config))?;
+    lab.ready("apache", 8086)?;
+    lab.ready("apache", 8085)?;
+    let (rows, log, _) = recorded(&lab, &[8085, 8086], |lab| lab.client(&["apache", "8085"]))?;
+    ensure!(log.len() == 20 * 9 + 2 + 60, "{} requests", log.len());
+    let compare = Compare { row: &row, call: &call, times: 1, durations: true };
+    // What the proxy asks has a path of its own, and lies within the client's time too.
+    let passed_on = |call: &Call| {
+        let path = call.resource.strip_prefix("/app/")?;
+        Some(Call { resource: format!("/in/{path}"), ..call.clone() })
+    };
+    let inner: Vec<Call> = log.iter().filter_map(passed_on).collect();
+    for (port, log) in [(8085, &log), (8086, &inner)] {
+        let mine: Vec<&Value> = rows.iter().filter(|r| r["server_port"] == port).collect();
+        for view in VIEWS {
+            let seen = seen_by(view, &mine);
+            let whose = format!("Apache on {port}, {view}");
+            ensure!(seen.len() == log.len(), "{whose}: {} rows for {} requests", seen.len(), log.len());
+            compare.check(&whose, &seen, &log.iter().collect::<Vec<_>>())?;
+            let wrong = seen.iter().find(|r| view == "server" && r["process"] != "apache2");
+            ensure!(wrong.is_none(), "{whose}: {wrong:?}");
+        }
+    }
+    Ok(())
+}
+
+const APACHE: &str = r#"ServerRoot "DIR"
+DefaultRuntimeDir "DIR"
+PidFile "DIR/httpd.pid"
+Mutex posixsem
+ErrorLog "DIR/error.log"
+ServerName lab.example
+User www-data
+Group www-data
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule alias_module /usr/lib/apache2/modules/mod_alias.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+StartServers 1
+ServerLimit 2
+ThreadsPerChild 8
+MaxRequestWorkers 16
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+DocumentRoot "DIR/files"
+Listen 127.0.0.1:8085
+Listen 127.0.0.1:8086
+<Location "/private">
+  Require all denied
+</Location>
+<VirtualHost 127.0.0.1:8085>
+  Redirect 500 /broken
+  Redirect 302 /old http://127.0.0.1:8085/new
+  ProxyPass "/app/" "http://127.0.0.1:8086/in/"
+  # Nothing listens there.
+  ProxyPass "/gone/" "http://127.0.0.1:8087/" retry=0
+</VirtualHost>
+<VirtualHost 127.0.0.1:8086>
+  Alias "/in/" "DIR/files/"
+</VirtualHost>
+"#;
 
 pub(crate) fn tls() -> Result<()> {
     let mut lab = Lab::new("tls")?;

@@ -59,9 +59,15 @@ impl Headers {
         self.status.is_some_and(|status| (100..200).contains(&status))
     }
 
-    /// gRPC: the status of the call has not come.
-    pub(super) fn awaits_status(&self) -> bool {
-        self.grpc && self.grpc_status.is_none()
+    /// Whether they say so.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.grpc
+    }
+
+    /// gRPC: the status of the call has not come, and what came is no other server's refusal. `called`: the request
+    /// was a call, whatever these headers say.
+    pub(super) fn awaits_status(&self, called: bool) -> bool {
+        (self.grpc || called) && self.grpc_status.is_none() && self.status.is_none_or(|status| status == 200)
     }
 
     /// Trailers add to what the headers said.

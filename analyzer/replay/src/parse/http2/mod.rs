@@ -135,6 +135,8 @@ struct Half {
 struct Stream {
     halves: [Half; 2],
     asked: bool,
+    /// A call of gRPC, as its request says.
+    grpc: bool,
     reset: Option<(Side, u32)>,
     truncated: bool,
 }
@@ -419,17 +421,21 @@ impl Http2 {
             ask(id, &mut stream, false, out);
         }
         let reset = stream.reset;
-        let truncated = stream.truncated;
+        let (grpc, mut truncated) = (stream.grpc, stream.truncated);
         let half = &mut stream.halves[1];
         if half.headers.is_none() && reset.is_none() {
             return;
         }
         let headers = half.headers.take().unwrap_or_default();
-        // A call's outcome is in its trailers.
-        let untold = truncated && reset.is_none() && !half.ended && headers.awaits_status();
+        // A call's outcome is in its trailers: these were not captured, or rest on headers that were not.
+        let untold = headers.awaits_status(grpc);
         let mut fields = headers.response(half.body, reset);
         if untold {
-            (fields.status, fields.code) = (Status::Unknown, None);
+            fields.code = None;
+            if reset.is_none_or(|(_, code)| code == 0) {
+                fields.status = Status::Unknown;
+                truncated = true;
+            }
         }
         let mut message = Message::new(Kind::Response, fields).truncated(truncated);
         if self.upgraded && id == 1 {
@@ -458,6 +464,7 @@ fn ask(id: u32, stream: &mut Stream, here: bool, out: &mut Output<'_>) -> bool {
     let Some(headers) = half.headers.take() else {
         return false;
     };
+    stream.grpc = headers.is_grpc();
     let mut fields = headers.request(half.body, out.mask);
     fields.session_id = Some(u64::from(id));
     let mut message = Message::new(Kind::Request, fields).keyed(u64::from(id)).truncated(stream.truncated);

@@ -100,6 +100,23 @@ fn upgraded_from_http_1() {
     assert_eq!(sessions[0].request_bytes, request.len() as u64);
 }
 
+/// Whether a call went well is in its trailers. `200` says only that the server speaks gRPC.
+#[test]
+fn a_call_without_its_status_is_not_known_to_be_ok() {
+    let call =
+        [vec![0x83], literal(":path", "/pkg.Greeter/Hello"), literal("content-type", "application/grpc")].concat();
+    let answered = |trailers: &[u8]| {
+        lines(&play(&[
+            c([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(1, 5, 1, &call)].concat()),
+            s([frame(1, 4, 1, &[0x88]), frame(0, 0, 1, b"\0\0\0\0\0"), frame(1, 5, 1, trailers)].concat()),
+        ]))
+    };
+    assert_eq!(answered(&literal("grpc-status", "0")), ["grpc POST||pkg.Greeter|/pkg.Greeter/Hello ok 0"]);
+    // An entry of the table that was made before anything was captured.
+    let unknown = ["grpc POST||pkg.Greeter|/pkg.Greeter/Hello unknown [truncated_payload]"];
+    assert_eq!(answered(&[0xbe]), unknown);
+}
+
 /// A body that was not captured hides no header block if the client's next stream follows the last one.
 #[test]
 fn the_table_outlives_a_body_that_was_not_captured() {
