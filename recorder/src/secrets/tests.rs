@@ -155,6 +155,26 @@ fn sql() {
         masked(b"\x30\0\0\0\x03CREATE USER 'u'@'h' IDENTIFIED BY 'hunter2'"),
         "\x30\0\0\0\x03CREATE USER 'u'@'h' IDENTIFIED BY '*******'"
     );
+    for (said, hidden) in [
+        ("\x03create user joe identified by 'ab'", "\x03create user joe identified by '**'"),
+        (
+            "alter user a IDENTIFIED WITH caching_sha2_password BY \"ab\"",
+            "alter user a IDENTIFIED WITH caching_sha2_password BY \"**\"",
+        ),
+        ("set password for 'u'@'h' = 'ab'", "set password for 'u'@'h' = '**'"),
+        ("SET PASSWORD = PASSWORD( 'ab')", "SET PASSWORD = PASSWORD( '**')"),
+        (
+            "change master to master_user='u', master_password = 'ab', x='y'",
+            "change master to master_user='u', master_password = '**', x='y'",
+        ),
+        (
+            "select \"by\", 'x' from t where by = 'z' and c in ('d')",
+            "select \"by\", 'x' from t where by = 'z' and c in ('d')",
+        ),
+    ] {
+        let said = if said.starts_with('\x03') { said.to_owned() } else { format!("\x03{said}") };
+        assert_eq!(masked(said.as_bytes()), format!("\x03{}", hidden.trim_start_matches('\x03')));
+    }
     assert_eq!(masked(b"Q\0\0\0\x1fselect * from t where a = 'b'\0"), "Q\0\0\0\x1fselect * from t where a = 'b'\0");
 }
 

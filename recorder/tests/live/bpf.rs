@@ -135,7 +135,7 @@ fn pieces(data: &[u8]) {
         let base = if len == 0 { std::ptr::null_mut() } else { from.as_ptr().cast_mut().cast() };
         libc::iovec { iov_base: base, iov_len: len }
     };
-    let few: Vec<libc::iovec> = (0..60).map(|i| part(i % 5)).chain([part(4)]).collect();
+    let few: Vec<libc::iovec> = (0..60).map(|i| i % 5).chain([4]).map(&mut part).collect();
     let many: Vec<libc::iovec> = (0..PIECES).map(|_| part(1)).collect();
     for parts in [few, many] {
         let len: usize = parts.iter().map(|part| part.iov_len).sum();

@@ -35,6 +35,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::counts::packets_and_bytes_equal_the_kernels_and_tsharks", counts::equal_kernel_and_tshark),
     ("live::cpu::hot_function_on_top", cpu::hot_function_on_top),
     ("live::secrets::are_not_in_the_bundle", secrets::are_not_in_the_bundle),
+    ("live::secrets::of_mariadb_are_not_in_the_bundle", secrets::of_mariadb),
     ("live::hops::delay_and_loss_are_found_where_they_are", hops::delay_and_loss_are_found),
     ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
     ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),

@@ -1,9 +1,13 @@
 //! Secrets that go over the wire in clear are nowhere in the bundle; what surrounds them is.
 
+use super::logs::{VIEWS, seen_by, text};
+use super::servers::{here, recorded_with, start_mariadb};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::children::{Guard, wait_until};
+use e2e::lab::Lab;
 use e2e::netns::NetNs;
 use e2e::programs::{Recording, info};
+use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -39,18 +43,11 @@ pub(crate) fn are_not_in_the_bundle() -> Result<()> {
     recording.stop()?;
     drop(servers);
 
-    let raw = Command::new("zstd").args(["-dc"]).arg(&bundle).output().context("zstd (package zstd)")?;
-    ensure!(raw.status.success(), "zstd: {}", String::from_utf8_lossy(&raw.stderr));
-    let count = |what: &str| raw.stdout.windows(what.len()).filter(|w| *w == what.as_bytes()).count();
-    for (place, window) in raw.stdout.windows(MARK.len()).enumerate() {
-        if window == MARK.as_bytes() {
-            let around = raw.stdout.get(place.saturating_sub(80)..(place + 40).min(raw.stdout.len())).unwrap_or(&[]);
-            bail!("a secret is in the bundle: {:?}", String::from_utf8_lossy(around));
-        }
-    }
+    let raw = contents(&bundle)?;
+    nothing_secret(&raw)?;
     // Each at client and server, and in packets.
     for visible in ["/visible-path", "visible-key", "visible-sql", "SCRAM-SHA-256", "X-Request-Id: visible-id"] {
-        ensure!(count(visible) >= 3, "{visible} is there {} times", count(visible));
+        ensure!(count(&raw, visible) >= 3, "{visible} is there {} times", count(&raw, visible));
     }
     let masked = &info(&bundle)?["summary"]["masked"];
     for (kind, least) in [
@@ -62,6 +59,57 @@ pub(crate) fn are_not_in_the_bundle() -> Result<()> {
         ("command_line", 1),
     ] {
         ensure!(masked[kind].as_u64().is_some_and(|n| n >= least), "{kind} of {masked}");
+    }
+    Ok(())
+}
+
+/// Passwords in statements, and the proofs of passwords at log-in.
+pub(crate) fn of_mariadb() -> Result<()> {
+    let mut lab = Lab::new("secrets")?;
+    start_mariadb(&mut lab)?;
+    let (rows, _, bundle) = recorded_with(&lab, "secrets", &["--no-stacks"], |lab| lab.client(&["secrets", "3306"]))?;
+    let raw = contents(&bundle)?;
+    nothing_secret(&raw)?;
+    for visible in ["visible-sql", "create user", "mysql_native_password"] {
+        ensure!(count(&raw, visible) >= 3, "{visible} is there {} times", count(&raw, visible));
+    }
+    let masked = &info(&bundle)?["summary"]["masked"];
+    // Two log-ins with a password and three statements, each at client and server, and in packets.
+    for (kind, least) in [("mysql_login", 6), ("sql_password", 9)] {
+        ensure!(masked[kind].as_u64().is_some_and(|n| n >= least), "{kind} of {masked}");
+    }
+    // What was masked is a request like any other.
+    let rows = here(&lab, rows)?;
+    for view in VIEWS {
+        let rows: Vec<&Value> = rows.iter().filter(|r| r["server_port"] == 3306).collect();
+        let statements = seen_by(view, &rows).into_iter().filter(|r| r["request_type"] == "COM_QUERY");
+        let of_passwords = statements.filter(|r| {
+            let sql = text(r, "request_resource").to_lowercase();
+            (sql.contains(" user ") || sql.starts_with("set password")) && r["response_status"] == "ok"
+        });
+        let of_passwords = of_passwords.count();
+        ensure!(of_passwords == 3, "{view}: {of_passwords} statements with passwords, not 3");
+    }
+    Ok(())
+}
+
+/// All that is in a bundle.
+fn contents(bundle: &Path) -> Result<Vec<u8>> {
+    let raw = Command::new("zstd").args(["-dc"]).arg(bundle).output().context("zstd (package zstd)")?;
+    ensure!(raw.status.success(), "zstd: {}", String::from_utf8_lossy(&raw.stderr));
+    Ok(raw.stdout)
+}
+
+fn count(raw: &[u8], what: &str) -> usize {
+    raw.windows(what.len()).filter(|w| *w == what.as_bytes()).count()
+}
+
+fn nothing_secret(raw: &[u8]) -> Result<()> {
+    for (place, window) in raw.windows(MARK.len()).enumerate() {
+        if window == MARK.as_bytes() {
+            let around = raw.get(place.saturating_sub(80)..(place + 40).min(raw.len())).unwrap_or(&[]);
+            bail!("a secret is in the bundle: {:?}", String::from_utf8_lossy(around));
+        }
     }
     Ok(())
 }
