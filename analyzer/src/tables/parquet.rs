@@ -23,6 +23,12 @@ pub(super) const LEVEL: i32 = 1;
 /// After so many rows a column that has mostly different texts is not worth a dictionary.
 const PROBE: usize = 1024;
 
+/// Texts that are known again by their bits.
+const LATELY: usize = 256;
+
+/// Bits of no text: none is that long.
+const NO_TEXT: u128 = u128::MAX;
+
 /// What the pages of a table are made with.
 #[derive(Debug)]
 pub(super) struct Form {
@@ -134,27 +140,35 @@ impl Zstd {
     }
 }
 
+/// Where a text with these bits stands among those seen lately.
+#[inline]
+fn place(bits: u128) -> usize {
+    let folded = (bits as u64 ^ (bits >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (folded >> 56) as usize % LATELY
+}
+
 /// The same texts, each once and by number; `None` if they are mostly different.
 fn dictionary(texts: &Utf8ViewArray) -> Option<DictionaryArray<u32>> {
     let mut numbers: AHashMap<&str, u32> = AHashMap::new();
     let mut different: Vec<&str> = Vec::new();
     let mut keys: Vec<u32> = Vec::with_capacity(texts.len());
-    // The row before: the same bits are the same text, and the same text is often in many rows one after the other.
-    let (mut last_view, mut last) = (None, 0);
+    // Texts seen lately, by the bits that stand for them: the same bits are the same text.
+    let mut lately = [(NO_TEXT, 0_u32); LATELY];
     for (row, text) in texts.iter().enumerate() {
-        let Some(text) = text else {
+        let (Some(text), Some(view)) = (text, texts.views().get(row)) else {
             keys.push(0);
             continue;
         };
-        let view = texts.views().get(row).map(|v| v.as_u128());
-        if view != last_view {
-            last = *numbers.entry(text).or_insert_with(|| {
+        let bits = view.as_u128();
+        let slot = &mut lately[place(bits)];
+        if slot.0 != bits {
+            let number = *numbers.entry(text).or_insert_with(|| {
                 different.push(text);
                 different.len() as u32 - 1
             });
-            last_view = view;
+            *slot = (bits, number);
         }
-        keys.push(last);
+        keys.push(slot.1);
         if keys.len() == PROBE && different.len() > PROBE / 4 * 3 {
             return None;
         }
@@ -195,6 +209,7 @@ mod tests {
                 "ratio" => all.iter().map(|&n| n as f64 / 3.0).collect::<Vec<_>>(),
                 "flag" => all.iter().map(|n| n.is_multiple_of(5)).collect::<Vec<_>>(),
                 "one" => vec!["the same text in every row"; rows],
+                "empty" => all.iter().map(|n| ["", "x"][n % 2]).collect::<Vec<_>>(),
                 "few" => sparse.iter().map(|n| n.map(|n| format!("text number {}", n % 40))).collect::<Vec<_>>(),
                 "short" => all.iter().map(|n| (n % 40).to_string()).collect::<Vec<_>>(),
                 "different" => sparse.iter().map(|n| n.map(|n| format!("this is row {n}"))).collect::<Vec<_>>(),

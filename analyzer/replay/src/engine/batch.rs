@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// Packets decoded by one task.
-const CHUNK: usize = 4096;
+/// Packets decoded by one task: a batch of small packets has some ten thousand.
+const CHUNK: usize = 2048;
 /// How far events of different CPUs may be out of order.
 const HOLD_BACK: Nanos = 2_000_000_000;
 /// Bytes of content held back at most, whatever their times.
