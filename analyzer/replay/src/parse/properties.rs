@@ -47,6 +47,9 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("some_ip", 30501, super::some_ip::tests::sample()),
         ("websocket", 80, super::websocket::tests::sample()),
         ("proxy", 8080, super::proxy::tests::sample()),
+        ("sip", 5060, super::sip::tests::sample()),
+        ("rtsp", 554, super::sip::tests::rtsp_sample()),
+        ("smb", 445, super::smb::tests::sample()),
     ]
 }
 
@@ -67,6 +70,12 @@ fn datagrams() -> Vec<(&'static str, Transport, u16, Script)> {
     vec![
         ("dns", Transport::Udp, 53, bare.collect()),
         ("nbns", Transport::Udp, 137, super::dns::tests::netbios_sample()),
+        ("ssdp", Transport::Udp, 1900, super::sip::tests::ssdp_sample()),
+        ("dhcp", Transport::Udp, 67, super::dhcp::tests::sample()),
+        ("snmp", Transport::Udp, 161, super::snmp::tests::sample()),
+        ("syslog", Transport::Udp, 514, super::syslog::tests::sample()),
+        ("radius", Transport::Udp, 1812, super::radius::tests::sample()),
+        ("ntp", Transport::Udp, 123, super::ntp::tests::sample()),
         ("quic", Transport::Udp, 443, super::quic::tests::sample()),
         ("icmp", Transport::Icmp, 0, super::icmp::tests::sample()),
     ]

@@ -1,9 +1,10 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, brpc, cassandra, dameng, dns, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka, ldap,
-    memcached, mongodb, mqtt, mysql, nats, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, redis, rocketmq,
-    smtp, sofarpc, some_ip, tars, tds, thrift, tls, trpc, websocket, websphere_mq, zmtp,
+    Protocol, amqp, brpc, cassandra, dameng, dhcp, dns, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka, ldap,
+    memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, radius, redis,
+    rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, websocket, websphere_mq,
+    zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -48,6 +49,15 @@ pub(super) static ALL: &[&Protocol] = &[
     &imap::PROTOCOL,
     &pop3::PROTOCOL,
     &proxy::PROTOCOL,
+    &sip::SIP,
+    &sip::RTSP,
+    &sip::SSDP,
+    &smb::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &snmp::PROTOCOL,
+    &syslog::PROTOCOL,
+    &radius::PROTOCOL,
+    &ntp::PROTOCOL,
 ];
 
 /// The protocol's bit in a set of protocols.

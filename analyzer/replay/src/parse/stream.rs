@@ -310,7 +310,7 @@ impl Conversation {
                     self.lose(side, rest.len());
                 }
                 Step::Reject(_) => {
-                    if self.wrong() {
+                    if self.wrong(rest) {
                         // Another protocol gets the same bytes.
                         self.halves[side.index()].lost = false;
                         self.find(side, rest, cut, cut);
@@ -448,10 +448,17 @@ impl Conversation {
     }
 
     /// The protocol proved wrong or damaged here: whether to look for another one.
-    fn wrong(&mut self) -> bool {
+    fn wrong(&mut self, bytes: &[u8]) -> bool {
         self.rejects += 1;
-        let datagrams = matches!(self.transport, Transport::Udp);
-        if self.proved && (datagrams || self.rejects < REJECTS) {
+        let stays = if self.transport == Transport::Udp {
+            // A datagram in between may be anything; two of them that another protocol knows are another protocol.
+            let present = self.speaking.as_ref().map_or(0, |(protocol, _)| registry::bit(protocol));
+            let known = || detect::detect(bytes, true, self.transport, self.ports, self.excluded | present);
+            self.rejects < 2 || !matches!(known(), Found::Protocol { .. })
+        } else {
+            self.rejects < REJECTS
+        };
+        if self.proved && stays {
             return false;
         }
         if let Some((protocol, _)) = self.speaking.take() {

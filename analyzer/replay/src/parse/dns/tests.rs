@@ -121,3 +121,18 @@ fn large_answers_and_the_root() {
     assert_eq!(lines(&sessions), ["dns NS||| unknown [ended_after]"]);
     assert_eq!(sessions[0].fields.attributes, [("edns", "1".into())]);
 }
+
+#[test]
+fn what_comes_first_may_be_something_else() {
+    // A message of SNMP 3, an answer that is nothing, and then questions.
+    let snmp = "30 40 020103 300f 02030091c8 020205dc 040104 020103 0400 3000";
+    let script = [c(hex(snmp)), s(hex("3040 8081 0000 0000 2073656e64")), c(hex(QUERY)), s(hex(NXDOMAIN))];
+    let sessions = play_on(Transport::Udp, 5000, 53, &script);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "dns A|www.example.com|www.example.com|www.example.com client_error 3 'NXDomain'",
+            "snmp Message|||Message unknown [ended_after]"
+        ]
+    );
+}
