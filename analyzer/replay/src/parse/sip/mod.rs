@@ -90,7 +90,7 @@ impl Parser for Lines {
         };
         let cut = end.is_none();
         if let Some((kind, key, fields)) = head.row(side, out.mask) {
-            let mut message = Message::new(kind, fields).truncated(cut && out.uncaptured > 0 || cut && !self.datagrams);
+            let mut message = Message::new(kind, fields).truncated(cut && (out.uncaptured > 0 || !self.datagrams));
             message.key = key.filter(|_| kind != Kind::OneWay);
             out.emit(message);
         }
