@@ -13,7 +13,7 @@ use crate::symbols::{self, Symbolizer};
 use crate::writer::{Sink, Writer};
 use crate::{cost, signals};
 use anyhow::{Context, Result};
-use formats::block::kind as block_kind;
+use formats::block::{NO_CPU, kind as block_kind};
 use formats::event::{self, ProcessExit, ProcessFork, Record, SocketState, StackSample, state_event};
 use formats::facts::{Interface, Loss};
 use formats::manifest::Summary;
@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 const PAUSE: (u64, u64) = (2_000_000, 50_000_000);
 /// Losses are looked at this often, ns: the resolution of their times.
 const LOSSES_EVERY: u64 = 100_000_000;
+/// What the kernel left out is asked for, program by program, this often, ns.
+const MISSED_EVERY: u64 = 500_000_000;
 /// Clocks and cost are written this often, ns.
 const SNAPSHOT_EVERY: u64 = 10_000_000_000;
 /// How long the end may wait for facts and symbols that are under way.
@@ -89,6 +91,7 @@ struct Recording {
     cpu_before: u64,
     cpu_loading: u64,
     losses_at: u64,
+    missed_at: u64,
     paused: bool,
     end: Option<u64>,
 }
@@ -104,6 +107,7 @@ impl Recording {
         // Loading takes a while, and hooks come to life one after the other: recording begins now.
         source.drain(&mut |_, _| {})?;
         source.losses();
+        source.missed();
         let now = clocks::snapshot();
         let cpu_loading = cost::own_usage().0.saturating_sub(cpu_before);
         let mut missing = source.missing();
@@ -141,6 +145,7 @@ impl Recording {
             cpu_before,
             cpu_loading,
             losses_at: now.monotonic_ns,
+            missed_at: now.monotonic_ns,
             paused: false,
             end: None,
         })
@@ -185,6 +190,10 @@ impl Recording {
             self.paused = true;
             return Ok(Drained { records: 0, fullest: 1.0 });
         }
+        self.drain_always()
+    }
+
+    fn drain_always(&mut self) -> Result<Drained> {
         let (frames, gatherer, symbolizer) = (&mut self.frames, &self.gatherer, &self.symbolizer);
         let (writer, drops_seen) = (&self.writer, &mut self.drops_seen);
         self.source.drain(&mut |cpu, record| {
@@ -201,25 +210,18 @@ impl Recording {
     }
 
     fn losses(&mut self, now: u64, always: bool) {
-        if !always && now.saturating_sub(self.losses_at) < LOSSES_EVERY {
-            return;
+        let mut losses = Vec::new();
+        if always || now.saturating_sub(self.losses_at) >= LOSSES_EVERY {
+            let cause = if std::mem::take(&mut self.paused) { "budget" } else { "ring_full" };
+            let first_ns = std::mem::replace(&mut self.losses_at, now);
+            let lost = self.source.losses().into_iter();
+            losses.extend(lost.map(|(cpu, kind, lost)| loss(kind, cpu, [first_ns, now], lost, cause)));
         }
-        let cause = if self.paused { "budget" } else { "ring_full" };
-        let first_ns = std::mem::replace(&mut self.losses_at, now);
-        self.paused = false;
-        let losses: Vec<Loss> = self
-            .source
-            .losses()
-            .into_iter()
-            .map(|(cpu, kind, lost)| Loss {
-                kind: event::kind::NAMES.get(usize::from(kind)).copied().unwrap_or("unknown").to_owned(),
-                cpu,
-                first_ns,
-                last_ns: now,
-                lost,
-                cause: cause.to_owned(),
-            })
-            .collect();
+        if always || now.saturating_sub(self.missed_at) >= MISSED_EVERY {
+            let first_ns = std::mem::replace(&mut self.missed_at, now);
+            let missed = self.source.missed().into_iter();
+            losses.extend(missed.map(|(kind, lost)| loss(kind, NO_CPU, [first_ns, now], lost, "recursion")));
+        }
         self.frames.lost(&losses, now);
     }
 
@@ -283,7 +285,8 @@ impl Recording {
         // What happened before the stop and is still in the rings; at the size limit there is no room for it.
         if !matches!(stop, Stop::MaxSize | Stop::WriteFailed) {
             for _ in 0..20 {
-                if self.drain()?.records < 1000 {
+                // Whatever waits to be written: this is the last chance, and the rings bound it.
+                if self.drain_always()?.records < 1000 {
                     break;
                 }
             }
@@ -359,6 +362,11 @@ impl Recording {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn loss(kind: u16, cpu: u32, [first_ns, last_ns]: [u64; 2], lost: u64, cause: &str) -> Loss {
+    let kind = event::kind::NAMES.get(usize::from(kind)).copied().unwrap_or("unknown").to_owned();
+    Loss { kind, cpu, first_ns, last_ns, lost, cause: cause.to_owned() }
 }
 
 /// What was masked, in words.

@@ -125,6 +125,14 @@ impl Source {
         }
     }
 
+    /// Runs of the programs that the kernel left out since the last call: (kind, how many).
+    pub fn missed(&mut self) -> Vec<(u16, u64)> {
+        match self {
+            Self::Bpf(session) => session.missed(),
+            Self::Socket { .. } => Vec::new(),
+        }
+    }
+
     /// Hooks for the manifest.
     #[must_use]
     pub fn hooks(&self) -> Vec<Hook> {

@@ -1,6 +1,7 @@
 //! Every hook: program, where it is attached, and when it is wanted.
 
 use super::HookConfig;
+use formats::event::kind;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,22 @@ impl HookSpec {
             Target::Syscall(name) | Target::Read(name) => format!("tracepoint:syscalls:{name}"),
             Target::Typed(name) => format!("tp_btf:{name}"),
             Target::CpuClock => "perf:cpu-clock".to_owned(),
+        }
+    }
+
+    /// Kind of the records that are missing if the kernel leaves out a run of the program; `None` if none are.
+    #[must_use]
+    pub(crate) fn loses(&self) -> Option<u16> {
+        match (self.family, self.program) {
+            // Those note times only.
+            (_, "stamp" | "stamp_read") => None,
+            (Family::Syscalls, _) => Some(kind::SOCKET_DATA),
+            (Family::Packets, _) => Some(kind::PACKET),
+            (Family::SocketState, _) => Some(kind::SOCKET_STATE),
+            (Family::Process, "process_fork") => Some(kind::PROCESS_FORK),
+            (Family::Process, "process_exec") => Some(kind::PROCESS_EXEC),
+            (Family::Process, _) => Some(kind::PROCESS_EXIT),
+            (Family::Stacks, _) => Some(kind::STACK_SAMPLE),
         }
     }
 

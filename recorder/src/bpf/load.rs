@@ -84,6 +84,7 @@ pub(super) fn start(config: &HookConfig, tracefs: std::io::Result<()>) -> Result
         drop_reasons: btf.values("skb_drop_reason"),
         reset_reasons: btf.values("sk_rst_reason"),
         stats: None,
+        missed: Table::new(),
     })
 }
 

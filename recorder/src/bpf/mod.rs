@@ -25,7 +25,10 @@ use aya::{
     maps::{HashMap, MapData},
 };
 use formats::{facts::ProgramCost, manifest::Hook};
-use std::{collections::BTreeMap, os::fd::AsFd as _};
+use std::{
+    collections::{BTreeMap, HashMap as HashTable},
+    os::fd::AsFd as _,
+};
 
 pub use preflight::Check;
 pub use rings::DrainStats;
@@ -102,6 +105,8 @@ pub struct Session {
     drop_reasons: BTreeMap<u32, String>,
     reset_reasons: BTreeMap<u32, String>,
     stats: Option<stats::Stats>,
+    /// Runs left out by the kernel that were told already, per program.
+    missed: HashTable<&'static str, u64>,
 }
 
 impl Session {
@@ -150,6 +155,23 @@ impl Session {
     /// Records lost since the last call for want of room: (CPU, kind, how many).
     pub fn losses(&mut self) -> Vec<(u32, u16, u64)> {
         self.rings.losses()
+    }
+
+    /// Runs of our programs that the kernel left out since the last call, because the same CPU was in them already, or in
+    /// another one: (kind of the record that may be missing, how many). At most so many records are missing, as not
+    /// every run makes one.
+    pub fn missed(&mut self) -> Vec<(u16, u64)> {
+        let mut missed = BTreeMap::new();
+        for hook in hooks::HOOKS {
+            let Some(kind) = hook.loses() else { continue };
+            let Some(Ok(fd)) = self.ebpf.program(hook.program).map(aya::programs::Program::fd) else { continue };
+            let now = stats::misses(fd.as_fd());
+            let new = now.saturating_sub(self.missed.insert(hook.program, now).unwrap_or(0));
+            if new > 0 {
+                *missed.entry(kind).or_default() += new;
+            }
+        }
+        missed.into_iter().collect()
     }
 
     /// Lets the kernel count runs and time of our programs, a second in ten (some 50 ns per run); ends with the session.
