@@ -1,11 +1,12 @@
 //! A network namespace that lives as long as its guard.
 
 use anyhow::{Context, Result, bail};
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// A named network namespace with its loopback up. Removed on drop.
 #[derive(Debug)]
@@ -58,6 +59,17 @@ impl NetNs {
         }
     }
 
+    /// Waits until no process inside has anything to do: until what its servers do behind their last answers is done, on
+    /// a busy machine too. Those that never rest are waited for ten seconds.
+    pub fn wait_until_idle(&self) -> Result<()> {
+        let inode = u64::from(self.inode()?);
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(10) && busy(inode)? {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Runs `work` on a new thread that lives inside; sockets it makes belong to the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let fd = self.file.as_raw_fd();
@@ -81,6 +93,27 @@ impl Drop for NetNs {
     fn drop(&mut self) {
         let _ = ip(&["netns", "del", &self.name]);
     }
+}
+
+/// Whether a thread of a process in the namespace runs, or would if there were a CPU for it.
+fn busy(inode: u64) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    for process in fs::read_dir("/proc")? {
+        let process = process?.path();
+        // Whatever has no namespace is no process, or one that has ended.
+        if fs::metadata(process.join("ns/net")).map(|net| net.ino()).ok() != Some(inode) {
+            continue;
+        }
+        let Ok(threads) = fs::read_dir(process.join("task")) else { continue };
+        for thread in threads.flatten() {
+            let Ok(stat) = fs::read_to_string(thread.path().join("stat")) else { continue };
+            // The state stands behind the name, which may hold anything.
+            if stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" R") || rest.starts_with(" D")) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Runs `ip` with these words.

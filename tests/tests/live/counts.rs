@@ -1,6 +1,7 @@
 //! Flow counters against the kernel's interface counters and tshark's conversations.
 
 use anyhow::{Context, Result, ensure};
+use e2e::children::wait_until;
 use e2e::netns::NetNs;
 use e2e::programs::{Recording, table};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 /// Packets and bytes that the loopback of `ns` received so far, by the kernel's own count. The loopback driver counts
 /// after it has taken the link-layer header off (`loopback_xmit` in drivers/net/loopback.c): these are IP bytes.
@@ -44,6 +46,13 @@ fn traffic(ns: &NetNs) -> Result<()> {
     })?
 }
 
+/// Whether both sides of every connection in this thread's namespace have closed, and know it of each other: none is in
+/// another state than LISTEN and TIME_WAIT, in which nothing is sent.
+fn all_over() -> bool {
+    let tcp = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
+    tcp.lines().skip(1).all(|line| matches!(line.split_ascii_whitespace().nth(3), Some("0A" | "06")))
+}
+
 pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let bundle = folder.path().join("counts.zst");
@@ -51,7 +60,7 @@ pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
     let recording = Recording::start(&bundle, &[])?;
     let before = kernel_counts(&ns)?;
     traffic(&ns)?;
-    std::thread::sleep(std::time::Duration::from_millis(300)); // the last ACKs of closing connections
+    ns.run(|| wait_until("the end of all connections", Duration::from_secs(60), all_over))??;
     let after = kernel_counts(&ns)?;
     recording.stop()?;
     let inode = u64::from(ns.inode()?);

@@ -39,7 +39,7 @@ pub(crate) fn are_not_in_the_bundle() -> Result<()> {
         let url = format!("postgresql://{user}@127.0.0.1:{POSTGRES}/postgres?sslmode=disable");
         run(&ns, "psql", &[&url, "-c", "select 'visible-sql'"], ("PGPASSWORD", "hs3cr3t-pg"))?;
     }
-    std::thread::sleep(Duration::from_millis(300));
+    ns.wait_until_idle()?;
     recording.stop()?;
     drop(servers);
 

@@ -7,7 +7,6 @@ use e2e::programs::{Recording, table};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 /// Rows of the test's own namespace: a recording without `--port`, which UNIX sockets need, has those of the whole node.
 pub(crate) fn here(lab: &Lab, rows: Vec<Value>) -> Result<Vec<Value>> {
@@ -35,7 +34,7 @@ pub(crate) fn recorded_with<T>(
     let bundle = lab.folder().join(format!("{name}.zst"));
     let recording = Recording::start(&bundle, words)?;
     let done = work(lab)?;
-    std::thread::sleep(Duration::from_millis(150));
+    lab.ns.wait_until_idle()?;
     let said = recording.stop()?;
     ensure!(said.contains("lost nothing"), "events were lost: {said}");
     Ok((table("requests", &bundle)?, done, bundle))

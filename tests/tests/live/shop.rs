@@ -24,7 +24,7 @@ fn check(upstream: Upstream) -> Result<()> {
     load::run(&shop.ns, 6, 60, 1_000_000)?; // warm: pools connected, code imported
     let recording = Recording::start(&bundle, &[])?;
     let log = load::run(&shop.ns, 6, REQUESTS, 0)?;
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    shop.ns.wait_until_idle()?;
     recording.stop()?;
     drop(shop);
 
