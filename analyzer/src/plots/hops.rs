@@ -164,10 +164,13 @@ fn leg(svg: &mut Svg, hop: &Hop, (x, y): (f64, f64), longest: f64) {
 /// The places, in order.
 fn stops<'a>(analysis: &Analysis, hops: &[&'a Hop]) -> Vec<Stop<'a>> {
     let mut places: BTreeMap<u32, &'a HopPlace> = BTreeMap::new();
+    let ends = |hop: &&'a Hop| if hop.way == Way::ToServer { (&hop.from, &hop.to) } else { (&hop.to, &hop.from) };
     for hop in hops {
-        let (near, far) = if hop.way == Way::ToServer { (&hop.from, &hop.to) } else { (&hop.to, &hop.from) };
-        places.entry(hop.hop).or_insert(near);
-        places.entry(hop.hop + 1).or_insert(far);
+        places.entry(hop.hop).or_insert(ends(hop).0);
+    }
+    // The last one begins no hop.
+    if let Some(last) = hops.iter().max_by_key(|h| h.hop) {
+        places.insert(last.hop + 1, ends(last).1);
     }
     places.into_values().map(|place| Stop { name: name(analysis, place), place }).collect()
 }

@@ -160,17 +160,24 @@ impl Builder<'_> {
         let conversation = u64::from(first.unwrap_or(0));
         let mut rows: Vec<Hop> = Vec::with_capacity(places.len() * 2);
         let mut lost: Vec<Lost> = Vec::new();
-        for (hop, pair) in places.windows(2).enumerate() {
-            let [near, far] = pair else { continue };
-            let beyond = [places.get(hop + 2..).unwrap_or(&[]), places.get(..hop).unwrap_or(&[])];
-            for (way, from, to) in [(THERE, near, far), (BACK, far, near)] {
+        for way in [THERE, BACK] {
+            // An interface may show the two directions under different addresses: then each of its flows is a place in one of them.
+            let elsewhere = |p: &Place| places.iter().any(|o| !o.ways[way].is_empty() && self.is_same(p, o));
+            let of_way: Vec<(usize, &Place)> =
+                places.iter().enumerate().filter(|(_, p)| !p.ways[way].is_empty() || !elsewhere(p)).collect();
+            for (n, pair) in of_way.windows(2).enumerate() {
+                let [(hop, near), (_, far)] = pair else { continue };
+                let (from, to, beyond) = match way {
+                    THERE => (near, far, of_way.get(n + 2..).unwrap_or(&[])),
+                    _ => (far, near, of_way.get(..n).unwrap_or(&[])),
+                };
                 if from.ways[way].is_empty() {
                     continue;
                 }
                 let row = rows.len();
-                let measured = self.measure(way, from, to, beyond[way]);
+                let measured = self.measure(way, from, to, beyond);
                 lost.extend(measured.lost.iter().map(|seen| Lost { row, ts: seen.ts, seq: seen.seq }));
-                rows.extend(self.row(conversation, hop, way, (from, to), measured));
+                rows.extend(self.row(conversation, *hop, way, (from, to), measured));
             }
         }
         self.events.attach(conversation, &mut rows, &lost);
@@ -179,8 +186,17 @@ impl Builder<'_> {
         rows
     }
 
+    /// Whether two flows were seen at the same point.
+    fn is_same(&self, a: &Place, b: &Place) -> bool {
+        let at = |p: &Place| {
+            let row = self.subjects.get(p.subject as usize)?.row;
+            Some((row.node, &row.observed_at, &row.tunnel, row.tunnel_id))
+        };
+        a.subject != b.subject && at(a) == at(b)
+    }
+
     /// Follows the packets of one way from a place to its neighbour, and those not found there to the places behind.
-    fn measure(&self, way: usize, from: &Place, to: &Place, beyond: &[Place]) -> Measured {
+    fn measure(&self, way: usize, from: &Place, to: &Place, beyond: &[(usize, &Place)]) -> Measured {
         let (sent, seen) = (&from.ways[way], &to.ways[way]);
         let tcp = self.subjects.get(from.subject as usize).is_some_and(Subject::is_tcp);
         let uncertainty = self.clocks.between(from.clock, to.clock);
@@ -208,7 +224,7 @@ impl Builder<'_> {
         way: usize,
         from: &Place,
         to: &Place,
-        beyond: &[Place],
+        beyond: &[(usize, &Place)],
         (matching, rules, delay): (&Matching, Rules, Option<HopDelay>),
     ) -> (Vec<Seen>, u64) {
         let sent = &from.ways[way];
@@ -223,7 +239,7 @@ impl Builder<'_> {
             .filter(|&i| matching.found.get(i) == Some(&false) && sent.get(i).is_some_and(counts))
             .collect();
         let all = missing.len();
-        for place in beyond {
+        for (_, place) in beyond {
             if missing.is_empty() {
                 break;
             }

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 const BUCKET_NS: Nanos = 100_000_000;
 /// Where no line fits, each of these times has a difference of its own.
 const PART_NS: Nanos = 10_000_000_000;
+/// Times are noted so much before or after the packet passed.
+const UNSURE_NS: Nanos = 50_000;
 /// Clocks run at rates that differ by less, in billionths: a kernel slews by 500 ppm at most.
 const MAX_DRIFT_PPB: i64 = 1_000_000;
 
@@ -190,7 +192,8 @@ impl Edge {
             (None, None) => return edge,
             // One direction only: the smallest delay is taken for none.
             (Some(only), None) | (None, Some(only)) => edge.points.push((first, only)),
-            (Some(lower), Some(upper)) if lower <= upper => edge.take(constant, lower, upper, last),
+            // Hooks note times a little before or after: that alone is no drift.
+            (Some(lower), Some(upper)) if lower <= upper + UNSURE_NS => edge.take(constant, lower, upper, last),
             _ => {
                 let line = Line::widest(parts, first);
                 match line.range(parts) {
@@ -209,7 +212,7 @@ impl Edge {
         if line.ppb != 0 && last > line.at {
             self.points.push((last, middle + line.change(last)));
         }
-        self.uncertainty = Some((upper - lower + 1) / 2);
+        self.uncertainty = Some(((upper - lower).abs() + 1) / 2);
     }
 
     /// A clock was set, or runs unevenly: a difference for each part of the time.
