@@ -19,7 +19,7 @@ fn delay(d: &DelayStats) -> serde_json::Value {
 fn side(c: &SideCounters) -> serde_json::Value {
     json!({
         "packets": c.packets, "bytes": c.bytes, "ip_bytes": c.ip_bytes, "payload": c.payload_bytes, "missed": c.missed_bytes,
-        "flags": c.flags, "retransmits": c.retransmits, "rto": c.retransmits_rto, "fast": c.retransmits_fast,
+        "flags": c.flags, "retransmits": c.retransmits, "resent_bytes": c.retransmitted_bytes, "resent_segments": c.retransmitted_segments, "rto": c.retransmits_rto, "fast": c.retransmits_fast,
         "spurious": c.retransmits_spurious, "out_of_order": c.out_of_order, "zero_window": c.zero_window,
         "duplicate_acks": c.duplicate_acks, "keep_alives": c.keep_alives, "window_scale": c.window_scale, "mss": c.mss,
         "max_in_flight": c.max_in_flight, "ack_rtt": delay(&c.ack_rtt), "window_full": c.window_full,

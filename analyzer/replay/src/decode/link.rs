@@ -11,11 +11,34 @@ impl Walk<'_, '_> {
             0 | 108 => self.loopback(),
             9 | 50 => self.ppp(0),
             51 => self.pppoe(0),
+            // PPP behind a byte of direction; pppd's takes the place of the address.
+            204 => self.ppp(1),
+            166 => self.ppp(2),
             104 => {
                 let ethertype = self.be16(2)?;
                 self.ethertype(ethertype, 4)
             }
+            205 => {
+                let ethertype = self.be16(3)?;
+                self.ethertype(ethertype, 5)
+            }
             105 => self.ieee80211(0),
+            // Address family, SPI and flags of OpenBSD's enc.
+            109 => self.ip_by_version(12),
+            // ATM as SunATM has it: the lower half of the first byte is 2 for LLC.
+            123 => {
+                if self.bytes::<1>(0)?[0] & 15 == 2 {
+                    self.llc(4)
+                } else {
+                    Err("not_ip")
+                }
+            }
+            219 => self.mpls(0),
+            // InfiniBand: forty bytes of route, ethertype, two of zero.
+            242 => {
+                let ethertype = self.be16(40)?;
+                self.ethertype(ethertype, 44)
+            }
             107 => {
                 // Frame relay with the usual two address bytes: NLPID encapsulation (RFC 2427).
                 let b = self.bytes::<4>(0)?;
@@ -46,7 +69,9 @@ impl Walk<'_, '_> {
             127 => {
                 // Radiotap: length in its bytes 2 and 3, little-endian.
                 let b = self.bytes::<4>(0)?;
-                self.ieee80211(usize::from(u16::from_le_bytes([b[2], b[3]])))
+                let (at, padded) = (usize::from(u16::from_le_bytes([b[2], b[3]])), self.radiotap_flags()? & 0x20 != 0);
+                let control = *self.bytes::<2>(at)?;
+                self.ieee80211_frame(at, control, padded)
             }
             119 => self.ieee80211(144),
             163 => {
@@ -184,12 +209,13 @@ impl Walk<'_, '_> {
             self.deeper()?;
             // The payload does not say what it is: IP by its version, a pseudo-wire's control word by its zeroes (RFC 4385).
             return match self.bytes::<1>(at)?[0] >> 4 {
+                // A pseudo-wire without control word may begin with an address that looks like a version.
+                4 if !self.ipv4_looks_right(at) && self.ethernet_looks_right(at) => self.ethernet(at),
                 4 => self.ipv4(at),
                 6 => self.ipv6(at),
-                0 if self.bytes::<4>(at)?[1..] == [0, 0, 0] || self.ethernet_looks_right(at + 4) => {
-                    self.ethernet(at + 4)
-                }
+                0 if self.ethernet_looks_right(at + 4) => self.ethernet(at + 4),
                 _ if self.ethernet_looks_right(at) => self.ethernet(at),
+                0 if self.bytes::<4>(at)?[1..] == [0, 0, 0] => self.ethernet(at + 4),
                 _ => Err("mpls"),
             };
         }
@@ -198,6 +224,12 @@ impl Walk<'_, '_> {
 
     fn ethernet_looks_right(&self, at: usize) -> bool {
         matches!(self.be16(at + 12), Ok(0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x8847 | 0x0806))
+    }
+
+    /// A header of five words at least that says it is no longer than the frame.
+    fn ipv4_looks_right(&self, at: usize) -> bool {
+        let rest = (self.frame.wire_len as usize).saturating_sub(at);
+        matches!(self.bytes::<4>(at), Ok([0x45..=0x4f, _, hi, lo]) if (20..=rest).contains(&usize::from(u16::from_be_bytes([*hi, *lo]))))
     }
 
     pub(super) fn pppoe(&mut self, at: usize) -> Result<(), Reason> {
@@ -246,17 +278,40 @@ impl Walk<'_, '_> {
     /// 802.11 data frames; others carry no conversation.
     pub(super) fn ieee80211(&mut self, at: usize) -> Result<(), Reason> {
         let control = *self.bytes::<2>(at)?;
-        self.ieee80211_frame(at, control)
+        self.ieee80211_frame(at, control, false)
+    }
+
+    /// The flags field of a radiotap header; 0 if there is none. Behind words that say which fields there are come the fields in that
+    /// order, each on a multiple of its size: a time of eight bytes, then the flags.
+    fn radiotap_flags(&self) -> Result<u8, Reason> {
+        let mut at = 4;
+        let word = self.bytes::<4>(at)?;
+        let (has_time, has_flags) = (word[0] & 1 != 0, word[0] & 2 != 0);
+        if !has_flags {
+            return Ok(0);
+        }
+        for _ in 0..MAX_LABELS {
+            let more = self.bytes::<4>(at)?[3] & 0x80 != 0;
+            at += 4;
+            if !more {
+                break;
+            }
+        }
+        if has_time {
+            at = at.next_multiple_of(8) + 8;
+        }
+        self.bytes::<1>(at).map(|b| b[0])
     }
 
     /// The same where the two bytes of frame control may be the other way round, as some access points send them through CAPWAP.
     pub(super) fn ieee80211_either_order(&mut self, at: usize) -> Result<(), Reason> {
         let [a, b] = *self.bytes::<2>(at)?;
         let is_data = |byte: u8| byte & 15 == 8;
-        self.ieee80211_frame(at, if !is_data(a) && is_data(b) { [b, a] } else { [a, b] })
+        self.ieee80211_frame(at, if !is_data(a) && is_data(b) { [b, a] } else { [a, b] }, false)
     }
 
-    fn ieee80211_frame(&mut self, at: usize, [control, flags]: [u8; 2]) -> Result<(), Reason> {
+    /// `padded`: the header was brought to a multiple of four bytes.
+    fn ieee80211_frame(&mut self, at: usize, [control, flags]: [u8; 2], padded: bool) -> Result<(), Reason> {
         self.deeper()?;
         self.bytes::<24>(at)?;
         let (kind, subtype) = ((control >> 2) & 3, control >> 4);
@@ -273,16 +328,17 @@ impl Walk<'_, '_> {
         if flags & 3 == 3 {
             body += 6;
         }
+        let mut aggregated = false;
         if subtype & 8 != 0 {
-            let aggregated = self.be16(body)? & 0x8000 != 0;
-            body += 2;
-            if flags & 0x80 != 0 {
-                body += 4;
-            }
-            if aggregated {
-                // A-MSDU: the first of the frames inside (addresses, length, LLC).
-                body += 14;
-            }
+            aggregated = self.be16(body)? & 0x8000 != 0;
+            body += if flags & 0x80 != 0 { 6 } else { 2 };
+        }
+        if padded {
+            body = at + (body - at).next_multiple_of(4);
+        }
+        if aggregated {
+            // A-MSDU: the first of the frames inside (addresses, length, LLC).
+            body += 14;
         }
         // From the distribution system the source is the third address, else the second.
         let source = at + if flags & 2 != 0 { 16 } else { 10 };

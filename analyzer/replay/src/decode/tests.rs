@@ -75,6 +75,13 @@ fn vlans_and_mpls_and_pppoe() {
     let mut labels = vec![0, 1, 0, 64, 0, 2, 1, 64];
     labels.extend(&inner);
     assert_eq!(one(ETHERNET, &ethernet(0x8847, &labels)).dst_port, 53);
+    // A pseudo-wire: with a control word, without one, and without one where the frame's first address begins like IPv4.
+    let mut frame = ethernet(0x0800, &inner);
+    for front in [&[0, 1, 1, 64, 0, 0, 0, 7][..], &[0, 1, 1, 64]] {
+        assert_eq!(one(ETHERNET, &ethernet(0x8847, &[front, &frame].concat())).dst_port, 53);
+    }
+    frame[0] = 0x45;
+    assert_eq!(one(ETHERNET, &ethernet(0x8847, &[&[0, 1, 1, 64][..], &frame].concat())).dst_port, 53);
     let mut session = vec![0x11, 0, 0, 9, 0, (inner.len() + 2) as u8, 0, 0x21];
     session.extend(&inner);
     assert_eq!(one(ETHERNET, &ethernet(0x8864, &session)).dst_port, 53);
@@ -91,7 +98,16 @@ fn other_link_types() {
     data.extend([1; 6]);
     data.extend([2; 6]);
     data.extend([3; 6]);
-    data.extend([0, 0, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0]);
+    let addressed = data.clone();
+    let llc = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+    data.extend([0, 0]);
+    data.extend(llc);
+    // QoS data: two bytes more, and two of padding if the radiotap header (with a time and flags, in two words of presence) says so.
+    let mut padded = vec![0, 0, 25, 0, 3, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0x20];
+    padded.extend([&[0x88][..], &addressed[1..], &[0, 0, 5, 0, 0, 0], &llc].concat());
+    let mut plain = vec![0, 0, 9, 0, 2, 0, 0, 0, 0];
+    plain.extend([&[0x88][..], &addressed[1..], &[0, 0, 5, 0], &llc].concat());
+    let infiniband = [&[0; 40][..], &[8, 0, 0, 0]].concat();
     for (link_type, bytes) in [
         (101, with(&[])),
         (228, with(&[])),
@@ -103,6 +119,17 @@ fn other_link_types() {
         (9, with(&[0x0f, 0, 8, 0])),
         (105, with(&data)),
         (127, with(&[&radiotap[..], &data].concat())),
+        (127, with(&padded)),
+        (127, with(&plain)),
+        (50, with(&[0xff, 3, 0, 0x21])),
+        (204, with(&[1, 0xff, 3, 0, 0x21])),
+        (166, with(&[0, 3, 0, 0x21])),
+        (104, with(&[0x0f, 0, 8, 0])),
+        (205, with(&[1, 0x0f, 0, 8, 0])),
+        (109, with(&[2, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0])),
+        (123, with(&[&[2, 0, 0, 32][..], &llc].concat())),
+        (219, with(&[0, 1, 1, 64])),
+        (242, with(&infiniband)),
     ] {
         let d = one(link_type, &bytes);
         assert_eq!((d.dst_port, d.payload_len), (53, 1), "link type {link_type}");

@@ -199,7 +199,8 @@ impl Walk<'_, '_> {
                 // The O bit announces an eight-byte platform header.
                 body += if e[11] & 1 != 0 { 20 } else { 12 };
                 self.enter(TunnelKind::Erspan, Some(session), Some(ip))?;
-                self.ethernet(body)
+                // Frame type 2 is an IP packet.
+                if e[10] >> 2 & 31 == 2 { self.ip_by_version(body) } else { self.ethernet(body) }
             }
             // Aruba's access points send whole 802.11 frames.
             0x8200..=0x820f => {

@@ -19,6 +19,8 @@ const MAX_ID_STEP: u16 = 256;
 const LATEST: Nanos = 1_000_000_000;
 /// A fast retransmission follows the duplicate acknowledgements this soon.
 const FAST: Nanos = 20_000_000;
+/// Who has neither sent nor heard anything for so long waits for a timer: Linux' smallest retransmission time-out (RFC 6298 wants a second).
+const SILENCE: Nanos = 200_000_000;
 
 /// What a packet was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,6 +107,12 @@ pub struct Half {
     in_flight: VecDeque<Sent>,
     /// Data of it was acknowledged.
     answered: bool,
+    /// Highest number that the peer has said in a SACK block it has.
+    sacked: Option<u32>,
+    /// Last data, new or again.
+    sent_at: Nanos,
+    /// What began the present recovery from a loss, and the number that ends it when it is acknowledged.
+    recovery: Option<(Kind, u32)>,
     /// Bytes passed over and not seen yet: (from, to).
     holes: Vec<(u32, u32)>,
     resent: Vec<Resent>,
@@ -270,6 +278,10 @@ impl Analysis {
             if !peer.resent.is_empty() {
                 peer.judge_resent(d, theirs);
             }
+            if d.sack[0] != d.sack[1] && distance(d.sack[1], d.ack) > 0 {
+                peer.sacked =
+                    Some(peer.sacked.map_or(d.sack[1], |at| if distance(d.sack[1], at) > 0 { d.sack[1] } else { at }));
+            }
         }
 
         // The segment.
@@ -306,6 +318,8 @@ impl Analysis {
                         Kind::OutOfOrder => mine.out_of_order += 1,
                         _ => {
                             mine.retransmits += 1;
+                            mine.retransmitted_bytes += u64::from(len);
+                            mine.retransmitted_segments += segments(d, mine.mss, theirs.mss);
                             me.resent(d, end, kind);
                             match kind {
                                 Kind::FastRetransmission => mine.retransmits_fast += 1,
@@ -317,6 +331,7 @@ impl Analysis {
                     }
                 }
             }
+            me.sent_at = d.ts;
             if peer.has_ack {
                 let flight = distance(me.next, peer.ack);
                 if flight > 0 && flight < 1 << 30 {
@@ -353,6 +368,15 @@ impl Analysis {
             self.halves[1].scale = s.min(14);
         }
     }
+}
+
+/// How many segments the kernel that sent `d` calls it: one that was captured before the card cut it up (segmentation offload) is as many as
+/// segments of the smaller announced size, options taken off, hold it.
+#[cold]
+fn segments(d: &Decoded, a: u16, b: u16) -> u32 {
+    let announced = if a == 0 || b == 0 { a.max(b) } else { a.min(b) };
+    let largest = u32::from(announced).saturating_sub(u32::from(d.options_len));
+    if largest == 0 { 1 } else { d.payload_len.div_ceil(largest).max(1) }
 }
 
 impl Half {
@@ -475,13 +499,23 @@ impl Half {
         if len > 0 && peer.has_ack && distance(end, peer.ack) <= 0 {
             return Kind::SpuriousRetransmission;
         }
-        if peer.duplicate_acks >= 2 && peer.ack == d.seq && d.ts - peer.ack_at < FAST {
-            return Kind::FastRetransmission;
-        }
+        let soon_after_duplicates = peer.duplicate_acks >= 2 && peer.ack == d.seq && d.ts - peer.ack_at < FAST;
         let soon = if self.min_round_trip > 0 { self.min_round_trip } else { OUT_OF_ORDER };
         if sent_before.is_none() && self.in_hole(d.seq, end) && d.ts - self.next_at < soon.max(OUT_OF_ORDER) {
             return Kind::OutOfOrder;
         }
-        Kind::Retransmission
+        // The same recovery goes on until all that was under way when it began is acknowledged (RFC 6675); a timer's expiry begins another.
+        let silent = d.ts - self.sent_at.max(peer.ack_at) >= SILENCE;
+        let going_on = self.recovery.filter(|&(_, until)| !(silent || peer.has_ack && distance(peer.ack, until) >= 0));
+        let overtaken = self.sacked.is_some_and(|sacked| distance(sacked, end) > 0);
+        let kind = match going_on {
+            Some((kind, _)) => kind,
+            None if soon_after_duplicates || overtaken && !silent => Kind::FastRetransmission,
+            None => Kind::Retransmission,
+        };
+        if going_on.is_none() {
+            self.recovery = Some((kind, self.next));
+        }
+        kind
     }
 }

@@ -23,6 +23,10 @@ pub struct SideCounters {
     pub flags: u8,
     /// Data (and FIN) retransmissions.
     pub retransmits: u32,
+    /// Bytes in them.
+    pub retransmitted_bytes: u64,
+    /// Segments in them, as the sender's kernel counts: a packet larger than the MSS (segmentation offload) is several.
+    pub retransmitted_segments: u32,
     /// By kind: retransmission time-out.
     pub retransmits_rto: u32,
     /// By kind: fast retransmit.

@@ -24,6 +24,8 @@ coded!(SideCounters {
     stream_bytes,
     flags,
     retransmits,
+    retransmitted_bytes,
+    retransmitted_segments,
     retransmits_rto,
     retransmits_fast,
     retransmits_spurious,
