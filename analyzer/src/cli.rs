@@ -50,6 +50,9 @@ pub struct Input {
     /// Leave payloads alone: flows with their TCP metrics in half the time, without protocol and requests
     #[arg(long)]
     pub(crate) no_parse: bool,
+    /// Link requests by calls and times alone, without ids, keys and values that they have in common: to score these links by them
+    #[arg(long)]
+    pub(crate) ignore_ids: bool,
 }
 
 /// Which flows.

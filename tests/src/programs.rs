@@ -145,9 +145,15 @@ pub fn analyze(args: &[&str]) -> Result<Output> {
 
 /// Rows of a table of `input`, read from `analyze TABLE --format jsonl`.
 pub fn table(name: &str, input: &Path) -> Result<Vec<Value>> {
+    table_with(name, input, &[])
+}
+
+/// The same with further options.
+pub fn table_with(name: &str, input: &Path, options: &[&str]) -> Result<Vec<Value>> {
     let mut child = Command::new(program("analyze")?)
         .arg(name)
         .arg(input)
+        .args(options)
         .args(["--format", "jsonl"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What the live tests take from PyPI, at fixed versions, so that a run tests what the last one did.
-const REQUIREMENTS: [&str; 7] = [
+const REQUIREMENTS: [&str; 8] = [
+    "aiohttp==3.14.5",
     "grpcio==1.85.1",
     "h2==4.4.1",
     "nats-py==2.16.0",

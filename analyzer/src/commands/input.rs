@@ -5,6 +5,7 @@ use crate::cli::{FlowArgs, Input};
 use crate::tables::{self, Table};
 use anyhow::bail;
 use replay::engine::{Options, Stored};
+use replay::link::LinkOptions;
 use replay::parse::ParseOptions;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,7 @@ fn options(input: &Input, threads: usize) -> Options {
         filter: input.filter.clone().map(Arc::new),
         parse: !input.no_parse,
         parse_options: ParseOptions { show_secrets: input.show_secrets, ..ParseOptions::default() },
+        link: LinkOptions { ignore_ids: input.ignore_ids },
         ..Options::default()
     }
 }

@@ -23,7 +23,11 @@ pub(super) enum Method {
     TraceContext,
     /// An X-Request-ID in both.
     RequestId,
-    /// The only request that the process had during the child's whole life.
+    /// Of the requests in work, the one that has an id, key or value in common with the child.
+    Content,
+    /// Of the requests in work, the one that the child fits best by what such requests ask for, when, and on which thread.
+    Pattern,
+    /// The only request that the process had in work when the child was asked for.
     Containment,
 }
 
@@ -40,13 +44,15 @@ impl Method {
             Self::Forwarded => "forwarded",
             Self::TraceContext => "trace_context",
             Self::RequestId => "x_request_id",
+            Self::Content => "content",
+            Self::Pattern => "pattern",
             Self::Containment => "containment",
         }
     }
 
     /// Whether it rests on the order of calls alone, which must be clear to be believed.
     pub(super) fn is_order(self) -> bool {
-        matches!(self, Self::Thread | Self::Connect | Self::Answer | Self::Forwarded)
+        matches!(self, Self::Thread | Self::Connect | Self::Answer | Self::Forwarded | Self::Content | Self::Pattern)
     }
 
     /// Whether parent and child are one request at two places.

@@ -8,6 +8,7 @@
 mod arrival;
 mod attach;
 mod candidate;
+mod cause;
 mod context;
 mod decide;
 mod identity;
@@ -44,7 +45,8 @@ pub struct LinkInput<'h> {
 /// How to link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkOptions {
-    /// Take no notice of trace ids and request ids in headers: for scoring the other methods against them.
+    /// Take no notice of trace ids and request ids in headers, nor of keys and values that requests have in common: for
+    /// scoring the other methods against them.
     pub ignore_ids: bool,
 }
 
@@ -68,7 +70,8 @@ pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
     if !input.spans {
         return;
     }
-    thread::thread(&replayed.requests, &ends, input.logs, &mut candidates);
+    let io = thread::thread(&replayed.requests, &ends, input.logs, &mut candidates);
+    cause::cause(&replayed.requests, &ends, &io, !input.options.ignore_ids, &mut candidates);
     if !input.options.ignore_ids {
         context::context(&replayed.requests, &ways, &mut candidates);
     }

@@ -2,9 +2,9 @@
 //!
 //! A thread that has read a request works for it until it reads something else or the response has been
 //! written: requests that it sends meanwhile are the first one's children, and so is the first request on a connection
-//! that it opens meanwhile, even if it is written later (event loops connect in one turn and write in another). When it
-//! reads the response to a child it works for the child's parent again. This is exact for a thread per request, for
-//! processes that handle one request at a time, and for event loops that act on what they read before they read on.
+//! that it opens meanwhile, even if it is written later. When it reads the response to a child it works for the child's
+//! parent again. This is exact for a thread per request and for processes that handle one request at a time; all others are
+//! left to [`super::cause`].
 
 use super::candidate::{Candidate, Evidence, Method};
 use super::observe::{Ends, first_seen};
@@ -49,7 +49,6 @@ struct Answered {
     /// (start, request), by start.
     starts: Vec<(Nanos, u32)>,
     ends: Vec<Nanos>,
-    threads: Vec<u32>,
 }
 
 impl Answered {
@@ -57,21 +56,6 @@ impl Answered {
     fn in_flight(&self, ts: Nanos) -> usize {
         let started = self.starts.partition_point(|s| s.0 <= ts);
         started - self.ends.partition_point(|&e| e < ts).min(started)
-    }
-
-    /// The one request in work from `start` to `end`, if there is exactly one all the time.
-    fn only(&self, start: Nanos, end: Nanos, over: impl Fn(u32) -> Nanos) -> Option<u32> {
-        /// How far back one that is still in work is looked for.
-        const BACK: usize = 64;
-        if self.in_flight(start) != 1 {
-            return None;
-        }
-        let started = self.starts.partition_point(|s| s.0 <= start);
-        if self.starts.get(started).is_some_and(|s| s.0 <= end) {
-            return None;
-        }
-        let before = self.starts.get(started.saturating_sub(BACK)..started)?;
-        before.iter().rev().map(|s| s.1).find(|&r| over(r) >= end)
     }
 }
 
@@ -101,14 +85,16 @@ const AMONG_OTHERS: f32 = 0.97;
 /// The connection was opened for one request, its first bytes were written by a thread that works for another.
 const DISPUTED: f32 = 0.6;
 const UNCLEAR: f32 = 0.5;
-/// The thread has several requests in work: one sign for the parent, two that agree, and signs that do not.
-const ONE_SIGN: f32 = 0.85;
-const AGREED: f32 = 0.96;
-const OPEN_QUESTION: f32 = 0.5;
-const CONTAINED: f32 = 0.8;
+/// A worker that is handed its requests answers what it asked for.
+const HANDED: f32 = 0.96;
 
 /// Yields candidates from what threads read and wrote.
-pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, candidates: &mut Vec<Candidate>) {
+pub(super) fn thread(
+    requests: &[Request],
+    ends: &Ends,
+    logs: Vec<SocketLog>,
+    candidates: &mut Vec<Candidate>,
+) -> Vec<Io> {
     let mut io: Vec<Io> = Vec::with_capacity(logs.iter().map(|l| l.io.len()).sum());
     for log in logs {
         io.extend(log.io);
@@ -120,7 +106,7 @@ pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, ca
         requests,
         over: requests.iter().map(over).collect(),
         next: next_of_flow(requests),
-        answered: answered(requests, &io, ends),
+        answered: answered(requests, ends),
         ends,
         flows: vec![FlowState::default(); flows],
         works: AHashMap::new(),
@@ -138,10 +124,8 @@ pub(super) fn thread(requests: &[Request], ends: &Ends, logs: Vec<SocketLog>, ca
             (What::Write, Some(Side::Client)) => pass.write_request(one, candidates),
             _ => {}
         }
-        if one.what == What::Write {
-            pass.turns.write(pass.who(one), one.ts);
-        }
     }
+    io
 }
 
 fn next_of_flow(requests: &[Request]) -> Vec<u32> {
@@ -163,7 +147,7 @@ fn over(request: &Request) -> Nanos {
     request.response_ts.unwrap_or(Nanos::MAX)
 }
 
-fn answered(requests: &[Request], io: &[Io], ends: &Ends) -> AHashMap<(u32, u32), Answered> {
+fn answered(requests: &[Request], ends: &Ends) -> AHashMap<(u32, u32), Answered> {
     let mut by_pid: AHashMap<(u32, u32), Answered> = AHashMap::new();
     for (i, request) in (0u32..).zip(requests) {
         if request.side == Some(Side::Server)
@@ -177,14 +161,6 @@ fn answered(requests: &[Request], io: &[Io], ends: &Ends) -> AHashMap<(u32, u32)
     for of_pid in by_pid.values_mut() {
         of_pid.starts.sort_unstable();
         of_pid.ends.sort_unstable();
-    }
-    for one in io {
-        if let Some(of_pid) = by_pid.get_mut(&(ends.node(one.flow), one.pid))
-            && of_pid.threads.len() < 2
-            && !of_pid.threads.contains(&one.tid)
-        {
-            of_pid.threads.push(one.tid);
-        }
     }
     by_pid
 }
@@ -246,9 +222,10 @@ impl Pass<'_> {
     }
 
     fn read_request(&mut self, io: &Io) {
-        let (who, known) = (self.who(io), (io.request != NO_REQUEST).then_some(io.request));
-        let (requests, over, next) = (self.requests, &self.over, &self.next);
-        self.turns.read(who, io, known, |r| Self::in_work(requests, over, next, r, io.ts));
+        if io.request != NO_REQUEST {
+            let (who, requests, over, next) = (self.who(io), self.requests, &self.over, &self.next);
+            self.turns.read(who, io.request, |r| Self::in_work(requests, over, next, r, io.ts));
+        }
         if io.request == NO_REQUEST {
             // Something that is not understood: what the thread does next may be because of it.
             self.works.remove(&self.who(io));
@@ -258,7 +235,6 @@ impl Pass<'_> {
     }
 
     fn read_response(&mut self, io: &Io) {
-        self.turns.read(self.who(io), io, None, |_| true);
         let work = if io.request == NO_REQUEST {
             self.flows.get(io.flow as usize).and_then(|f| f.work)
         } else {
@@ -299,7 +275,7 @@ impl Pass<'_> {
         }
         let open = self.turns.open(self.who(io), |r| Self::in_work(self.requests, &self.over, &self.next, r, io.ts));
         let found = if open.len() > 1 {
-            self.among(io, &open, works, by_opener, candidates)
+            self.among(io, &open, works, candidates)
         } else {
             self.alone(io, works, by_opener, candidates)
         };
@@ -322,6 +298,12 @@ impl Pass<'_> {
         by_opener: Option<Opened>,
         candidates: &mut Vec<Candidate>,
     ) -> Option<Work> {
+        if let Some(request) = self.answers.of_worker(io.request) {
+            // Handed over by the thread that read it.
+            let work = Work { request, since: io.ts, unclear: false };
+            candidates.push(self.candidate(io, Method::Answer, work, io.ts, HANDED));
+            return Some(work);
+        }
         let mut found: Option<Work> = None;
         if let Some(opened) = by_opener {
             let agrees = works.is_some_and(|w| w.request == opened.work.request);
@@ -341,79 +323,26 @@ impl Pass<'_> {
             candidates.push(self.candidate(io, Method::Thread, work, io.ts, confidence));
             found = found.or(Some(work));
         }
-        if found.is_none()
-            && let Some(parent) = self.answers.of_worker(io.request)
-        {
-            // Handed over by the thread that read it.
-            let work = Work { request: parent, since: io.ts, unclear: false };
-            candidates.push(self.candidate(io, Method::Answer, work, io.ts, AGREED));
-            found = Some(work);
-        }
-        found.or_else(|| self.contained(io, candidates))
+        found
     }
 
-    /// The thread has several requests in work.
-    fn among(
-        &mut self,
-        io: &Io,
-        open: &[u32],
-        works: Option<Work>,
-        by_opener: Option<Opened>,
-        candidates: &mut Vec<Candidate>,
-    ) -> Option<Work> {
+    /// The thread has several requests in work: order alone is no proof, see [`super::cause`]. Only what a proxy passes on
+    /// unchanged is clear at once.
+    fn among(&mut self, io: &Io, open: &[u32], works: Option<Work>, candidates: &mut Vec<Candidate>) -> Option<Work> {
         let child = self.request(io.request)?;
-        let fits = |r: &u32| may_cause(self.requests, *r, io.request);
-        let same = |r: &u32| {
+        let alike = |r: &u32| {
             let sent = self.passed_on.get(*r as usize).copied().unwrap_or(true);
-            !sent && self.request(*r).is_some_and(|p| passes_on(p, child))
+            !sent && self.request(*r).is_some_and(|p| passes_on(p, child)) && may_cause(self.requests, *r, io.request)
         };
-        let alike: Vec<u32> = open.iter().copied().filter(same).filter(fits).collect();
-        if let [parent] = alike[..] {
-            if let Some(sent) = self.passed_on.get_mut(parent as usize) {
-                *sent = true;
-            }
-            let since = works.filter(|w| w.request == parent).map_or(io.ts, |w| w.since);
-            let work = Work { request: parent, since, unclear: false };
-            candidates.push(self.candidate(io, Method::Forwarded, work, io.ts, AMONG_OTHERS));
-            return Some(work);
-        }
-        // Signs: what the thread read last, what it opened the connection for, what it answered when it had the response.
-        let clean = self.turns.is_clean(self.who(io), io.ts);
-        let last = works.filter(|w| clean && !w.unclear).map(|w| (Method::Thread, w, w.since));
-        let opener = by_opener.map(|o| (Method::Connect, o.work, o.ts));
-        let after = self.answers.after(io.request).map(|request| {
-            let work = Work { request, since: io.ts, unclear: false };
-            (Method::Answer, work, io.ts)
-        });
-        let signs: Vec<(Method, Work, Nanos)> = [last, opener, after]
-            .into_iter()
-            .flatten()
-            .filter(|(_, work, _)| fits(&work.request) && (alike.is_empty() || alike.contains(&work.request)))
-            .collect();
-        let first = signs.first().map(|s| s.1.request);
-        let agreed = signs.iter().all(|s| Some(s.1.request) == first);
-        // What it answered is the better sign: it does not depend on what woke the thread.
-        let decided = if agreed { first } else { signs.iter().find(|s| s.0 == Method::Answer).map(|s| s.1.request) };
-        let confidence = |parent| match (Some(parent) == decided, agreed && signs.len() > 1) {
-            (false, _) => OPEN_QUESTION,
-            (true, false) => ONE_SIGN,
-            (true, true) => AGREED,
-        };
-        let mut said: Vec<u32> = Vec::with_capacity(signs.len());
-        for (method, work, ts) in &signs {
-            if !said.contains(&work.request) {
-                said.push(work.request);
-                candidates.push(self.candidate(io, *method, *work, *ts, confidence(work.request)));
-            }
-        }
-        let found = signs.iter().find(|s| Some(s.1.request) == decided).map(|s| s.1);
-        if let Some(work) = found
-            && alike.contains(&work.request)
-            && let Some(sent) = self.passed_on.get_mut(work.request as usize)
-        {
+        let alike: Vec<u32> = open.iter().copied().filter(alike).collect();
+        let [parent] = alike[..] else { return None };
+        if let Some(sent) = self.passed_on.get_mut(parent as usize) {
             *sent = true;
         }
-        found
+        let since = works.filter(|w| w.request == parent).map_or(io.ts, |w| w.since);
+        let work = Work { request: parent, since, unclear: false };
+        candidates.push(self.candidate(io, Method::Forwarded, work, io.ts, AMONG_OTHERS));
+        Some(work)
     }
 
     /// Further requests that the same write carried have the same parent.
@@ -441,20 +370,6 @@ impl Pass<'_> {
             at = next;
             count += 1;
         }
-    }
-
-    /// A process of one thread that had one request in work during all of the child's life.
-    fn contained(&self, io: &Io, candidates: &mut Vec<Candidate>) -> Option<Work> {
-        let of_pid = self.answered.get(&self.process(io))?;
-        if of_pid.threads.len() != 1 {
-            return None;
-        }
-        let child = self.request(io.request)?;
-        let end = child.response_ts.or(child.request_end_ts)?;
-        let parent = of_pid.only(io.ts, end, |r| self.over.get(r as usize).copied().unwrap_or(Nanos::MIN))?;
-        let work = Work { request: parent, since: io.ts, unclear: false };
-        candidates.push(self.candidate(io, Method::Containment, work, io.ts, CONTAINED));
-        Some(work)
     }
 
     fn candidate(&self, io: &Io, method: Method, work: Work, write_ts: Nanos, confidence: f32) -> Candidate {

@@ -1,0 +1,124 @@
+//! What caused a request, where the order of calls on one thread does not tell: event loops, coroutines, pools of threads.
+//!
+//! Nothing is decided when it happens. All requests that a process answers and asks for are in hand, so the question is which
+//! of all ways to hang the ones under the others explains the recording best. What a way has to explain: what each kind of
+//! request asks for and in which order ([`model`]), how soon after which event and on which thread, what contents have in
+//! common ([`content`]), and that a request is answered when the responses that it waited for have come. The ways are
+//! [`sample`]d, and a link is as sure as often as it was seen. What cannot be told apart stays apart.
+//!
+//! The problem is that of TraceWeaver (SIGCOMM 2024), which looks at delays alone.
+
+mod content;
+mod model;
+mod process;
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use super::candidate::{Candidate, Evidence, Method};
+use super::observe::Ends;
+use crate::model::{Nanos, Request};
+use crate::socket::Io;
+use ahash::{AHashMap, AHashSet};
+use process::{NONE, Pid, Process};
+use rayon::prelude::*;
+
+/// Sure as it may be, it is inferred.
+const MOST: f32 = 0.94;
+/// What is asked for while there is one request only may be asked for on its own account.
+const CONTAINED: f32 = 0.89;
+/// Shares below are not worth saying.
+const LEAST: f32 = 0.02;
+
+/// Replaces what the order of calls said (`candidates`) by what the whole recording says, for processes whose threads have several requests in work.
+pub(super) fn cause(
+    requests: &[Request],
+    ends: &Ends,
+    io: &[Io],
+    with_contents: bool,
+    candidates: &mut Vec<Candidate>,
+) {
+    let processes = process::by_process(requests, ends);
+    let mut settled: AHashMap<u32, Candidate> = AHashMap::new();
+    for c in candidates.iter().filter(|c| c.method.is_order()) {
+        settled
+            .entry(c.child)
+            .and_modify(|s| {
+                if s.confidence < c.confidence {
+                    *s = *c
+                }
+            })
+            .or_insert(*c);
+    }
+    let mut wanted: Vec<(Pid, &[process::Of], AHashMap<u32, Candidate>)> = Vec::new();
+    let mut open: AHashSet<u32> = AHashSet::new();
+    for (pid, of) in &processes {
+        let faithful = process::one_at_a_time(requests, of);
+        let mut sure: AHashMap<u32, Candidate> = AHashMap::new();
+        let mut unsure = 0;
+        for o in of.iter().filter(|o| o.side == crate::model::Side::Client) {
+            match settled.get(&o.request) {
+                Some(c)
+                    if c.confidence >= 0.95 && (faithful || matches!(c.method, Method::Forwarded | Method::Answer)) =>
+                {
+                    sure.insert(o.request, *c);
+                }
+                _ => {
+                    open.insert(o.request);
+                    unsure += 1;
+                }
+            }
+        }
+        if unsure > 0 {
+            wanted.push((*pid, of, sure));
+        }
+    }
+    candidates.retain(|c| !c.method.is_order() && c.method != Method::Containment || !open.contains(&c.child));
+    let mut io_of: AHashMap<Pid, Vec<&Io>> = wanted.iter().map(|w| (w.0, Vec::new())).collect();
+    for one in io {
+        if let Some(list) = io_of.get_mut(&(ends.node(one.flow), one.pid)) {
+            list.push(one);
+        }
+    }
+    let found: Vec<Vec<Candidate>> = wanted
+        .par_iter()
+        .map(|(pid, of, sure)| {
+            let io = io_of.get(pid).map_or(&[][..], Vec::as_slice);
+            let process = process::gather(requests, of, io, sure, with_contents);
+            links(*pid, &process, sure, &sample::sample(&process))
+        })
+        .collect();
+    candidates.extend(found.into_iter().flatten());
+}
+
+fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &sample::Shares) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for (child, shares) in process.children.iter().zip(shares) {
+        if sure.contains_key(&child.request) {
+            continue;
+        }
+        let in_flight = u32::try_from(child.candidates.len()).unwrap_or(u32::MAX);
+        for &(parent, share) in shares.iter().filter(|s| s.0 != NONE && s.1 >= LEAST) {
+            let Some(of) = process.parents.get(parent as usize) else { continue };
+            let contents = child.candidates.iter().find(|c| c.0 == parent).map_or(0.0, |c| c.1);
+            let method = if child.fixed.is_some() {
+                Method::Content
+            } else if in_flight == 1 {
+                Method::Containment
+            } else if contents > 1.0 {
+                Method::Content
+            } else {
+                Method::Pattern
+            };
+            let (read_ts, write_ts): (Nanos, Nanos) = (of.start.ts, child.asked.ts);
+            found.push(Candidate {
+                child: child.request,
+                parent: of.request,
+                method,
+                confidence: if method == Method::Containment { share.min(CONTAINED) } else { share.min(MOST) },
+                evidence: Evidence::Thread { pid: pid.1, tid: child.asked.tid, read_ts, write_ts, in_flight },
+            });
+        }
+    }
+    found
+}

@@ -1,0 +1,123 @@
+use super::process::{Child, Moment, NONE, Parent, Process};
+use super::sample::sample;
+use proptest::prelude::*;
+
+fn moment(ts: i64, tid: u32, batch: u32, place: u32) -> Moment {
+    Moment { ts, tid, batch, place, size: 1, nth: 0, last: true, before: ts - 50_000 }
+}
+
+/// Pairs of requests that overlap: of each the child is asked for by a timer, out of turn, but answered as soon as the
+/// child's response was read.
+fn timers(pairs: i64) -> Process {
+    let mut process = Process { parent_kinds: 1, child_kinds: 1, span: pairs as f64 * 2e7, ..Process::default() };
+    let mut batch = 0;
+    for pair in 0..pairs {
+        let at = pair * 20_000_000;
+        // How long each waits differs from pair to pair, and so does which of both comes first.
+        let waits = [2_000_000 + pair * 7_919 % 900_000, 2_000_000 + pair * 104_729 % 900_000];
+        for (n, wait) in (0..).zip(waits) {
+            let asked = at + n * 300_000 + wait;
+            let done = asked + 1_000_000 + (pair * 31 + n * 17) % 700_000;
+            let parent = u32::try_from(process.parents.len()).unwrap();
+            batch += 10;
+            process.parents.push(Parent {
+                request: parent,
+                kind: 0,
+                start: moment(at + n * 300_000, 1, batch, 0),
+                end: moment(done + 100_000, 1, batch + 3, 0),
+                over: done + 100_000,
+            });
+            let candidates = vec![(parent / 2 * 2, 0.0), (parent / 2 * 2 + 1, 0.0)];
+            process.children.push(Child {
+                request: parent,
+                kind: 0,
+                asked: moment(asked, 1, batch + 1, 1),
+                done: moment(done, 1, batch + 3, 0),
+                candidates,
+                fixed: None,
+            });
+        }
+    }
+    process
+}
+
+/// What the process does is learned from the whole recording: the answer follows the response.
+#[test]
+fn what_follows_at_once_is_for_the_same_request() {
+    let process = timers(60);
+    let shares = sample(&process);
+    let right = (0u32..).zip(&shares).filter(|(i, s)| s.first().is_some_and(|s| s.0 == *i && s.1 > 0.85)).count();
+    assert!(right >= 114, "{right} of 120: {shares:?}");
+}
+
+/// Two requests between which nothing tells: neither is believed.
+#[test]
+fn what_cannot_be_told_apart_is_not() {
+    let mut process = Process { parent_kinds: 1, child_kinds: 1, span: 1e9, ..Process::default() };
+    for i in 0..2 {
+        process.parents.push(Parent {
+            request: i,
+            kind: 0,
+            start: moment(0, 1, 1, 0),
+            end: moment(10_000_000, 1, 3, 0),
+            over: 10_000_000,
+        });
+        process.children.push(Child {
+            request: i,
+            kind: 0,
+            asked: moment(1_000_000, 1, 2, 0),
+            done: moment(5_000_000, 1, 3, 0),
+            candidates: vec![(0, 0.0), (1, 0.0)],
+            fixed: None,
+        });
+    }
+    let shares = sample(&process);
+    assert!(shares.iter().all(|s| s.iter().all(|s| s.1 < 0.85)), "{shares:?}");
+}
+
+/// A key that only one of two has in common with the child outweighs what the order of calls says.
+#[test]
+fn contents_outweigh_order() {
+    let mut process = timers(30);
+    for child in &mut process.children {
+        for (parent, weight) in &mut child.candidates {
+            // The other one's, consistently.
+            *weight = if *parent == child.request { -6.0 } else { 6.0 };
+        }
+    }
+    let shares = sample(&process);
+    let other = (0u32..).zip(&shares).filter(|(i, s)| s.first().is_some_and(|s| s.0 == i ^ 1)).count();
+    assert!(other >= 54, "{other} of 60");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the times are: shares of candidates only, in sum at most one, and the same in every run.
+    #[test]
+    fn shares_are_shares(
+        parents in prop::collection::vec((0i64..1000, 0i64..1000, 0u16..3, 0u32..3), 1..8),
+        children in prop::collection::vec((0i64..1000, 0i64..2000, 0u16..3, 0u32..3, any::<u8>()), 1..12),
+    ) {
+        let mut process = Process { parent_kinds: 3, child_kinds: 3, span: 1e6, ..Process::default() };
+        for (i, &(start, length, kind, tid)) in (0u32..).zip(&parents) {
+            let end = if length == 0 { i64::MAX } else { (start + length) * 1000 };
+            let (start, end) = (moment(start * 1000, tid, i, 0), moment(end, tid, i, 1));
+            process.parents.push(Parent { request: i, kind, start, end, over: end.ts });
+        }
+        for (i, &(asked, length, kind, tid, which)) in (0u32..).zip(&children) {
+            let done = if length == 0 { i64::MAX } else { (asked + length) * 1000 };
+            let (asked, done) = (moment(asked * 1000, tid, i, 0), moment(done, tid, i, 0));
+            let candidates: Vec<(u32, f32)> = (0..parents.len() as u32).filter(|p| which >> p & 1 == 1).map(|p| (p, 0.0)).collect();
+            let fixed = if which == 1 { Some(0) } else { None };
+            process.children.push(Child { request: i, kind, asked, done, candidates, fixed });
+        }
+        let shares = sample(&process);
+        prop_assert_eq!(shares.len(), children.len());
+        for (child, shares) in process.children.iter().zip(&shares) {
+            prop_assert!(shares.iter().map(|s| s.1).sum::<f32>() <= 1.0);
+            prop_assert!(shares.iter().all(|s| s.0 == NONE || child.candidates.iter().any(|c| c.0 == s.0)));
+        }
+        prop_assert_eq!(shares, sample(&process));
+    }
+}
