@@ -58,14 +58,17 @@ struct Links {
     missing: u32,
 }
 
+/// [`Links`] by caller.
+type Tied = BTreeMap<String, Links>;
+
 /// By caller, the links of all calls that bear the number of a page below `pages`.
-fn links(spans: &[Value], requests: &[Value], pages: u64) -> Result<BTreeMap<String, Links>> {
+fn links(spans: &[Value], requests: &[Value], pages: u64) -> Result<Tied> {
     let number_of = |span: &Value| {
         let request = span["request_id"].as_u64().and_then(|id| requests.get(usize::try_from(id).ok()?));
         request.context("a span without its request").map(number)
     };
     let by_id: HashMap<&str, &Value> = spans.iter().map(|s| (text(s, "span_id"), s)).collect();
-    let mut found: BTreeMap<String, Links> = BTreeMap::new();
+    let mut found: Tied = BTreeMap::new();
     for span in spans.iter().filter(|s| s["tap_side"] == "c-p") {
         let Some(n) = number_of(span)?.filter(|n| *n < pages) else { continue };
         let who = text(span, "process");
@@ -90,7 +93,7 @@ fn wanted(pages: u64) -> [(&'static str, u64); 3] {
 
 /// Runs so many pages by so many clients at a time; how the calls were tied by everything that was recorded, and by calls
 /// and times alone: the numbers that the test goes by are contents, too.
-fn tied(lab: &Lab, pages: u64, clients: u32) -> Result<(BTreeMap<String, Links>, BTreeMap<String, Links>, Vec<Value>)> {
+fn tied(lab: &Lab, pages: u64, clients: u32) -> Result<(Tied, Tied, Vec<Value>)> {
     let (spans, blind, requests) = spans(lab, &[8080, 8000, 8001, 3306], 8080, pages, clients)?;
     let blind = links(&blind, &requests, pages)?;
     let links = links(&spans, &requests, pages)?;
@@ -175,7 +178,7 @@ fn many_at_once(lab: &Lab, mode: &str) -> Result<()> {
     Ok(())
 }
 
-fn print(what: &str, links: &BTreeMap<String, Links>) {
+fn print(what: &str, links: &Tied) {
     for (who, of) in links {
         println!("{what}: {who}: {} right, {} wrong, {} missing", of.right, of.wrong, of.missing);
     }
