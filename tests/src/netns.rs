@@ -70,6 +70,16 @@ impl NetNs {
         Ok(())
     }
 
+    /// Packets and bytes that its loopback received so far, by the kernel's own count. The loopback driver counts after it
+    /// has taken the link-layer header off (`loopback_xmit` in drivers/net/loopback.c): these are IP bytes.
+    pub fn loopback_received(&self) -> Result<(u64, u64)> {
+        let devices = self.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        let line = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:")).context("no loopback")?;
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
+        let bytes = numbers.next().context("no counter of bytes")??;
+        Ok((numbers.next().context("no counter of packets")??, bytes))
+    }
+
     /// Runs `work` on a new thread that lives inside; sockets it makes belong to the namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let fd = self.file.as_raw_fd();

@@ -14,11 +14,12 @@ use std::sync::mpsc::sync_channel;
 pub fn needs(table: &Table) -> (Keep, bool) {
     let keep = |requests, profile| Keep { requests, profile, round_trips: false };
     match table.name {
-        "flows" | "hops" | "clocks" | "tcp_packets" | "processes" | "interfaces" | "socket_events" | "health" => {
+        "flows" | "hops" | "clocks" | "tcp_packets" | "processes" | "interfaces" | "socket_events" => {
             (keep(false, false), false)
         }
         "round_trips" => (Keep { round_trips: true, ..keep(false, false) }, false),
-        "requests" | "red" | "stacks" => (keep(true, false), false),
+        // What is masked in texts is counted where texts are made.
+        "requests" | "red" | "stacks" | "health" => (keep(true, false), false),
         "map" => (keep(true, false), true),
         "network_profile" => (keep(true, true), false),
         _ => (keep(true, true), true),

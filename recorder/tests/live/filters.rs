@@ -46,10 +46,12 @@ impl Shell {
     }
 }
 
-/// Process ids of the calls in a bundle, and what was sent by calls that send.
+/// Process ids of the calls in a bundle, and what was sent by calls that send, in the order in which it was. (Records lie in blocks,
+/// CPU by CPU.)
 fn calls(path: &Path) -> (Vec<u32>, Vec<String>) {
     let bundle = Contents::read(path);
-    let data = bundle.records::<SocketData>();
+    let mut data = bundle.records::<SocketData>();
+    data.sort_by_key(|(d, _)| d.enter_ts);
     let sent = data.iter().filter(|(d, _)| d.data_len > 0 && d.flags & 1 == 0);
     let sent = sent.map(|(d, tail)| String::from_utf8_lossy(&tail[..d.data_len as usize]).into_owned()).collect();
     (data.iter().map(|(d, _)| d.hdr.pid).collect(), sent)

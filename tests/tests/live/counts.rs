@@ -11,15 +11,6 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-/// Packets and bytes that the loopback of `ns` received so far, by the kernel's own count. The loopback driver counts
-/// after it has taken the link-layer header off (`loopback_xmit` in drivers/net/loopback.c): these are IP bytes.
-fn kernel_counts(ns: &NetNs) -> Result<(u64, u64)> {
-    let out = Command::new("ip").args(["-n", ns.name(), "-s", "-j", "link", "show", "lo"]).output()?;
-    let parsed: Value = serde_json::from_slice(&out.stdout)?;
-    let rx = &parsed[0]["stats64"]["rx"];
-    Ok((rx["packets"].as_u64().context("no counter")?, rx["bytes"].as_u64().context("no counter")?))
-}
-
 /// Twenty TCP connections of different sizes over the namespace's loopback, each on a port of its own.
 fn traffic(ns: &NetNs) -> Result<()> {
     ns.run(|| -> Result<()> {
@@ -58,10 +49,10 @@ pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
     let bundle = folder.path().join("counts.zst");
     let ns = NetNs::new("counts")?;
     let recording = Recording::start(&bundle, &[])?;
-    let before = kernel_counts(&ns)?;
+    let before = ns.loopback_received()?;
     traffic(&ns)?;
     ns.run(|| wait_until("the end of all connections", Duration::from_secs(60), all_over))??;
-    let after = kernel_counts(&ns)?;
+    let after = ns.loopback_received()?;
     recording.stop()?;
     let inode = u64::from(ns.inode()?);
 

@@ -27,6 +27,13 @@ use rayon::prelude::*;
 const MOST: f32 = 0.94;
 /// What is asked for while there is one request only may be asked for on its own account.
 const CONTAINED: f32 = 0.89;
+/// What was weighed and cannot be called clear.
+const UNCLEAR: f32 = 0.89;
+/// From this share on it would be.
+const CLEAR: f32 = 0.9;
+/// Where less than one in so many of a process' calls comes out clear, those that do came out so by chance: then the calls
+/// have nothing in them that tells their causes apart.
+const ONE_IN: usize = 8;
 /// Shares below are not worth saying.
 const LEAST: f32 = 0.02;
 
@@ -91,8 +98,23 @@ pub(super) fn cause(
     candidates.extend(found.into_iter().flatten());
 }
 
+/// What a child has in common with a parent.
+fn contents(child: &process::Child, parent: u32) -> f32 {
+    child.candidates.iter().find(|c| c.0 == parent).map_or(0.0, |c| c.1)
+}
+
 fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &sample::Shares) -> Vec<Candidate> {
     let mut found = Vec::new();
+    // What contents tell is another matter.
+    let (mut all, mut clear) = (0, 0);
+    for (child, shares) in process.children.iter().zip(shares) {
+        let best = shares.first().filter(|best| best.0 != NONE);
+        if child.fixed.is_none() && child.candidates.len() > 1 && best.is_none_or(|b| contents(child, b.0) <= 1.0) {
+            all += 1;
+            clear += usize::from(best.is_some_and(|best| best.1 >= CLEAR));
+        }
+    }
+    let most = if clear * ONE_IN < all { UNCLEAR } else { MOST };
     for (child, shares) in process.children.iter().zip(shares) {
         if sure.contains_key(&child.request) {
             continue;
@@ -100,12 +122,11 @@ fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &
         let in_flight = u32::try_from(child.candidates.len()).unwrap_or(u32::MAX);
         for &(parent, share) in shares.iter().filter(|s| s.0 != NONE && s.1 >= LEAST) {
             let Some(of) = process.parents.get(parent as usize) else { continue };
-            let contents = child.candidates.iter().find(|c| c.0 == parent).map_or(0.0, |c| c.1);
             let method = if child.fixed.is_some() {
                 Method::Content
             } else if in_flight == 1 {
                 Method::Containment
-            } else if contents > 1.0 {
+            } else if contents(child, parent) > 1.0 {
                 Method::Content
             } else {
                 Method::Pattern
@@ -115,7 +136,11 @@ fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &
                 child: child.request,
                 parent: of.request,
                 method,
-                confidence: if method == Method::Containment { share.min(CONTAINED) } else { share.min(MOST) },
+                confidence: match method {
+                    Method::Containment => share.min(CONTAINED),
+                    Method::Pattern => share.min(most),
+                    _ => share.min(MOST),
+                },
                 evidence: Evidence::Thread { pid: pid.1, tid: child.asked.tid, read_ts, write_ts, in_flight },
             });
         }
