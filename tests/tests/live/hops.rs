@@ -351,7 +351,9 @@ fn the_bundle_names_the_hops(rows: &[Value], gone: u64, held: (i128, i128)) -> R
     let late = resent.last().copied().flatten().context("no count of what was sent again")?;
     ensure!(
         resent.get(1) == Some(&Some(gone + late)) && resent.get(3) == Some(&Some(gone + late)),
-        "resent: {resent:?}"
+        "resent: {resent:?} {} {}",
+        there[1],
+        there[2]
     );
     ensure!(resent.iter().skip(4).all(|n| *n == Some(late)), "resent: {resent:?}");
     // The client's stack is the first hop, the server's the last.
