@@ -18,8 +18,9 @@ const COOKIE: u32 = 0x6382_5363;
 
 fn detect(first: First<'_>) -> Detection {
     match Packet::parse(first.bytes) {
+        // An answer that goes to everyone begins a flow of its own, in which nobody asked.
         Some(packet) if first.transport == Transport::Udp => {
-            Detection::Yes { confidence: 96, from: Some(if packet.reply { Side::Server } else { Side::Client }) }
+            Detection::Yes { confidence: 96, from: (!packet.reply).then_some(Side::Client) }
         }
         _ => Detection::No,
     }
