@@ -73,11 +73,27 @@ impl NetNs {
     /// Packets and bytes that its loopback received so far, by the kernel's own count. The loopback driver counts after it
     /// has taken the link-layer header off (`loopback_xmit` in drivers/net/loopback.c): these are IP bytes.
     pub fn loopback_received(&self) -> Result<(u64, u64)> {
+        let [bytes, packets, ..] = self.counters("lo")?;
+        Ok((packets, bytes))
+    }
+
+    /// Packets that an interface received and sent so far, by the kernel's own count.
+    pub fn packets_of(&self, interface: &str) -> Result<u64> {
+        let [_, received, .., sent] = self.counters(interface)?;
+        Ok(received + sent)
+    }
+
+    /// What stands in `/proc/net/dev`: bytes and packets received, six others, bytes and packets sent.
+    fn counters(&self, interface: &str) -> Result<[u64; 10]> {
         let devices = self.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
-        let line = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:")).context("no loopback")?;
+        let of = |line: &str| line.trim_start().strip_prefix(interface)?.strip_prefix(':').map(str::to_owned);
+        let line = devices.lines().find_map(of).with_context(|| format!("no interface {interface}"))?;
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
-        let bytes = numbers.next().context("no counter of bytes")??;
-        Ok((numbers.next().context("no counter of packets")??, bytes))
+        let mut counters = [0; 10];
+        for counter in &mut counters {
+            *counter = numbers.next().context("a counter is missing")??;
+        }
+        Ok(counters)
     }
 
     /// Runs `work` on a new thread that lives inside; sockets it makes belong to the namespace.
