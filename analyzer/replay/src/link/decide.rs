@@ -9,7 +9,7 @@ const MAX_EXACT: u32 = 100_000;
 /// From here on a link counts as exact.
 const EXACT: f32 = 0.95;
 /// What only the order of calls says is a link from here on: a false link is worse than a missing one.
-const CLEAR: f32 = 0.9;
+pub(super) const CLEAR: f32 = 0.9;
 /// Candidates that were not taken and are shown, per child.
 pub(super) const ALTERNATIVES: usize = 3;
 

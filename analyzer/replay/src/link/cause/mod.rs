@@ -16,6 +16,7 @@ mod sample;
 mod tests;
 
 use super::candidate::{Candidate, Evidence, Method};
+use super::decide::CLEAR;
 use super::observe::Ends;
 use crate::model::{Nanos, Request};
 use crate::socket::Io;
@@ -25,12 +26,9 @@ use rayon::prelude::*;
 
 /// Sure as it may be, it is inferred.
 const MOST: f32 = 0.94;
-/// What is asked for while there is one request only may be asked for on its own account.
-const CONTAINED: f32 = 0.89;
-/// What was weighed and cannot be called clear.
+/// Just not [`CLEAR`]: what is asked for while there is one request only may be asked for on its own account, and what was weighed
+/// may have come out by chance ([`ONE_IN`]).
 const UNCLEAR: f32 = 0.89;
-/// From this share on it would be.
-const CLEAR: f32 = 0.9;
 /// Where less than one in so many of a process' calls comes out clear, those that do came out so by chance: then the calls
 /// have nothing in them that tells their causes apart.
 const ONE_IN: usize = 8;
@@ -137,7 +135,7 @@ fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &
                 parent: of.request,
                 method,
                 confidence: match method {
-                    Method::Containment => share.min(CONTAINED),
+                    Method::Containment => share.min(UNCLEAR),
                     Method::Pattern => share.min(most),
                     _ => share.min(MOST),
                 },
