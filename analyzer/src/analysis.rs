@@ -220,27 +220,14 @@ impl Analysis {
         };
     }
 
-    /// Secrets that were masked: (whether when it was recorded, what, how many), none without a count.
+    /// Secrets that were masked, none without a count; those masked when it was recorded come first.
     #[must_use]
-    pub fn masked(&self) -> Vec<(bool, &str, u64)> {
+    pub fn masked(&self) -> Vec<Masked<'_>> {
         let r = &self.replayed;
-        let recorded = r.summary.iter().flat_map(|s| &s.masked).map(|(what, n)| (true, what.as_str(), *n));
-        recorded.chain(r.masked.iter().map(|(what, n)| (false, what, n))).filter(|(_, _, n)| *n > 0).collect()
-    }
-
-    /// The rows of `health`: losses and damages, and what was masked.
-    #[must_use]
-    pub fn health(&self) -> Vec<Health> {
-        let masked = self.masked().into_iter().map(|(when_recorded, what, lost)| {
-            let cause = match when_recorded {
-                true => format!("secrets masked when recorded: {what}"),
-                false => format!(
-                    "secrets masked by analyze, at every place that saw them (--show-secrets leaves them): {what}"
-                ),
-            };
-            Health { kind: MASKED.into(), lost, cause, ..Health::default() }
-        });
-        self.replayed.health.iter().cloned().chain(masked).collect()
+        let recorded = r.summary.iter().flat_map(|s| &s.masked);
+        let recorded = recorded.map(|(secret, times)| Masked { by: MaskedBy::Record, secret, times: *times });
+        let here = r.masked.iter().map(|(secret, times)| Masked { by: MaskedBy::Analyze, secret, times });
+        recorded.chain(here).filter(|m| m.times > 0).collect()
     }
 
     /// What is damaged or cut in the input, as opposed to lost while it was recorded: then results are partial.
@@ -261,8 +248,36 @@ fn is_stdin(inputs: &[PathBuf]) -> bool {
 /// Kind of `health` rows that mean a damaged or cut input.
 pub(crate) const DAMAGE: &str = "frame";
 
-/// Kind of `health` rows that count masked secrets: nothing was lost that anyone should see.
-const MASKED: &str = "masked";
+/// One kind of secret that is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Masked<'a> {
+    /// Who masked it.
+    pub by: MaskedBy,
+    /// What it was, as docs/privacy.md names it.
+    pub secret: &'a str,
+    /// How many times; by `analyze`, at every place that saw it.
+    pub times: u64,
+}
+
+/// Who masked a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskedBy {
+    /// `record`: it is not in the bundle.
+    Record,
+    /// `analyze`: `--show-secrets` shows it.
+    Analyze,
+}
+
+impl MaskedBy {
+    /// The program's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Analyze => "analyze",
+        }
+    }
+}
 
 /// Name of a process, empty if it is unknown.
 #[must_use]

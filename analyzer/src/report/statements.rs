@@ -1,6 +1,6 @@
 //! What was recorded, how complete it is, and what it cost: in plain words.
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Masked, MaskedBy};
 use crate::human;
 use replay::model::{Completeness, Health};
 use serde::Serialize;
@@ -203,13 +203,15 @@ fn partly(what: &str, rows: impl Iterator<Item = Completeness>) -> Option<String
 
 /// What was masked, and by whom.
 pub(super) fn masked(analysis: &Analysis) -> Vec<String> {
-    let of = |(when_recorded, what, n): (bool, &str, u64)| match when_recorded {
-        true => format!("{}: {} masked when recorded.", what.replace('_', " "), plural(n, "secret")),
-        false => format!(
-            "{}: {} masked by analyze, counted at every place that saw it; --show-secrets leaves such readable.",
-            what.replace('_', " "),
-            plural(n, "secret")
-        ),
+    let of = |m: Masked<'_>| {
+        let (secret, times) = (m.secret.replace('_', " "), plural(m.times, "secret"));
+        match m.by {
+            MaskedBy::Record => format!("{secret}: {times} masked when recorded."),
+            MaskedBy::Analyze => format!(
+                "{secret}: {times} masked by analyze, counted at every place that saw it; --show-secrets leaves such \
+                 readable."
+            ),
+        }
     };
     analysis.masked().into_iter().map(of).collect()
 }

@@ -8,7 +8,7 @@ mod tests;
 pub use hot::{Hot, hot};
 pub use tcp::Tcp;
 
-use crate::analysis::{Analysis, DAMAGE};
+use crate::analysis::{Analysis, DAMAGE, Masked, MaskedBy};
 use crate::human;
 use crate::report::plural;
 use replay::map::Edge;
@@ -121,8 +121,8 @@ fn completeness(r: &Replayed, out: &mut String) {
 }
 
 fn masked(a: &Analysis, out: &mut String) {
-    let (recorded, here): (Vec<_>, Vec<_>) = a.masked().into_iter().partition(|m| m.0);
-    let sum = |of: &[(bool, &str, u64)]| of.iter().map(|m| m.2).sum::<u64>();
+    let (recorded, here): (Vec<_>, Vec<_>) = a.masked().into_iter().partition(|m| m.by == MaskedBy::Record);
+    let sum = |of: &[Masked<'_>]| of.iter().map(|m| m.times).sum::<u64>();
     let of = [(sum(&recorded), "when recorded"), (sum(&here), "by analyze")];
     let of: Vec<String> =
         of.iter().filter(|m| m.0 > 0).map(|(n, by)| format!("{} {by}", plural(*n, "secret"))).collect();

@@ -8,13 +8,13 @@ use polars::prelude::{DataFrame, PolarsResult};
 pub(super) const TABLE: Table = Table {
     name: "health",
     command: "health",
-    about: "What was lost or damaged, when, how much and why, and how many secrets were masked; empty if nothing was",
+    about: "What was lost or damaged, when, how much and why; empty if nothing was",
     brief: &["kind", "cpu", "first", "last", "lost", "cause"],
     build,
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.health(), |c| {
+    table(&a.replayed.health, |c| {
         c.text("kind", |h| &h.kind);
         c.opt("cpu", |h| h.cpu);
         c.opt_time("first", |h| h.first);

@@ -7,6 +7,7 @@ mod health;
 mod hops;
 mod interfaces;
 mod map;
+mod masked;
 mod network_profile;
 mod output;
 mod parquet;
@@ -46,7 +47,7 @@ pub struct Table {
 }
 
 /// All tables, in the order of `--help` and of docs/tables.md.
-pub const TABLES: [Table; 16] = [
+pub const TABLES: [Table; 17] = [
     flows::TABLE,
     requests::TABLE,
     spans::TABLE,
@@ -63,6 +64,7 @@ pub const TABLES: [Table; 16] = [
     interfaces::TABLE,
     socket_events::TABLE,
     health::TABLE,
+    masked::TABLE,
 ];
 
 impl Table {

@@ -19,7 +19,7 @@ pub fn needs(table: &Table) -> (Keep, bool) {
         }
         "round_trips" => (Keep { round_trips: true, ..keep(false, false) }, false),
         // What is masked in texts is counted where texts are made.
-        "requests" | "red" | "stacks" | "health" => (keep(true, false), false),
+        "requests" | "red" | "stacks" | "health" | "masked" => (keep(true, false), false),
         "map" => (keep(true, false), true),
         "network_profile" => (keep(true, true), false),
         _ => (keep(true, true), true),

@@ -30,7 +30,7 @@ fn float(frame: &DataFrame, column: &str, row: usize) -> Option<f64> {
 }
 
 /// The columns that notebooks and comparisons rely on, as the design fixes them.
-const EXACT: [(&str, &str); 5] = [
+const EXACT: [(&str, &str); 6] = [
     (
         "flows",
         "flow_id community_id observed_at node netns interface start end duration_ns transport client_ip client_port \
@@ -61,6 +61,7 @@ const EXACT: [(&str, &str); 5] = [
     // request_id, endpoint: not yet.
     ("stacks", "process pid thread tid kind reason frames samples value_ns"),
     ("health", "kind cpu first last lost cause"),
+    ("masked", "by secret times"),
 ];
 
 #[test]
