@@ -3,14 +3,15 @@
 
   l7.py --corpora DIR [--only SOURCE[/PROTOCOL]] [--reasons FILE] [-v] -- COMMAND...      (COMMAND CAPTURE prints request rows as JSON lines)
 
-Per source (l7_oracles.py) and protocol, as multisets of keys per capture: equal (in both), richer (only ours), missing (only theirs),
-different (pairs of what is missing and what is richer in one capture). FILE says why captures differ, in a table whose lines are
-| source | protocol | capture | most | reason |: capture may hold wildcards, `most` is how many rows may differ in each. What differs
-beyond that is listed, and makes the exit code 1.
+Per source (l7_oracles.py, l7_zeek.py) and protocol, as multisets of keys per capture: equal (in both), richer (theirs leaves out what
+ours has, and a third one finds it in the same bytes), missing (only theirs), different (pairs of what is missing and what only ours has in
+one capture); what only ours has beyond that is counted for itself. FILE says why captures differ, in a table whose lines are
+| source | protocol | capture | n | reason |: capture may hold wildcards, `n` is how many rows of theirs are missing or different there, exactly.
+What has no line is listed, as are lines that cover another number than they say, and the exit code is 1.
 """
 import argparse, collections, concurrent.futures, fnmatch, json, os, subprocess, sys, tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import l7_oracles
+import l7_oracles, l7_zeek
 
 def run(command, path):
     """Rows of a capture; none if it takes too long or cannot be read, which is said."""
@@ -21,13 +22,22 @@ def run(command, path):
     return [json.loads(l) for l in p.stdout.splitlines() if l.startswith(b'{')]
 
 def reasons(path):
-    """Lines of the table with five columns."""
+    """Lines of the table with five columns: number, patterns, n."""
     out = []
     with open(path) as f:
-        for line in f:
+        for number, line in enumerate(f, 1):
             cells = [c.strip().strip('`') for c in line.strip().strip('|').split(' | ')]
-            if line.startswith('| ') and len(cells) == 5 and cells[3].isdigit(): out.append((cells[0], cells[1], cells[2], int(cells[3])))
+            if line.startswith('| ') and len(cells) == 5 and cells[3].isdigit(): out.append((number, *cells[:3], int(cells[3])))
     return out
+
+def said_more(theirs, ours, judge):
+    """Takes pairs of which ours says more, as `judge` finds, out of both; returns how many there were."""
+    count = 0
+    for t in list(theirs):
+        for o in list(ours):
+            n = min(theirs[t], ours[o]) if judge(t, o) else 0
+            if n > 0: theirs[t] -= n; ours[o] -= n; count += n
+    return count
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,31 +46,37 @@ def main():
     field = os.path.join(o.corpora, 'field')
     with tempfile.TemporaryDirectory() as work:
         sources = {'tshark': lambda: l7_oracles.tshark(field), 'deepflow': lambda: l7_oracles.deepflow(os.path.join(o.corpora, 'deepflow')),
-                   'zeek': lambda: l7_oracles.zeek(field), 'arkime': lambda: l7_oracles.arkime(field), 'ndpi': lambda: l7_oracles.ndpi(field),
+                   'zeek': lambda: l7_zeek.cases(field), 'arkime': lambda: l7_oracles.arkime(field), 'ndpi': lambda: l7_oracles.ndpi(field),
                    'suricata': lambda: l7_oracles.suricata(field), 'percona': lambda: l7_oracles.percona(field), 'kindling': lambda: l7_oracles.kindling(field, work)}
         source, _, protocol = o.only.partition('/')
         cases = [(s, *case) for s, oracle in sources.items() if s.startswith(source) for case in oracle() if case[0].startswith(protocol)]
         captures = sorted({c[2] for c in cases if os.path.exists(c[2]) and os.path.getsize(c[2]) < 60e6})
         with concurrent.futures.ThreadPoolExecutor(2) as pool: rows = dict(zip(captures, pool.map(lambda p: run(o.command, p), captures)))
         known = reasons(o.reasons) if o.reasons else []
-        totals, unexplained, explained = collections.defaultdict(collections.Counter), [], 0
-        for s, protocol, capture, want, ours in cases:
+        totals, unexplained, covered = collections.defaultdict(collections.Counter), [], collections.Counter()
+        for s, protocol, capture, want, ours, *judge in cases:
             if capture not in rows: continue
             have = ours(rows[capture])
             w, h, equal = want - have, have - want, sum((want & have).values())
-            missing, richer = sum(w.values()), sum(h.values())
-            different = min(missing, richer)
-            totals[s, protocol].update(equal=equal, different=different, missing=missing - different, richer=richer - different)
+            better = said_more(w, h, judge[0]) if judge and judge[0] else 0
+            missing, more = sum(w.values()), sum(h.values())
+            different = min(missing, more)
+            totals[s, protocol].update(equal=equal, richer=better, different=different, missing=missing - different, more=more - different)
             if not missing: continue
             name = os.path.relpath(capture, o.corpora) if not capture.startswith(work) else os.path.basename(capture)
-            allowed = max((most for rs, rp, rc, most in known if rs == s and fnmatch.fnmatch(protocol, rp) and fnmatch.fnmatch(name, rc)), default=0)
-            if missing > allowed: unexplained.append((s, protocol, name, missing, allowed, w.most_common(4), h.most_common(4)))
-            else: explained += missing
+            line = next((k for k in known if k[1] == s and fnmatch.fnmatch(protocol, k[2]) and fnmatch.fnmatch(name, k[3])), None)
+            if line: covered[line] += missing
+            if line is None or o.v: unexplained.append((line, s, protocol, name, missing, w.most_common(4), h.most_common(4)))
         for (s, protocol), t in sorted(totals.items()):
-            n = t['equal'] + t['missing'] + t['different']
-            if n: print(f"{s:9} {protocol:14} equal {t['equal']:6} richer {t['richer']:5} missing {t['missing']:5} different {t['different']:5}   {100 * t['equal'] / n:5.1f} %")
-        print(f'{explained} rows differ for reasons given; {sum(u[3] for u in unexplained)} in {len(unexplained)} captures without')
-        for u in unexplained if o.v else unexplained[:20]: print('unexplained:', *u[:3], f'{u[3]} (known: {u[4]}) theirs {u[5]} ours {u[6]}')
-    sys.exit(bool(unexplained) and bool(o.reasons))
+            n = t['equal'] + t['richer'] + t['missing'] + t['different']
+            if n: print(f"{s:9} {protocol:14} equal {t['equal']:6} richer {t['richer']:5} missing {t['missing']:5} different {t['different']:5}   {100 * (t['equal'] + t['richer']) / n:5.1f} %   only ours {t['more']}")
+        without = [u for u in unexplained if u[0] is None]
+        print(f'{sum(covered.values())} rows differ for reasons given; {sum(u[4] for u in without)} in {len(without)} captures without')
+        for u in unexplained if o.v else without[:20]:
+            print('unexplained:' if u[0] is None else f'line {u[0][0]}:', *u[1:4], f'{u[4]} theirs {u[5]} ours {u[6]}')
+        # A part of the captures says nothing of the lines for the rest.
+        wrong = [k for k in known if covered[k] != k[4]] if not o.only else []
+        for k in wrong: print(f'{o.reasons}:{k[0]}: covers {covered[k]} rows, not {k[4]}')
+    sys.exit(bool(without or wrong) and bool(o.reasons))
 
 main()

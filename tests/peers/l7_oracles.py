@@ -1,9 +1,10 @@
 """What others say of requests in captures, as multisets of keys per capture and protocol.
 
 Each oracle is a generator of (protocol, capture, wanted, ours): `wanted` is a Counter of keys, `ours` makes the Counter of the
-same keys from our rows. A protocol with a word behind it ("http code") compares another part of the same rows.
+same keys from our rows. A fifth part, if there is one and it is not None, judges a pair of keys, theirs and ours, that differ: whether
+ours says more, by something else than ourselves. A protocol with a word behind it ("http code") compares another part of the same rows.
 """
-import collections, glob, gzip, json, os, re, struct
+import collections, functools, glob, gzip, json, os, re, struct
 
 Counter = collections.Counter
 
@@ -52,38 +53,55 @@ TSHARK = {
     'thrift': lambda r: r['request_type'] if r['l7_protocol'] == 'thrift' and asked(r) else None,
 }
 
+@functools.cache
+def tshark_table(base):
+    """field/L7.jsonl.gz: the fields that tshark found, per frame."""
+    with gzip.open(os.path.join(base, 'L7.jsonl.gz'), 'rt') as f: return [json.loads(line) for line in f]
+
+@functools.cache
+def all_questions(base):
+    out = collections.defaultdict(set)
+    for d in tshark_table(base):
+        v = d['f']
+        if 'dns.qry.name' in v:
+            for n, t in zip(aslist(v['dns.qry.name']), aslist(v['dns.qry.type'])): out[d['file']].add((name_of(n), DNS.get(int(t), 'TYPE' + t)))
+    return out
+
+def tshark_questions(base, file):
+    """Names and types that tshark read in questions of a capture."""
+    return all_questions(base)[file]
+
 def keyed(key): return lambda rows: Counter(k for k in map(key, rows) if k is not None)
 
 def tshark(base):
     """field/L7.jsonl.gz: fields per frame. A ClientHello that is sent again counts once, as does a QUIC connection."""
     out = collections.defaultdict(Counter)
     once = set()
-    with gzip.open(os.path.join(base, 'L7.jsonl.gz'), 'rt') as f:
-        for line in f:
-            d = json.loads(line); file, v = d['file'], d['f']
-            stream = d['stream'] or 'tcp'
-            tcp = stream.startswith('tcp')
-            if 'http.request.method' in v and tcp:
-                for m, u in zip(aslist(v['http.request.method']), aslist(v.get('http.request.uri', ''))): out[file, 'http'][m, squeeze(u)] += 1
-            if 'http.response.code' in v and tcp:
-                for c in aslist(v['http.response.code']):
-                    if not c.startswith('1') or c == '101': out[file, 'http code'][c] += 1
-            if 'dns.id' in v and 'dns.qry.name' in v and d['proto'] in ('dns', 'mdns', 'llmnr'):
-                for i, r, n, t in zip(aslist(v['dns.id']), aslist(v['dns.flags.response']), aslist(v['dns.qry.name']), aslist(v['dns.qry.type'])):
-                    if r in ('0', 'False'): out[file, 'dns'][int(i, 16), name_of(n), DNS.get(int(t), 'TYPE' + t)] += 1
-                    else: out[file, 'dns code'][int(i, 16), aslist(v.get('dns.flags.rcode', '0'))[0]] += 1
-            for q in aslist(v.get('mysql.query', [])): out[file, 'mysql'][squeeze(q)] += 1
-            for q in aslist(v.get('pgsql.query', [])): out[file, 'postgresql'][squeeze(q)] += 1
-            if 'http2.headers.path' in v:
-                for m, p in zip(aslist(v['http2.headers.method']), aslist(v['http2.headers.path'])): out[file, 'http2'][m, squeeze(p)] += 1
-            for n in aslist(v.get('tls.handshake.extensions_server_name', [])):
-                if tcp: out[file, 'tls'][squeeze(n)] += 1
-                elif (file, stream, n) not in once:
-                    once.add((file, stream, n)); out[file, 'quic'][squeeze(n)] += 1
-            for c in aslist(v.get('smtp.req.command', [])): out[file, 'smtp'][c.upper()] += 1
-            for t in aslist(v.get('mqtt.msgtype', [])):
-                if t in MQTT.values(): out[file, 'mqtt'][t] += 1
-            for t in aslist(v.get('websocket.opcode', [])): out[file, 'websocket'][t] += 1
+    for d in tshark_table(base):
+        file, v = d['file'], d['f']
+        stream = d['stream'] or 'tcp'
+        tcp = stream.startswith('tcp')
+        if 'http.request.method' in v and tcp:
+            for m, u in zip(aslist(v['http.request.method']), aslist(v.get('http.request.uri', ''))): out[file, 'http'][m, squeeze(u)] += 1
+        if 'http.response.code' in v and tcp:
+            for c in aslist(v['http.response.code']):
+                if not c.startswith('1') or c == '101': out[file, 'http code'][c] += 1
+        if 'dns.id' in v and 'dns.qry.name' in v and d['proto'] in ('dns', 'mdns', 'llmnr'):
+            for i, r, n, t in zip(aslist(v['dns.id']), aslist(v['dns.flags.response']), aslist(v['dns.qry.name']), aslist(v['dns.qry.type'])):
+                if r in ('0', 'False'): out[file, 'dns'][int(i, 16), name_of(n), DNS.get(int(t), 'TYPE' + t)] += 1
+                else: out[file, 'dns code'][int(i, 16), aslist(v.get('dns.flags.rcode', '0'))[0]] += 1
+        for q in aslist(v.get('mysql.query', [])): out[file, 'mysql'][squeeze(q)] += 1
+        for q in aslist(v.get('pgsql.query', [])): out[file, 'postgresql'][squeeze(q)] += 1
+        if 'http2.headers.path' in v:
+            for m, p in zip(aslist(v['http2.headers.method']), aslist(v['http2.headers.path'])): out[file, 'http2'][m, squeeze(p)] += 1
+        for n in aslist(v.get('tls.handshake.extensions_server_name', [])):
+            if tcp: out[file, 'tls'][squeeze(n)] += 1
+            elif (file, stream, n) not in once:
+                once.add((file, stream, n)); out[file, 'quic'][squeeze(n)] += 1
+        for c in aslist(v.get('smtp.req.command', [])): out[file, 'smtp'][c.upper()] += 1
+        for t in aslist(v.get('mqtt.msgtype', [])):
+            if t in MQTT.values(): out[file, 'mqtt'][t] += 1
+        for t in aslist(v.get('websocket.opcode', [])): out[file, 'websocket'][t] += 1
     for (file, protocol), want in sorted(out.items()):
         yield protocol, os.path.join(base, file), want, keyed(TSHARK[protocol])
 
@@ -133,53 +151,6 @@ def deepflow_key(dir_, t, res):
     if dir_ == 'zmtp': return t
     if dir_ in ('amqp', 'mqtt', 'nats', 'kafka', 'openwire', 'pulsar'): return t.lower().replace('-', '').replace('_', '')
     return (t, res)
-
-# Zeek writes a row per transaction; "-" is nothing.
-ZEEK = {
-    'http': (('method', 'uri', 'status_code'), lambda r: (squeeze(r['request_type']), squeeze(r['request_resource']), str(r['response_code'] or '-')) if r['l7_protocol'] == 'http' else None),
-    'dns': (('query', 'qtype_name', 'rcode'), lambda r: (name_of(r['request_resource']), query_type(r) if asked(r) and not announced(r) else '-', str(r['response_code'] & 4095 if r['response_code'] is not None else '-')) if r['l7_protocol'] == 'dns' else None),
-    'mysql': (('cmd', 'arg', 'success'), lambda r: zeek_mysql(r)),
-    'redis': (('cmd.name', 'success'), lambda r: (squeeze(r['request_type']).upper(), {'ok': 'T', 'unknown': '-'}.get(r['response_status'], 'F')) if r['l7_protocol'] == 'redis' and asked(r) else None),
-    'ssl': (('server_name',), lambda r: (squeeze(r['request_domain']) or '-',) if r['l7_protocol'] in ('tls', 'quic') and asked(r) else None),
-    'quic': (('server_name', 'client_protocol'), lambda r: (squeeze(r['request_domain']) or '-', (attribute(r, 'alpn_offered') or '-').split(',')[0]) if r['l7_protocol'] == 'quic' and asked(r) else None),
-    'ldap_search': (('base_object', 'result_count'), lambda r: (squeeze(r['request_resource']).split(' ')[0] or '-', str(r['affected_rows'])) if r['l7_protocol'] == 'ldap' and r['request_type'] == 'Search' else None),
-    'mqtt_connect': (('client_id',), lambda r: (squeeze(r['request_domain']) or '-',) if r['l7_protocol'] == 'mqtt' and r['request_type'] == 'CONNECT' else None),
-    'mqtt_publish': (('topic',), lambda r: (squeeze(r['request_resource']) or '-',) if r['l7_protocol'] == 'mqtt' and r['request_type'] == 'PUBLISH' else None),
-}
-
-def zeek_mysql(r):
-    if r['l7_protocol'] != 'mysql' or not asked(r): return None
-    cmd = {'Login': 'login', 'COM_STMT_PREPARE': 'stmt_prepare'}.get(r['request_type'], r['request_type'].removeprefix('COM_').lower())
-    arg = attribute(r, 'user') if cmd == 'login' else r['request_resource']
-    if cmd.startswith('stmt') and cmd != 'stmt_prepare': arg = r['session_id']
-    return cmd, squeeze(arg or '-'), {'ok': 'T', 'unknown': '-'}.get(r['response_status'], 'F')
-
-def zeek(base):
-    """zeek/CAPTURE.zeek/TEST/*.log: baselines of its own tests. Of several tests of a capture, the one with most rows."""
-    found = {}
-    for log in sorted(glob.glob(os.path.join(base, 'pcap/zeek/**/*.zeek/*/*.log'), recursive=True)):
-        name = os.path.basename(log).removesuffix('.log')
-        if name not in ZEEK: continue
-        capture = log.split('.zeek/')[0]
-        if not os.path.exists(capture): continue
-        fields, want = [], Counter()
-        with open(log, errors='replace') as f:
-            for line in f:
-                line = line.rstrip('\n')
-                if line.startswith('#fields'): fields = line.split('\t')[1:]
-                if line.startswith('#') or not fields: continue
-                row = dict(zip(fields, line.split('\t')))
-                key = [squeeze(row.get(c, '-')) for c in ZEEK[name][0]]
-                if name == 'dns':
-                    if key[0] == '-' and key[1] == '-': continue
-                    key = [name_of(key[0]), '-' if key[1] == '-' else {'*': 'ANY'}.get(key[1], key[1]), key[2]]
-                if name == 'mysql' and key[0] in ('login_disconnect', 'quit'): continue
-                if name == 'mysql': key = ['-' if k == '(empty)' else k for k in key]
-                if name == 'http' and key[0] == '-': key[0] = ''
-                if name == 'http' and key[1] == '-': key[1] = ''
-                want[tuple(key)] += 1
-        if sum(want.values()) > sum(found.get((capture, name), Counter()).values()): found[capture, name] = want
-    for (capture, name), want in sorted(found.items()): yield name, capture, want, keyed(ZEEK[name][1])
 
 def arkime(base):
     """arkime/X.test: sets of values per session; each must be among ours."""

@@ -9,6 +9,10 @@ use std::fmt::Write as _;
 const NAME_LIMIT: usize = 255;
 /// Questions and answers looked at.
 const RECORD_LIMIT: u16 = 64;
+/// Names that a row of an UPDATE tells.
+const UPDATED: usize = 8;
+/// Opcode (RFC 2136).
+const UPDATE: u16 = 5;
 /// Longest text of the answers.
 const RESULT_LIMIT: usize = 1024;
 
@@ -38,6 +42,8 @@ pub(super) struct Packet<'a> {
     pub(super) answers: u32,
     owner: String,
     owner_kind: u16,
+    /// UPDATE: whose records it asks for and changes.
+    updated: Vec<String>,
     /// Extended RCODE bits from EDNS.
     extended: u16,
     edns: bool,
@@ -85,6 +91,7 @@ impl<'a> Packet<'a> {
             answers: 0,
             owner: String::new(),
             owner_kind: 0,
+            updated: Vec::new(),
             extended: 0,
             edns: false,
             sound: false,
@@ -121,6 +128,9 @@ impl<'a> Packet<'a> {
             // Whose records these are matters where nobody asked.
             let name = if place == 0 && counts[0] == 0 {
                 read_name(self.bytes, cursor)?
+            } else if self.opcode() == UPDATE {
+                self.update(cursor)?;
+                String::new()
             } else {
                 skip_name(cursor)?;
                 String::new()
@@ -139,7 +149,11 @@ impl<'a> Packet<'a> {
             return Some(());
         }
         for place in 0..counts[2].saturating_add(counts[3]).min(RECORD_LIMIT) {
-            skip_name(cursor)?;
+            if place < counts[2] && self.opcode() == UPDATE {
+                self.update(cursor)?;
+            } else {
+                skip_name(cursor)?;
+            }
             let (kind, _class, ttl) = (cursor.u16()?, cursor.u16()?, cursor.u32()?);
             let length = usize::from(cursor.u16()?);
             let at = cursor.position();
@@ -152,6 +166,15 @@ impl<'a> Packet<'a> {
                 // The upper eight bits of the extended RCODE (RFC 6891 section 6.1.3).
                 self.extended = u16::from(ttl.to_be_bytes()[0]) << 4;
             }
+        }
+        Some(())
+    }
+
+    /// The name of a record of an UPDATE.
+    fn update(&mut self, cursor: &mut Cursor<'a>) -> Option<()> {
+        let name = read_name(self.bytes, cursor)?;
+        if self.updated.len() < UPDATED && !self.updated.contains(&name) {
+            self.updated.push(name);
         }
         Some(())
     }
@@ -241,6 +264,9 @@ impl<'a> Packet<'a> {
         let mut fields = self.base(name, question.kind);
         fields.session_id = Some(u64::from(self.id));
         fields.is_async = is_async;
+        if !self.updated.is_empty() {
+            fields.attributes.push(("updated", self.updated.join(",").into()));
+        }
         if self.edns {
             fields.attributes.push(("edns", "1".into()));
         }

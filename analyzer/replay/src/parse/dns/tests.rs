@@ -136,3 +136,21 @@ fn what_comes_first_may_be_something_else() {
         ]
     );
 }
+
+/// RFC 2136: zone `x.y`; no CNAME of `a.x.y` may be there (section 2.4.3), its A records go, one comes; `b.x.y` gets one, too.
+#[test]
+fn updates_tell_what_they_change() {
+    let update = "1234 2800 0001 0001 0003 0000 01780179 00 0006 0001
+        0161 c00c 0005 00fe 00000000 0000
+        0161 c00c 0001 00ff 00000000 0000
+        0161 c00c 0001 0001 00000e10 0004 0a000001
+        0162 c00c 0001 0001 00000e10 0004 0a000002";
+    let sessions = play_on(
+        Transport::Udp,
+        5000,
+        53,
+        &[c(hex(update)), s(hex("1234 a800 0001 0000 0000 0000 0178 0179 00 0006 0001"))],
+    );
+    assert_eq!(lines(&sessions), ["dns UPDATE|x.y|x.y|x.y ok 0"]);
+    assert!(sessions[0].fields.attributes.contains(&("updated", "a.x.y,b.x.y".into())));
+}

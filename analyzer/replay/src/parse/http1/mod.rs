@@ -151,6 +151,8 @@ struct Asked {
 struct Http1 {
     expect: [Expect; 2],
     asked: VecDeque<Asked>,
+    /// Codes of the answers before the answer (RFC 9110 section 15.2).
+    interim: Vec<u16>,
 }
 
 impl Parser for Http1 {
@@ -177,6 +179,7 @@ impl Parser for Http1 {
         self.expect[side.index()] = Expect::Head;
         // Methods are matched to responses in order: after a loss the order is not known.
         self.asked.clear();
+        self.interim.clear();
     }
 }
 
@@ -258,7 +261,10 @@ impl Http1 {
             return Step::Reject("no status code");
         };
         if (100..200).contains(&status) && status != 101 {
-            // An interim response is not the answer.
+            // An interim response is not the answer, but told of with it.
+            if self.interim.len() < 8 {
+                self.interim.push(status);
+            }
             return head.len.map_or(Step::Lose, |len| Step::Consume(len as u64));
         }
         if status == 101
@@ -270,7 +276,11 @@ impl Http1 {
             return Step::Consume(len as u64);
         }
         let asked = self.asked.pop_front();
-        let fields = message::response(&mut head, status, out.mask);
+        let mut fields = message::response(&mut head, status, out.mask);
+        if !self.interim.is_empty() {
+            let codes: Vec<String> = self.interim.drain(..).map(|code| code.to_string()).collect();
+            fields.attributes.push(("interim", codes.join(",").into()));
+        }
         out.emit(Message::of(Kind::Response, fields).truncated(head.len.is_none()));
         if self.asked.is_empty() && matches!(self.expect[Side::Client.index()], Expect::Answer) {
             self.expect[Side::Client.index()] = Expect::Head;

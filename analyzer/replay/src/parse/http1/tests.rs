@@ -39,6 +39,9 @@ fn methods_statuses_bodies() {
     assert_eq!(sessions[1].request_end_ts, Some(4_000_000));
     assert_eq!(sessions[1].first_byte_ts, Some(5_000_000));
     assert_eq!(sessions[1].response_ts, Some(5_000_000));
+    let interim = |at: usize| sessions[at].fields.attributes.iter().find(|(name, _)| *name == "interim").cloned();
+    assert_eq!(interim(1), Some(("interim", "100".into())));
+    assert_eq!((interim(0), interim(2)), (None, None));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! LDAP messages as rows see them: the few elements of BER that matter.
 
-use super::super::text::clean_to;
+use super::super::mask::{Masker, Secret};
+use super::super::text::{clean_to, number};
+use super::filter;
 use crate::model::{RequestFields, Status};
 
 /// An element: its tag, its content as far as it is in view, and how many bytes it is on the stream.
@@ -29,6 +31,11 @@ impl<'a> Element<'a> {
         let shown = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
         let (content, rest) = rest.split_at_checked(shown)?;
         Some(Self { tag: *tag, content, total: head as u64 + u64::from(length), rest })
+    }
+
+    /// The elements that stand in these bytes, one behind the other.
+    pub(super) fn each(bytes: &'a [u8]) -> impl Iterator<Item = Self> {
+        std::iter::successors(Self::parse(bytes), |element| Self::parse(element.rest))
     }
 
     fn number(&self) -> Option<u32> {
@@ -114,10 +121,11 @@ impl<'a> Envelope<'a> {
     }
 
     /// As a row.
-    pub(super) fn request(&self) -> RequestFields {
+    pub(super) fn request(&self, mask: &mut Masker) -> RequestFields {
         let mut fields = RequestFields {
             l7_protocol: "ldap",
             request_type: self.operation.name.into(),
+            endpoint: self.operation.name.into(),
             session_id: Some(u64::from(self.id)),
             ..RequestFields::default()
         };
@@ -131,21 +139,80 @@ impl<'a> Envelope<'a> {
             _ => Element::parse(self.content).map(|name| name.content),
         };
         fields.request_resource = clean_to(name.unwrap_or_default(), 512);
-        if self.operation.tag == SEARCH {
-            // Name, scope, aliases, two limits, types only: the filter comes then.
-            let scope = Element::parse(self.content).and_then(|name| Element::parse(name.rest));
-            let scope = match scope.and_then(|scope| scope.number()) {
-                Some(0) => "base",
-                Some(1) => "one",
-                Some(2) => "sub",
-                _ => "",
-            };
-            fields.endpoint = format!("{} {scope}", fields.request_type).trim_end().into();
-            fields.attributes.push(("scope", scope.into()));
-        } else {
-            fields.endpoint = fields.request_type.clone();
+        match self.operation.tag {
+            BIND => self.bind(&mut fields, mask),
+            SEARCH => self.search(&mut fields, mask),
+            _ => {}
         }
         fields
+    }
+
+    /// How a client says who it is; passwords and tokens are left out.
+    fn bind(&self, fields: &mut RequestFields, mask: &mut Masker) {
+        let mut parts = Element::each(self.content);
+        fields.version = match parts.next().and_then(|version| version.number()) {
+            Some(2) => "2",
+            Some(3) => "3",
+            _ => "",
+        };
+        let how = parts.nth(1);
+        let mechanism = match how.map(|how| (how.tag, how.content)) {
+            Some((0x80, password)) => {
+                if !password.is_empty() && !mask.shows() {
+                    mask.hid(Secret::Login, 1);
+                }
+                "simple".into()
+            }
+            Some((0xa3, inner)) => {
+                let mut inner = Element::each(inner);
+                let mechanism = inner.next().map_or_else(Box::default, |name| clean_to(name.content, 64));
+                if inner.next().is_some() && !mask.shows() {
+                    mask.hid(Secret::Login, 1);
+                }
+                mechanism
+            }
+            _ => return,
+        };
+        fields.attributes.push(("mechanism", mechanism));
+    }
+
+    /// What is looked for: name, scope, aliases, two limits, types only, the filter, names of attributes.
+    fn search(&self, fields: &mut RequestFields, mask: &mut Masker) {
+        let mut parts = Element::each(self.content).skip(1);
+        let mut next = || parts.next().and_then(|part| part.number());
+        let scope = match next() {
+            Some(0) => "base",
+            Some(1) => "one",
+            Some(2) => "sub",
+            Some(3) => "children",
+            _ => "",
+        };
+        fields.endpoint = format!("{} {scope}", fields.request_type).trim_end().into();
+        fields.attributes.push(("scope", scope.into()));
+        let aliases = match next() {
+            Some(0) => "never",
+            Some(1) => "searching",
+            Some(2) => "finding",
+            Some(3) => "always",
+            _ => "",
+        };
+        if !aliases.is_empty() {
+            fields.attributes.push(("deref_aliases", aliases.into()));
+        }
+        for limit in ["size_limit", "time_limit"] {
+            if let Some(n) = next().filter(|n| *n > 0) {
+                fields.attributes.push((limit, number(n.into())));
+            }
+        }
+        let Some(filter) = parts.nth(1) else {
+            return;
+        };
+        fields.attributes.push(("filter", filter::text(&filter, mask)));
+        let names = parts.next().map_or(&b""[..], |names| names.content);
+        let names: Vec<Box<str>> = Element::each(names).take(64).map(|name| clean_to(name.content, 64)).collect();
+        if !names.is_empty() {
+            fields.attributes.push(("attributes", names.join(",").into()));
+        }
     }
 
     /// Whether it asks for TLS.

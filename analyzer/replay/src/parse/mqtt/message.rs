@@ -4,7 +4,7 @@ use super::super::cursor::Cursor;
 use super::super::mask::{Masker, Secret};
 use super::super::text::{clean_to, number};
 use super::super::trace_context;
-use crate::model::{RequestFields, Status};
+use crate::model::{RequestFields, Side, Status};
 
 const NAMES: [&str; 16] = [
     "",
@@ -179,8 +179,8 @@ impl Packet<'_> {
         }
     }
 
-    /// As a request or a message of its own.
-    pub(super) fn request(&self, client: &str, mask: &mut Masker) -> RequestFields {
+    /// As a request or a message of its own; `from`: who sends it.
+    pub(super) fn request(&self, client: &str, from: Side, mask: &mut Masker) -> RequestFields {
         let mut fields = self.base();
         fields.request_domain = client.into();
         match self.kind() {
@@ -194,6 +194,9 @@ impl Packet<'_> {
             3 => {
                 fields.request_resource = topic(self.body, 0).map(|topic| clean_to(topic, 512)).unwrap_or_default();
                 fields.attributes.push(("qos", number(u64::from(self.qos()))));
+                if from == Side::Server {
+                    fields.attributes.push(("from", "server".into()));
+                }
                 if self.version >= 5 {
                     self.properties(&mut fields);
                 }

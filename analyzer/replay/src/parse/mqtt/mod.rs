@@ -96,12 +96,12 @@ impl Parser for Mqtt {
         let asker = |side: Side| (side.index() as u64) << 40;
         let message = match packet.role() {
             message::Role::Asks(key) => {
-                Message::new(Kind::Request, packet.request(&self.client, out.mask)).keyed(key | asker(side))
+                Message::new(Kind::Request, packet.request(&self.client, side, out.mask)).keyed(key | asker(side))
             }
             message::Role::Answers(key) => {
                 Message::new(Kind::Response, packet.response()).keyed(key | asker(side.other()))
             }
-            message::Role::Alone => Message::new(Kind::OneWay, packet.request(&self.client, out.mask)),
+            message::Role::Alone => Message::new(Kind::OneWay, packet.request(&self.client, side, out.mask)),
         };
         out.emit(message.truncated(cut));
         Step::Consume((1 + used + length) as u64)

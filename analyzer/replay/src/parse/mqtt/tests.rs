@@ -14,6 +14,13 @@ pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
 }
 
 #[test]
+fn who_publishes() {
+    let sessions = play(&sample());
+    let from = |at: usize| sessions[at].fields.attributes.contains(&("from", "server".into()));
+    assert_eq!((from(1), from(2), from(5)), (false, false, true));
+}
+
+#[test]
 fn both_sides_ask() {
     assert_eq!(
         lines(&play(&sample())),

@@ -7,22 +7,42 @@ use super::packet::Close;
 use crate::model::{RequestFields, Side, Status};
 use std::fmt::Write as _;
 
-/// As a request: what the ClientHello says.
-pub(super) fn request(version: Version, hello: &Hello) -> RequestFields {
+fn hex(bytes: &[u8]) -> Box<str> {
+    let text = bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    text.into()
+}
+
+/// As a request: what the ClientHello says; `ids`: where its first packet goes to and comes from.
+pub(super) fn request(version: Version, hello: &Hello, ids: Option<&[Vec<u8>; 2]>) -> RequestFields {
     let mut fields = hello.fields(b'q');
     fields.l7_protocol = "quic";
     fields.version = version.name;
     fields.request_type = "Initial".into();
+    for (name, id) in ["dcid", "scid"].into_iter().zip(ids.into_iter().flatten()).filter(|(_, id)| !id.is_empty()) {
+        fields.attributes.push((name, hex(id)));
+    }
     fields
 }
 
-/// As a response: what the ServerHello says.
-pub(super) fn response(client: Option<&Hello>, server: &ServerHello, retried: bool) -> RequestFields {
+/// As a response: what the ServerHello says; `id`: the server's; `retried`: the one that it gave before, to be said hello to again.
+pub(super) fn response(
+    client: Option<&Hello>,
+    server: &ServerHello,
+    id: &[u8],
+    retried: Option<&[u8]>,
+) -> RequestFields {
     let mut fields = Summary::default().fields(client, Some(server));
     fields.l7_protocol = "quic";
     fields.version = "";
-    if retried {
+    if !id.is_empty() {
+        fields.attributes.push(("server_scid", hex(id)));
+    }
+    if let Some(retried) = retried {
         fields.attributes.push(("retry", "1".into()));
+        fields.attributes.push(("retry_scid", hex(retried)));
     }
     fields
 }

@@ -60,8 +60,12 @@ struct Quic {
     since: [Option<Mark>; 2],
     asked: bool,
     answered: bool,
-    /// The server wanted the client's address proved.
-    retried: bool,
+    /// Connection ids that the client's first packet goes to and comes from.
+    ids: Option<[Vec<u8>; 2]>,
+    /// The server wanted the client's address proved: the id to which the client says hello again.
+    retried: Option<Vec<u8>>,
+    /// The server's id.
+    server: Vec<u8>,
 }
 
 impl Parser for Quic {
@@ -73,7 +77,7 @@ impl Parser for Quic {
                 packet::Kind::Initial => self.initial(side, &long, out),
                 packet::Kind::Retry if side == Side::Server => {
                     // The client says hello again, with keys of the new id.
-                    self.retried = true;
+                    self.retried.get_or_insert_with(|| long.source.to_vec());
                     self.keys = None;
                 }
                 packet::Kind::Negotiation if side == Side::Server && self.asked && !self.answered => {
@@ -120,6 +124,7 @@ impl Quic {
                     *self = Self::default();
                 }
                 self.keys = Some(keys);
+                self.ids.get_or_insert_with(|| [long.destination.to_vec(), long.source.to_vec()]);
                 frames
             }
             None => return,
@@ -132,7 +137,10 @@ impl Quic {
         }
         match side {
             Side::Client if !self.asked => self.ask(long.cut, out),
-            Side::Server if !self.answered => self.answer(out),
+            Side::Server if !self.answered => {
+                self.server = long.source.to_vec();
+                self.answer(out);
+            }
             _ => {}
         }
         if let Some(close) = close {
@@ -148,7 +156,8 @@ impl Quic {
             return;
         }
         let Some(hello) = Hello::parse(body, whole) else { return };
-        let mut message = Message::new(Kind::Request, message::request(version, &hello)).truncated(!whole);
+        let mut message =
+            Message::new(Kind::Request, message::request(version, &hello, self.ids.as_ref())).truncated(!whole);
         if let Some(since) = self.since[0] {
             message = message.since(since);
         }
@@ -165,7 +174,7 @@ impl Quic {
             self.streams[1].pass();
             return self.answer(out);
         }
-        let fields = message::response(self.hello.as_ref(), &hello, self.retried);
+        let fields = message::response(self.hello.as_ref(), &hello, &self.server, self.retried.as_deref());
         let mut message = Message::new(Kind::Response, fields);
         if let Some(since) = self.since[1] {
             message = message.since(since);

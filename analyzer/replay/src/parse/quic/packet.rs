@@ -29,6 +29,8 @@ pub(super) struct Long<'a> {
     pub(super) version: Option<Version>,
     /// Destination connection id.
     pub(super) destination: &'a [u8],
+    /// Source connection id.
+    pub(super) source: &'a [u8],
     /// The packet, as far as it was captured.
     pub(super) bytes: &'a [u8],
     /// Where the packet number starts.
@@ -62,11 +64,12 @@ impl<'a> Long<'a> {
             let length = cursor.u8().filter(|length| *length <= ID_LIMIT)?;
             cursor.take(usize::from(length))
         };
-        let (destination, _source) = (id()?, id()?);
+        let (destination, source) = (id()?, id()?);
         let mut long = Self {
             kind: Kind::Negotiation,
             version: None,
             destination,
+            source,
             bytes,
             number_at: bytes.len(),
             cut: false,

@@ -56,6 +56,10 @@ fn pieces_in_any_order_and_the_answer() {
     let session = &sessions[0];
     assert_eq!(session.fields.version, "1");
     assert!(session.fields.attributes.contains(&("alpn_offered", "alpn".into())));
+    // As in RFC 9001 appendix A: the client has no id, the server's is in A.3.
+    assert!(session.fields.attributes.contains(&("dcid", "8394c8f03e515708".into())));
+    assert!(session.fields.attributes.contains(&("server_scid", "f067a5502a4262b5".into())));
+    assert!(session.fields.attributes.iter().all(|(name, _)| *name != "scid"));
     assert!(session.fields.attributes.iter().any(|(name, value)| *name == "ja4" && value.starts_with("q13d")));
     // From the first datagram of the hello to the answer.
     assert_eq!((session.request_ts, session.response_ts), (Some(0), Some(2_000_000)));

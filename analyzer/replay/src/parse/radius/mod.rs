@@ -108,7 +108,8 @@ impl Parser for Radius {
         };
         let mut fields =
             RequestFields { l7_protocol: "radius", session_id: Some(u64::from(packet.id)), ..RequestFields::default() };
-        if !packet.user.is_empty() {
+        // An answer repeats it.
+        if !packet.user.is_empty() && packet.asks() {
             fields.attributes.push(("user", clean_to(packet.user, 253)));
         }
         let kind = if packet.asks() {

@@ -183,6 +183,22 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// The number that its request has.
+    fn number(&self) -> Option<u64> {
+        self.sequence.split(|byte| *byte == b' ').next().and_then(decimal)
+    }
+
+    /// What ties an answer to its request.
+    pub(super) fn key(&self, side: Side) -> Option<u64> {
+        let asker = if self.code.is_some() { side.other() } else { side };
+        match self.family {
+            Family::Ssdp => None,
+            Family::Rtsp => self.number().map(|number| key_of(number, asker)),
+            // A number counts within its call, and an answer names the method too.
+            Family::Sip => (!self.sequence.is_empty()).then(|| hash(hash(0, self.call), self.sequence)),
+        }
+    }
+
     /// Kind, key and row. `None`: an interim answer.
     pub(super) fn row(&self, side: Side, mask: &mut Masker) -> Option<(Kind, Option<u64>, RequestFields)> {
         if !mask.shows() {
@@ -195,15 +211,8 @@ impl<'a> Head<'a> {
             x_request_id: clean_to(self.call, TEXT),
             ..RequestFields::default()
         };
-        let number = self.sequence.split(|byte| *byte == b' ').next().and_then(decimal);
-        fields.session_id = number;
-        let asker = if self.code.is_some() { side.other() } else { side };
-        let key = match self.family {
-            Family::Ssdp => None,
-            Family::Rtsp => number.map(|number| key_of(number, asker)),
-            // A number counts within its call, and an answer names the method too.
-            Family::Sip => (!self.sequence.is_empty()).then(|| hash(hash(0, self.call), self.sequence)),
-        };
+        fields.session_id = self.number();
+        let key = self.key(side);
         if let Some(code) = self.code {
             if code < 200 {
                 return None;

@@ -10,6 +10,7 @@ pub(super) mod tests;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
 use message::{Family, Head};
+use std::collections::VecDeque;
 
 /// Session initiation: telephony.
 pub(super) static SIP: Protocol = Protocol {
@@ -17,7 +18,7 @@ pub(super) static SIP: Protocol = Protocol {
     ports: &[5060, 5080],
     timeout: 32_000_000_000,
     detect: |first| detect(first, Family::Sip),
-    start: |transport| Box::new(Lines { family: Family::Sip, datagrams: transport == Transport::Udp }),
+    start: |transport| Lines::start(Family::Sip, transport),
 };
 
 /// Streaming.
@@ -26,7 +27,7 @@ pub(super) static RTSP: Protocol = Protocol {
     ports: &[554, 8554],
     timeout: 120_000_000_000,
     detect: |first| detect(first, Family::Rtsp),
-    start: |transport| Box::new(Lines { family: Family::Rtsp, datagrams: transport == Transport::Udp }),
+    start: |transport| Lines::start(Family::Rtsp, transport),
 };
 
 /// Discovery of devices.
@@ -35,9 +36,11 @@ pub(super) static SSDP: Protocol = Protocol {
     ports: &[1900],
     timeout: 15_000_000_000,
     detect: |first| detect(first, Family::Ssdp),
-    start: |_| Box::new(Lines { family: Family::Ssdp, datagrams: true }),
+    start: |transport| Lines::start(Family::Ssdp, transport),
 };
 
+/// Interim answers that are kept.
+const INTERIM: usize = 64;
 /// Longest head that is waited for.
 const HEAD_LIMIT: usize = 16 * 1024;
 
@@ -63,6 +66,27 @@ fn detect(first: First<'_>, family: Family) -> Detection {
 struct Lines {
     family: Family,
     datagrams: bool,
+    /// Codes of interim answers, by what ties them to their request.
+    interim: VecDeque<(u64, u16)>,
+}
+
+impl Lines {
+    fn start(family: Family, transport: Transport) -> Box<dyn Parser> {
+        Box::new(Self { family, datagrams: transport == Transport::Udp, interim: VecDeque::new() })
+    }
+
+    /// The interim answers before this one, each once.
+    fn before(&mut self, key: Option<u64>) -> String {
+        let mut codes = Vec::new();
+        self.interim.retain(|(other, code)| {
+            let mine = Some(*other) == key;
+            if mine && !codes.contains(code) {
+                codes.push(*code);
+            }
+            !mine
+        });
+        codes.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Parser for Lines {
@@ -89,7 +113,21 @@ impl Parser for Lines {
             return Step::Reject("not a start line");
         };
         let cut = end.is_none();
-        if let Some((kind, key, fields)) = head.row(side, out.mask) {
+        if let Some(code) = head.code.filter(|code| *code < 200)
+            && let Some(key) = head.key(side)
+        {
+            if self.interim.len() == INTERIM {
+                self.interim.pop_front();
+            }
+            self.interim.push_back((key, code));
+        }
+        if let Some((kind, key, mut fields)) = head.row(side, out.mask) {
+            if kind == Kind::Response && !self.interim.is_empty() {
+                let codes = self.before(key);
+                if !codes.is_empty() {
+                    fields.attributes.push(("interim", codes.into()));
+                }
+            }
             let mut message = Message::new(kind, fields).truncated(cut && (out.uncaptured > 0 || !self.datagrams));
             message.key = key.filter(|_| kind != Kind::OneWay);
             out.emit(message);

@@ -52,6 +52,7 @@ fn a_call() {
     let sessions = play(&sample());
     assert_eq!(lines(&sessions), expected);
     assert_eq!((&*sessions[0].fields.x_request_id, &*sessions[0].fields.user_agent), ("a84b4c76e66710", "Phone/1"));
+    assert_eq!(sessions[0].fields.attributes, [("interim", "180".into())]);
     // A datagram each.
     let split = [c(invite("INVITE", 1)), s(answer("180 Ringing", "1 INVITE")), s(answer("200 OK", "1 INVITE"))];
     assert_eq!(lines(&play_on(Transport::Udp, 40000, 40001, &split)), expected[..1]);

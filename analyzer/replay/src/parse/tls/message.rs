@@ -3,6 +3,7 @@
 use super::super::cursor::Cursor;
 use super::super::text::clean_to;
 use super::certificate::Certificate;
+use super::ciphers;
 use crate::model::{RequestFields, Side, Status};
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
@@ -27,7 +28,8 @@ fn version_name(version: u16) -> &'static str {
         0x0301 => "1.0",
         0x0302 => "1.1",
         0x0303 => "1.2",
-        0x0304 => "1.3",
+        // Drafts of it have numbers of their own.
+        0x0304 | 0x7f00..=0x7fff => "1.3",
         _ => "",
     }
 }
@@ -281,7 +283,7 @@ impl ServerHello {
 
     /// TLS 1.3.
     pub(super) fn is_13(&self) -> bool {
-        self.version == 0x0304
+        matches!(self.version, 0x0304 | 0x7f00..=0x7fff)
     }
 
     /// HelloRetryRequest.
@@ -313,7 +315,7 @@ impl Summary {
         if let Some(server) = server {
             fields.version = version_name(server.version);
             fields.status = Status::Ok;
-            fields.result = cipher_name(server.cipher);
+            fields.result = ciphers::name(server.cipher);
             if !server.alpn.is_empty() {
                 fields.attributes.push(("alpn", server.alpn.clone()));
             }
@@ -341,33 +343,6 @@ impl Summary {
         }
         fields
     }
-}
-
-fn cipher_name(cipher: u16) -> Box<str> {
-    match cipher {
-        0x1301 => "TLS_AES_128_GCM_SHA256",
-        0x1302 => "TLS_AES_256_GCM_SHA384",
-        0x1303 => "TLS_CHACHA20_POLY1305_SHA256",
-        0x002f => "TLS_RSA_WITH_AES_128_CBC_SHA",
-        0x0035 => "TLS_RSA_WITH_AES_256_CBC_SHA",
-        0x009c => "TLS_RSA_WITH_AES_128_GCM_SHA256",
-        0x009d => "TLS_RSA_WITH_AES_256_GCM_SHA384",
-        0x009e => "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
-        0x009f => "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
-        0x0005 => "TLS_RSA_WITH_RC4_128_SHA",
-        0xc009 => "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-        0xc00a => "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-        0xc013 => "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-        0xc014 => "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-        0xc02b => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        0xc02c => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        0xc02f => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        0xc030 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-        0xcca8 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        0xcca9 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-        other => return format!("0x{other:04x}").into(),
-    }
-    .into()
 }
 
 pub(in crate::parse) fn alert_name(code: u8) -> &'static str {

@@ -2,6 +2,7 @@
 //! What follows is encrypted and passed over.
 
 mod certificate;
+mod ciphers;
 pub(super) mod message;
 #[cfg(test)]
 pub(super) mod tests;
