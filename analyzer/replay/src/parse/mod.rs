@@ -20,6 +20,7 @@ mod sql;
 mod stream;
 mod text;
 mod trace_context;
+mod unpack;
 
 mod amqp;
 mod brpc;

@@ -26,6 +26,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("dubbo", 20880, super::dubbo::tests::sample()),
         ("thrift", 9090, super::thrift::tests::sample()),
         ("cassandra", 9042, super::cassandra::tests::sample()),
+        ("cassandra", 9042, super::cassandra::tests::segmented_sample()),
         ("smtp", 25, super::smtp::tests::sample()),
         ("ldap", 389, super::ldap::tests::sample()),
         ("pop3", 110, super::pop3::tests::sample()),
@@ -126,7 +127,10 @@ fn every_protocol_has_a_seed() {
         .into_iter()
         .filter(|(_, transport, ..)| *transport == Transport::Udp)
         .map(|(name, _, port, script)| (name, port, 1_u8, script));
+    let mut of_name = std::collections::HashMap::new();
     for (name, port, udp, script) in streams.chain(packets) {
+        let nth = of_name.entry((name, udp)).and_modify(|nth| *nth += 1).or_insert(1);
+        let more = if *nth > 1 { format!("-{nth}") } else { String::new() };
         let mut seed = port.to_be_bytes().to_vec();
         seed.push(udp);
         for (from, data) in script {
@@ -136,7 +140,7 @@ fn every_protocol_has_a_seed() {
                 seed.extend(piece);
             }
         }
-        let path = folder.join(format!("seed-{name}{}", if udp == 1 { "-udp" } else { "" }));
+        let path = folder.join(format!("seed-{name}{}{more}", if udp == 1 { "-udp" } else { "" }));
         if !path.exists() && std::env::var_os("BLESS").is_some() {
             std::fs::write(&path, &seed).unwrap();
         }

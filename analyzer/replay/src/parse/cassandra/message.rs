@@ -16,6 +16,9 @@ pub(super) struct Head {
 }
 
 pub(super) const ERROR: u8 = 0;
+pub(super) const STARTUP: u8 = 1;
+pub(super) const READY: u8 = 2;
+pub(super) const AUTHENTICATE: u8 = 3;
 pub(super) const QUERY: u8 = 7;
 pub(super) const RESULT: u8 = 8;
 pub(super) const PREPARE: u8 = 9;
@@ -86,11 +89,13 @@ impl Head {
         self.flags & 1 != 0
     }
 
-    /// The body behind what the flags put in front of it, empty if it is compressed.
+    /// Whether frames of this version go in segments once the server is ready.
+    pub(super) fn is_segmented(self) -> bool {
+        self.version == 5
+    }
+
+    /// The body, not compressed, behind what the flags put in front of it.
     pub(super) fn body(self, body: &[u8]) -> &[u8] {
-        if self.is_compressed() {
-            return &[];
-        }
         let mut cursor = Cursor::new(body);
         self.extras(&mut cursor).map_or(&[], |()| cursor.rest())
     }
@@ -161,6 +166,92 @@ pub(super) fn batch(body: &[u8]) -> Option<(First<'_>, u16)> {
         _ => return None,
     };
     Some((first, count))
+}
+
+/// The value of an option in STARTUP.
+pub(super) fn option<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut cursor = Cursor::new(body);
+    for _ in 0..cursor.u16()?.min(64) {
+        let (own, value) = (short(&mut cursor)?, short(&mut cursor)?);
+        if own == name {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// What the server tells who has registered: what happened to what.
+pub(super) fn event(head: Head, body: &[u8]) -> RequestFields {
+    let mut fields = head.fields();
+    let mut cursor = Cursor::new(body);
+    let (kind, change) = (short(&mut cursor), short(&mut cursor));
+    if let Some(kind) = kind {
+        let words = [kind, change.unwrap_or_default()].join(&b' ');
+        fields.request_resource = clean_to(words.trim_ascii_end(), 128);
+        fields.endpoint = clean_to(kind, 64);
+    }
+    fields
+}
+
+/// The keyspace that USE has set.
+pub(super) fn keyspace(body: &[u8]) -> Option<&[u8]> {
+    let mut cursor = Cursor::new(body);
+    cursor.u32().filter(|kind| *kind == 3)?;
+    short(&mut cursor)
+}
+
+/// Number of rows in an answer, behind the descriptions of their columns.
+pub(super) fn rows(body: &[u8]) -> Option<u64> {
+    let mut cursor = Cursor::new(body);
+    cursor.u32().filter(|kind| *kind == 2)?;
+    let (flags, columns) = (cursor.u32()?, cursor.u32()?);
+    if flags & 2 != 0 {
+        // Where the next page starts.
+        let length = usize::try_from(cursor.u32()?.cast_signed()).unwrap_or_default();
+        cursor.take(length)?;
+    }
+    if flags & 8 != 0 {
+        short(&mut cursor)?;
+    }
+    if flags & 4 == 0 {
+        let table_of_each = if flags & 1 != 0 {
+            short(&mut cursor).and_then(|_| short(&mut cursor))?;
+            false
+        } else {
+            true
+        };
+        for _ in 0..columns {
+            if table_of_each {
+                short(&mut cursor).and_then(|_| short(&mut cursor))?;
+            }
+            short(&mut cursor)?;
+            data_type(&mut cursor, 0)?;
+        }
+    }
+    cursor.u32().filter(|rows| *rows <= i32::MAX.cast_unsigned()).map(u64::from)
+}
+
+/// Passes over a type.
+fn data_type(cursor: &mut Cursor<'_>, depth: u32) -> Option<()> {
+    if depth > 8 {
+        return None;
+    }
+    let inner = match cursor.u16()? {
+        0 => return short(cursor).map(|_| ()),
+        0x20 | 0x22 => 1,
+        0x21 => 2,
+        0x30 => {
+            short(cursor).and_then(|_| short(cursor))?;
+            for _ in 0..cursor.u16()? {
+                short(cursor)?;
+                data_type(cursor, depth + 1)?;
+            }
+            0
+        }
+        0x31 => cursor.u16()?,
+        _ => 0,
+    };
+    (0..inner).try_for_each(|_| data_type(cursor, depth + 1))
 }
 
 /// The id in the answer to PREPARE.

@@ -3,6 +3,7 @@
 use super::super::cursor::Cursor;
 use super::super::mask::{Masker, Secret};
 use super::super::text::clean_to;
+use super::super::unpack::{Packing, unpack};
 use super::bson::{self, Value};
 use crate::model::{RequestFields, Status};
 
@@ -10,6 +11,10 @@ const OP_REPLY: u32 = 1;
 const OP_QUERY: u32 = 2004;
 const OP_COMPRESSED: u32 = 2012;
 const OP_MSG: u32 = 2013;
+/// Flag of OP_MSG: another message follows without being asked for, or no answer comes.
+pub(super) const MORE_TO_COME: u32 = 1 << 1;
+/// Flag of OP_MSG: several replies are welcome.
+pub(super) const EXHAUST_ALLOWED: u32 = 1 << 16;
 /// Longest message the server takes is 48 MB.
 const LENGTH_LIMIT: u32 = 64 * 1024 * 1024;
 /// Commands that carry credentials.
@@ -50,6 +55,28 @@ impl Head {
             && (head.length >= 21 || head.opcode == 2007);
         fits.then_some(head)
     }
+
+    /// Whether the message is inside an OP_COMPRESSED.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.opcode == OP_COMPRESSED
+    }
+
+    /// What is inside an OP_COMPRESSED: its head, the first `limit` bytes of its body, how it was compressed.
+    pub(super) fn unpacked(&self, body: &[u8], limit: usize) -> Option<(Self, Vec<u8>, &'static str)> {
+        let mut cursor = Cursor::new(body);
+        let opcode = self.is_compressed().then(|| cursor.u32_le())??;
+        let _length = cursor.u32_le()?;
+        let method = cursor.u8()?;
+        let rest = cursor.rest();
+        let (plain, name) = match method {
+            0 => (rest.get(..limit).unwrap_or(rest).to_vec(), "noop"),
+            1 => (unpack(Packing::Snappy, rest, limit), "snappy"),
+            2 => (unpack(Packing::Zlib, rest, limit), "zlib"),
+            3 => (unpack(Packing::Zstd, rest, limit), "zstd"),
+            _ => return None,
+        };
+        Some((Self { opcode, ..*self }, plain, name))
+    }
 }
 
 fn opcode_name(opcode: u32) -> &'static str {
@@ -83,8 +110,8 @@ fn op_msg(body: &[u8]) -> Option<(u32, &[u8])> {
     None
 }
 
-/// A request, and whether no answer comes.
-pub(super) fn request(head: &Head, body: &[u8], mask: &mut Masker) -> (RequestFields, bool) {
+/// A request, and its flags as those of OP_MSG.
+pub(super) fn request(head: &Head, body: &[u8], mask: &mut Masker) -> (RequestFields, u32) {
     let mut fields = RequestFields {
         l7_protocol: "mongodb",
         request_type: opcode_name(head.opcode).into(),
@@ -95,11 +122,10 @@ pub(super) fn request(head: &Head, body: &[u8], mask: &mut Masker) -> (RequestFi
     match head.opcode {
         OP_MSG => {
             let Some((flags, document)) = op_msg(body) else {
-                return (fields, false);
+                return (fields, 0);
             };
             command(document, &mut fields, mask);
-            // moreToCome
-            (fields, flags & 2 != 0)
+            (fields, flags)
         }
         OP_QUERY => {
             let _flags = cursor.u32_le();
@@ -115,25 +141,20 @@ pub(super) fn request(head: &Head, body: &[u8], mask: &mut Masker) -> (RequestFi
                 mask.hid(Secret::Literal, hidden);
                 fields.request_resource = clean_to(text.as_bytes(), 2048);
             }
-            (fields, false)
+            (fields, 0)
         }
         2001 | 2002 | 2006 => {
             let _zero = cursor.u32_le();
             namespace(cursor.c_string().unwrap_or_default(), &mut fields);
-            (fields, true)
+            (fields, MORE_TO_COME)
         }
         2005 => {
             let _zero = cursor.u32_le();
             namespace(cursor.c_string().unwrap_or_default(), &mut fields);
-            (fields, false)
+            (fields, 0)
         }
-        2007 => (fields, true),
-        OP_COMPRESSED => {
-            let name = cursor.u32_le().map_or("", opcode_name);
-            fields.attributes.push(("compressed", name.into()));
-            (fields, false)
-        }
-        _ => (fields, false),
+        2007 => (fields, MORE_TO_COME),
+        _ => (fields, 0),
     }
 }
 
@@ -167,12 +188,16 @@ fn command(document: &[u8], fields: &mut RequestFields, mask: &mut Masker) {
     fields.request_resource = clean_to(text.as_bytes(), 2048);
 }
 
-/// What a response adds.
-pub(super) fn response(head: &Head, body: &[u8]) -> RequestFields {
+/// What a response adds, and its flags.
+pub(super) fn response(head: &Head, body: &[u8]) -> (RequestFields, u32) {
     let mut fields = RequestFields { l7_protocol: "mongodb", status: Status::Ok, ..RequestFields::default() };
     let mut cursor = Cursor::new(body);
+    let mut bits = 0;
     let document = match head.opcode {
-        OP_MSG => op_msg(body).map(|(_, document)| document),
+        OP_MSG => op_msg(body).map(|(flags, document)| {
+            bits = flags;
+            document
+        }),
         OP_REPLY => {
             let flags = cursor.u32_le().unwrap_or_default();
             if flags & 3 != 0 {
@@ -185,7 +210,7 @@ pub(super) fn response(head: &Head, body: &[u8]) -> RequestFields {
         _ => None,
     };
     let Some(document) = document else {
-        return fields;
+        return (fields, bits);
     };
     let code = match bson::get(document, b"code") {
         #[expect(clippy::cast_possible_truncation, reason = "codes are small")]
@@ -203,14 +228,21 @@ pub(super) fn response(head: &Head, body: &[u8]) -> RequestFields {
             fields.code = code;
         }
     }
-    if let Some(Value::Document(errors)) = bson::get(document, b"writeErrors")
-        && let Some((_, Value::Document(error))) = bson::elements(errors).next()
-    {
+    let first = match bson::get(document, b"writeErrors") {
+        Some(Value::Document(errors)) => bson::elements(errors).next().map(|(_, error)| error),
+        _ => None,
+    };
+    if let Some(Value::Document(error)) = first.or_else(|| bson::get(document, b"writeConcernError")) {
         fields.status = Status::ServerError;
         if let Some(Value::Number(code)) = bson::get(error, b"code") {
             #[expect(clippy::cast_possible_truncation, reason = "codes are small")]
             let code = code as i32;
             fields.code = Some(code);
+        }
+        if let Some(Value::Text(text)) = bson::get(error, b"errmsg") {
+            // Duplicate keys are quoted behind the index's name.
+            let end = memchr::memmem::find(text, b"dup key:").unwrap_or(text.len());
+            fields.exception = clean_to(text.get(..end).unwrap_or(text).trim_ascii_end(), 512);
         }
     }
     if let Some(Value::Number(rows)) = bson::get(document, b"n")
@@ -220,5 +252,5 @@ pub(super) fn response(head: &Head, body: &[u8]) -> RequestFields {
         let rows = rows as u64;
         fields.affected_rows = Some(rows);
     }
-    fields
+    (fields, bits)
 }
