@@ -184,8 +184,7 @@ impl Cassandra {
     /// The body of a compressed frame up to version 4. LZ4 has the length in front; where STARTUP was not seen, its high byte of zero
     /// tells it from Snappy's, whose low byte comes first.
     fn unpacked(&self, body: &[u8]) -> Vec<u8> {
-        let packing =
-            self.packing.unwrap_or(if body.first() == Some(&0) { Packing::Lz4 } else { Packing::Snappy });
+        let packing = self.packing.unwrap_or(if body.first() == Some(&0) { Packing::Lz4 } else { Packing::Snappy });
         let block = if packing == Packing::Lz4 { body.get(4..).unwrap_or_default() } else { body };
         unpack(packing, block, WINDOW)
     }

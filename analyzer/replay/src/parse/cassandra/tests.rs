@@ -85,10 +85,7 @@ fn version_5() {
     // Heads: length, 0 for parts, checksum (as `encode_header` of the driver writes them); the payload's checksum is not looked at.
     let parts = [&hex("ffff013891fe")[..], one, &[0; 4], &hex("7c0d0164e6fe"), two, &[0; 4]].concat();
     let answer = [hex("0d0002 cf07f7"), hex("85000004080000000400000001"), vec![0; 4]].concat();
-    let script = segmented(
-        &startup,
-        vec![c(hex(QUERY_AND_REGISTER)), s(hex(TWO_ANSWERS)), c(&parts), s(&answer)],
-    );
+    let script = segmented(&startup, vec![c(hex(QUERY_AND_REGISTER)), s(hex(TWO_ANSWERS)), c(&parts), s(&answer)]);
     let expected = [
         "cassandra STARTUP||| ok 'READY'",
         "cassandra QUERY||SELECT * FROM ks.t WHERE k = ?|SELECT ks.t ok",
@@ -104,7 +101,10 @@ fn version_5() {
     assert_eq!(lines(&cut)[..3], expected);
     assert_eq!((&*cut[3].fields.endpoint, cut[3].request_bytes), ("INSERT ks.big", 200_079));
     assert_eq!(lines(&play(&script[2..4])), expected[1..]);
-    assert_eq!(lines(&play(&[s(hex(TWO_ANSWERS)), c(hex(QUERY_AND_REGISTER)), s(hex(TWO_ANSWERS))]))[2..], expected[1..]);
+    assert_eq!(
+        lines(&play(&[s(hex(TWO_ANSWERS)), c(hex(QUERY_AND_REGISTER)), s(hex(TWO_ANSWERS))]))[2..],
+        expected[1..]
+    );
 }
 
 /// Compressed bodies of versions 3 and 4, compressed segments of version 5: LZ4 and Snappy as the Python driver's codecs write them.
@@ -112,12 +112,23 @@ fn version_5() {
 fn compressed() {
     let startup = |method: &str| {
         let length = u8::try_from(method.len()).unwrap();
-        [&hex("0002 000b")[..], b"CQL_VERSION", &hex("0005"), b"3.0.0", &hex("000b"), b"COMPRESSION", &[0, length], method.as_bytes()]
-            .concat()
+        [
+            &hex("0002 000b")[..],
+            b"CQL_VERSION",
+            &hex("0005"),
+            b"3.0.0",
+            &hex("000b"),
+            b"COMPRESSION",
+            &[0, length],
+            method.as_bytes(),
+        ]
+        .concat()
     };
-    let packed = "c3ff1a000000bc494e5345525420494e544f206b732e7420286b2c2076292056414c5545532028312c202778010082502729000100";
+    let packed =
+        "c3ff1a000000bc494e5345525420494e544f206b732e7420286b2c2076292056414c5545532028312c202778010082502729000100";
     let lz4 = hex(&format!("040100050700000038000000{packed}"));
-    let snappy = hex("04010006070000003dc301a8000000bc494e5345525420494e544f206b732e7420286b2c2076292056414c554553202831
+    let snappy =
+        hex("04010006070000003dc301a8000000bc494e5345525420494e544f206b732e7420286b2c2076292056414c554553202831
         2c2027787878fe0200fe02004a0200102729000100");
     let insert = "cassandra QUERY||INSERT INTO ks.t (k, v) VALUES (?, ?)|INSERT ks.t unknown [ended_after]";
     for (method, frame) in [("lz4", lz4), ("snappy", snappy)] {
