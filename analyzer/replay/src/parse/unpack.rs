@@ -11,8 +11,12 @@ use std::io::Read;
 pub(super) enum Packing {
     /// A block of LZ4 (`lz4_Block_format.md`), without a length in front.
     Lz4,
+    /// Blocks of LZ4 in a frame (`lz4_Frame_format.md`).
+    Lz4Frame,
     /// Snappy's raw format (`format_description.txt`): its length is in front.
     Snappy,
+    /// Blocks of Snappy as Kafka's Java clients frame them (`snappy-java`, `SnappyOutputStream`); without that frame as `Snappy`.
+    SnappyBlocks,
     /// RFC 1950.
     Zlib,
     /// RFC 1952.
@@ -26,7 +30,9 @@ pub(super) fn unpack(packing: Packing, bytes: &[u8], limit: usize) -> Vec<u8> {
     let mut plain = Vec::new();
     match packing {
         Packing::Lz4 => drop(lz4(bytes, limit, &mut plain)),
+        Packing::Lz4Frame => drop(lz4_frame(bytes, limit, &mut plain)),
         Packing::Snappy => drop(snappy(bytes, limit, &mut plain)),
+        Packing::SnappyBlocks => drop(snappy_blocks(bytes, limit, &mut plain)),
         Packing::Zlib => read(flate2::read::ZlibDecoder::new(bytes), limit, &mut plain),
         Packing::Gzip => read(flate2::read::GzDecoder::new(bytes), limit, &mut plain),
         Packing::Zstd => {
@@ -99,6 +105,43 @@ fn lz4_length(cursor: &mut Cursor<'_>, first: u8) -> Option<usize> {
     Some(length)
 }
 
+/// Blocks may refer to what came in earlier ones.
+fn lz4_frame(bytes: &[u8], limit: usize, plain: &mut Vec<u8>) -> Option<()> {
+    let mut cursor = Cursor::new(bytes);
+    cursor.u32_le().filter(|magic| *magic == 0x184d_2204)?;
+    let flags = cursor.u8()?;
+    let _largest = cursor.u8()?;
+    // Content size, dictionary, the head's checksum.
+    cursor.take(usize::from(flags >> 3 & 1) * 8 + usize::from(flags & 1) * 4 + 1)?;
+    while plain.len() < limit {
+        let size = cursor.u32_le().filter(|size| *size != 0)?;
+        let block = cursor.up_to((size & 0x7fff_ffff) as usize);
+        if size >> 31 == 1 {
+            plain.extend_from_slice(block.get(..limit - plain.len()).unwrap_or(block));
+        } else {
+            // It ends where its bytes end, with literals.
+            let _ = lz4(block, limit, plain);
+        }
+        cursor.take(usize::from(flags >> 4 & 1) * 4)?;
+    }
+    Some(())
+}
+
+fn snappy_blocks(bytes: &[u8], limit: usize, plain: &mut Vec<u8>) -> Option<()> {
+    let Some(rest) = bytes.strip_prefix(b"\x82SNAPPY\0") else {
+        return snappy(bytes, limit, plain);
+    };
+    let mut cursor = Cursor::new(rest);
+    let _versions = cursor.u64()?;
+    while plain.len() < limit {
+        let size = cursor.u32()?;
+        let mut block = Vec::new();
+        let _ = snappy(cursor.up_to(size as usize), limit - plain.len(), &mut block);
+        plain.append(&mut block);
+    }
+    Some(())
+}
+
 fn snappy(bytes: &[u8], limit: usize, plain: &mut Vec<u8>) -> Option<()> {
     let mut cursor = Cursor::new(bytes);
     for _ in 0..5 {
@@ -137,13 +180,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What python-snappy 0.7, lz4.block (`store_size=False`), zlib, gzip and the `zstd` program make of this text.
+    /// What python-snappy 0.7 (two blocks of it behind `SnappyOutputStream`'s head), lz4.block (`store_size=False`), lz4.frame, zlib, gzip
+    /// and the `zstd` program make of this text.
     const TEXT: &[u8] = b"find find find find find find collection collection collection";
-    const PACKED: [(Packing, &str); 5] = [
+    const PACKED: [(Packing, &str); 7] = [
         (Packing::Lz4, "5f66696e6420050006ad636f6c6c656374696f6e0b00506374696f6e"),
         (Packing::Snappy, "3e1066696e642062050024636f6c6c656374696f6e560b00"),
         (Packing::Zlib, "789c4bcbcc4b5148c34524e7e7e4a4269764e6e761670200c9a2174b"),
         (Packing::Gzip, "1f8b08000000000002034bcbcc4b5148c34524e7e7e4a4269764e6e7616702001af078dd3e000000"),
+        (Packing::Lz4Frame, "04224d187c403e00000000000000cf1c0000005f66696e6420050006ad636f6c6c656374696f6e0b00506374696f6e99d7ae0f0000000094d26e6d"),
+        (Packing::SnappyBlocks, "82534e415050590000000001000000010000000a1e1066696e6420620500000000102028636f6c6c656374696f6e20520b00"),
         (Packing::Zstd, "28b52ffd0458bd00007866696e6420636f6c6c656374696f6e02002e0ac252b40f9f2c17"),
     ];
 
@@ -180,7 +226,7 @@ mod tests {
         #[test]
         fn garbage_is_bounded(bytes in prop::collection::vec(any::<u8>(), 0..300), limit in 0_usize..5000) {
             for (packing, magic) in [
-                (Packing::Lz4, ""), (Packing::Snappy, ""), (Packing::Zlib, "789c"), (Packing::Gzip, "1f8b0800000000000003"),
+                (Packing::Lz4, ""), (Packing::Snappy, ""), (Packing::Lz4Frame, "04224d18"), (Packing::SnappyBlocks, "82534e4150505900"), (Packing::Zlib, "789c"), (Packing::Gzip, "1f8b0800000000000003"),
                 (Packing::Zstd, "28b52ffd"),
             ] {
                 let bytes = [hex(magic), bytes.clone()].concat();

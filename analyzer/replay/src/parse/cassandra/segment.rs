@@ -32,7 +32,6 @@ impl Segment {
             return None;
         }
         let fields = number(fields);
-        #[expect(clippy::cast_possible_truncation, reason = "17 bits")]
         let length = |at: u32| (fields >> at & LENGTH) as u32;
         let (plain, flags) = if lz4 { (length(17), fields >> 34) } else { (0, fields >> 17) };
         Some(Self { head, payload: length(0), plain, alone: flags & 1 == 1 })

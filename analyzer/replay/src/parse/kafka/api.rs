@@ -12,7 +12,10 @@ const NEVER: i16 = i16::MAX;
 /// Versions above are not believed.
 pub(super) const LAST_VERSION: i16 = 24;
 
-const APIS: [(&str, i16); 80] = [
+/// The highest kind.
+pub(super) const LAST: u8 = 92;
+
+const APIS: [(&str, i16); 93] = [
     ("Produce", 9),
     ("Fetch", 12),
     ("ListOffsets", 6),
@@ -93,6 +96,19 @@ const APIS: [(&str, i16); 80] = [
     ("ShareGroupDescribe", 0),
     ("ShareFetch", 0),
     ("ShareAcknowledge", 0),
+    ("AddRaftVoter", 0),
+    ("RemoveRaftVoter", 0),
+    ("UpdateRaftVoter", 0),
+    ("InitializeShareGroupState", 0),
+    ("ReadShareGroupState", 0),
+    ("WriteShareGroupState", 0),
+    ("DeleteShareGroupState", 0),
+    ("ReadShareGroupStateSummary", 0),
+    ("StreamsGroupHeartbeat", 0),
+    ("StreamsGroupDescribe", 0),
+    ("DescribeShareGroupOffsets", 0),
+    ("AlterShareGroupOffsets", 0),
+    ("DeleteShareGroupOffsets", 0),
 ];
 
 impl Api {

@@ -3,13 +3,18 @@
 use super::super::cursor::Cursor;
 use super::super::text::clean_to;
 use super::super::trace_context;
+use super::super::unpack::{Packing, unpack};
 use super::api::{self, Api};
+use super::layout;
 use crate::model::{RequestFields, Status};
+use ahash::AHashMap;
 
 /// Largest message that is believed, bytes.
 const SIZE_LIMIT: u32 = 1 << 30;
 /// Names are at most this long.
 const NAME_LIMIT: usize = 249;
+/// Topics whose names are remembered.
+const TOPICS: usize = 4096;
 /// Headers of a record looked at.
 const HEADERS: u64 = 64;
 
@@ -65,8 +70,8 @@ impl<'a> Head<'a> {
         u64::from(self.size) + 4
     }
 
-    /// As a row; `bytes` are those of [`Head::parse`]. Second: the sender wants no answer.
-    pub(super) fn request(&self, bytes: &[u8]) -> (RequestFields, bool) {
+    /// As a row; `bytes` are those of [`Head::parse`], `topics` the names that are known of ids. Second: the sender wants no answer.
+    pub(super) fn request(&self, bytes: &[u8], topics: &Topics) -> (RequestFields, bool) {
         let mut fields = RequestFields {
             l7_protocol: "kafka",
             version: api::version_name(self.version),
@@ -80,11 +85,15 @@ impl<'a> Head<'a> {
         let end = usize::try_from(self.total()).unwrap_or(usize::MAX).min(bytes.len());
         let body = self.body_at.and_then(|at| bytes.get(at..end)).unwrap_or_default();
         let mut reader = Reader { cursor: Cursor::new(body), flexible: self.api.is_flexible(self.version) };
-        let mut asked = Asked::default();
+        let mut asked = Found::default();
         // What was found before the bytes end stays.
-        let _ = asked.read(self.key, self.version, &mut reader, &mut fields);
+        let _ = asked.walk(layout::of_request(self.key, self.version).as_bytes(), &mut reader, Extent::First);
         if let Some(topic) = asked.topic.filter(|topic| !topic.is_empty()) {
             fields.request_resource = clean_to(topic, NAME_LIMIT);
+        } else if let Some(id) = asked.id.filter(|id| *id != [0; 16]) {
+            fields.request_resource = topics.get(&id).cloned().unwrap_or_else(|| id_text(&id));
+        }
+        if !fields.request_resource.is_empty() {
             fields.endpoint = match asked.partition {
                 Some(partition) => format!("{}-{partition}", fields.request_resource).into(),
                 None => fields.request_resource.clone(),
@@ -93,98 +102,150 @@ impl<'a> Head<'a> {
         if let Some(group) = asked.group.filter(|group| !group.is_empty()) {
             fields.attributes.push(("group", clean_to(group, NAME_LIMIT)));
         }
-        (fields, asked.no_answer)
+        if let Some(records) = asked.records {
+            record_headers(records, &mut fields);
+        }
+        (fields, asked.acknowledgements == Some(0))
     }
 }
 
-/// What a request's body says.
+/// Names of topics by their ids.
+pub(super) type Topics = AHashMap<[u8; 16], Box<str>>;
+
+/// A topic's id as Kafka writes it: base64 with the alphabet of URLs, without padding (`org.apache.kafka.common.Uuid`).
+fn id_text(id: &[u8; 16]) -> Box<str> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let number = u128::from_be_bytes(*id);
+    let digit = |at: u32| {
+        let six = if at == 21 { number << 4 } else { number >> (122 - 6 * at) } & 0x3f;
+        char::from(ALPHABET.get(six as usize).copied().unwrap_or_default())
+    };
+    (0..22).map(digit).collect::<String>().into()
+}
+
+/// How much of arrays is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// The first element, then no more at all.
+    First,
+    All,
+}
+
+/// What a body says.
 #[derive(Debug, Default)]
-struct Asked<'a> {
+struct Found<'a> {
     topic: Option<&'a [u8]>,
+    id: Option<[u8; 16]>,
     partition: Option<i32>,
     group: Option<&'a [u8]>,
-    no_answer: bool,
+    not_a_group: bool,
+    acknowledgements: Option<i16>,
+    records: Option<&'a [u8]>,
+    /// The first error, or that there is none.
+    error: Option<i16>,
+    message: Option<&'a [u8]>,
+    /// Topic, its id, partition, offset of the first records that were stored.
+    stored: Option<(Option<&'a [u8]>, Option<[u8; 16]>, i32, i64)>,
+    /// Topics of this response with both name and id.
+    named: Vec<([u8; 16], &'a [u8])>,
 }
 
-impl<'a> Asked<'a> {
-    fn read(&mut self, key: i16, v: i16, body: &mut Reader<'a>, fields: &mut RequestFields) -> Option<()> {
-        match key {
-            0 => {
-                if v >= 3 {
-                    body.string()?;
+/// Topics learnt from one response.
+const NAMED: usize = 1024;
+
+impl<'a> Found<'a> {
+    /// Reads a body after its layout; `None` where it ends before. The loops end with the bytes, as each round takes some.
+    fn walk(&mut self, layout: &[u8], body: &mut Reader<'a>, extent: Extent) -> Option<()> {
+        let mut rest = layout;
+        while let Some((kind, tail)) = rest.split_first() {
+            rest = tail;
+            match kind {
+                b'1'..=b'8' => body.skip(usize::from(kind - b'0'))?,
+                b'u' => body.skip(16)?,
+                b's' => drop(body.string()?),
+                b'b' => drop(body.bytes()?),
+                b'{' | b'[' | b'(' => {
+                    let (inner, behind) = group(rest)?;
+                    rest = behind;
+                    let count = if *kind == b'(' { 1 } else { body.array()? };
+                    for _ in 0..count {
+                        if extent == Extent::All && inner.iter().any(|kind| matches!(kind, b'T' | b'U')) {
+                            // Name and id of another topic.
+                            (self.topic, self.id) = (None, None);
+                        }
+                        self.walk(inner, body, extent)?;
+                        if extent == Extent::First && *kind != b'(' {
+                            return None;
+                        }
+                        if *kind != b'[' {
+                            body.tags()?;
+                        }
+                    }
                 }
-                self.no_answer = body.i16()? == 0;
-                body.i32()?;
-                self.topics(body, v >= 13)?;
-                let records = body.bytes()?;
-                record_headers(records, fields);
-            }
-            1 => {
-                body.skip(if v >= 15 { 8 } else { 12 })?;
-                body.skip(if v >= 3 { 4 } else { 0 })?;
-                body.skip(usize::from(v >= 4))?;
-                body.skip(if v >= 7 { 8 } else { 0 })?;
-                self.topics(body, v >= 13)?;
-            }
-            2 => {
-                body.skip(4 + usize::from(v >= 2))?;
-                self.topics(body, false)?;
-            }
-            3 | 19 | 20 if body.array()? > 0 => {
-                // Metadata from version 10 on tells the id first, deletion the name.
-                body.skip(if key == 3 && v >= 10 { 16 } else { 0 })?;
-                self.topic = Some(body.string()?);
-            }
-            8 => {
-                self.group = Some(body.string()?);
-                if v >= 1 {
-                    body.i32()?;
-                    body.string()?;
+                b'T' => {
+                    self.topic = Some(body.string()?);
+                    self.learn();
                 }
-                if v >= 7 {
-                    body.string()?;
+                b'U' => {
+                    self.id = body.take(16)?.try_into().ok();
+                    self.learn();
                 }
-                body.skip(if (2..=4).contains(&v) { 8 } else { 0 })?;
-                self.topics(body, v >= 10)?;
-            }
-            9 => {
-                if v >= 8 && body.array()? == 0 {
-                    return None;
+                b'P' => self.partition = Some(body.i32()?),
+                b'G' => self.group = Some(body.string()?).filter(|_| !self.not_a_group),
+                b'k' => {
+                    if body.take(1)? != [0] {
+                        (self.group, self.not_a_group) = (None, true);
+                    }
                 }
-                self.group = Some(body.string()?);
-                if v >= 9 {
-                    body.string()?;
-                    body.i32()?;
+                b'a' => self.acknowledgements = Some(body.i16()?),
+                b'R' => self.records = Some(body.bytes()?),
+                b'E' => {
+                    let error = body.i16()?;
+                    if self.error.unwrap_or_default() == 0 {
+                        self.error = Some(error);
+                    }
                 }
-                self.topics(body, v >= 10)?;
+                b'M' => {
+                    let message = body.string()?;
+                    if self.message.is_none() && self.error.is_some_and(|error| error != 0) {
+                        self.message = Some(message);
+                    }
+                }
+                b'O' => {
+                    let offset = body.i64()?;
+                    if self.stored.is_none() && self.error == Some(0) {
+                        self.stored = Some((self.topic, self.id, self.partition.unwrap_or_default(), offset));
+                    }
+                }
+                _ => return None,
             }
-            10 if v < 4 => self.group = Some(body.string()?),
-            11..=14 => self.group = Some(body.string()?),
-            15 | 42 if body.array()? > 0 => self.group = Some(body.string()?),
-            28 => {
-                body.string()?;
-                self.group = Some(body.string()?);
-            }
-            _ => {}
         }
         Some(())
     }
 
-    /// The first topic, by name or by id, and its first partition.
-    fn topics(&mut self, body: &mut Reader<'a>, by_id: bool) -> Option<()> {
-        if body.array()? == 0 {
-            return None;
+    fn learn(&mut self) {
+        if let (Some(topic), Some(id)) = (self.topic, self.id)
+            && self.named.len() < NAMED
+            && !topic.is_empty()
+            && id != [0; 16]
+        {
+            self.named.push((id, topic));
         }
-        if by_id {
-            body.skip(16)?;
-        } else {
-            self.topic = Some(body.string()?);
-        }
-        if body.array()? > 0 {
-            self.partition = Some(body.i32()?);
-        }
-        Some(())
     }
+}
+
+/// What is inside the bracket that was opened before `layout`, and what is behind it.
+fn group(layout: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut depth = 0_u32;
+    for (at, letter) in layout.iter().enumerate() {
+        match letter {
+            b'{' | b'[' | b'(' => depth += 1,
+            b'}' | b']' | b')' if depth == 0 => return Some((layout.get(..at)?, layout.get(at + 1..)?)),
+            b'}' | b']' | b')' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// What a response is to be read as.
@@ -194,8 +255,8 @@ pub(super) struct Awaited {
     pub(super) version: i16,
 }
 
-/// The first error of a response, and what was said of it; `body` is what follows the correlation id.
-pub(super) fn response(awaited: Awaited, body: &[u8]) -> RequestFields {
+/// The first error of a response, and what was said of it; `body` is what follows the correlation id. Ids of topics are learnt.
+pub(super) fn response(awaited: Awaited, body: &[u8], topics: &mut Topics) -> RequestFields {
     let Awaited { key, version } = awaited;
     let flexible = Api::of(key).is_some_and(|api| api.is_flexible(version));
     let mut reader = Reader { cursor: Cursor::new(body), flexible };
@@ -203,164 +264,35 @@ pub(super) fn response(awaited: Awaited, body: &[u8]) -> RequestFields {
     if flexible && key != 18 {
         tags(&mut reader.cursor);
     }
+    let mut found = Found::default();
+    let _ = found.walk(layout::of_response(key, version).as_bytes(), &mut reader, Extent::All);
     let mut fields = RequestFields { l7_protocol: "kafka", ..RequestFields::default() };
-    let code = answer(key, version, &mut reader, &mut fields);
+    let code = found.error;
     fields.code = code.map(i32::from);
     fields.status = match code {
         None | Some(0) => Status::Ok,
         Some(_) => Status::ServerError,
     };
+    if let Some(message) = found.message {
+        fields.exception = clean_to(message, 256);
+    }
     if let Some(code) = code.filter(|code| *code != 0 && fields.exception.is_empty()) {
         fields.exception = api::error_name(code).into();
     }
+    for (id, topic) in found.named {
+        if topics.len() < TOPICS || topics.contains_key(&id) {
+            topics.insert(id, clean_to(topic, NAME_LIMIT));
+        }
+    }
+    if let Some((topic, id, partition, offset)) = found.stored {
+        let topic = match (topic, id) {
+            (Some(topic), _) => clean_to(topic, NAME_LIMIT),
+            (None, Some(id)) => topics.get(&id).cloned().unwrap_or_else(|| id_text(&id)),
+            (None, None) => Box::default(),
+        };
+        fields.result = format!("{topic}-{partition}:{offset}").into();
+    }
     fields
-}
-
-fn answer(key: i16, v: i16, body: &mut Reader<'_>, fields: &mut RequestFields) -> Option<i16> {
-    let throttled_since = match key {
-        0 => i16::MAX,
-        1 | 10 | 12..=16 | 20 => 1,
-        2 | 11 | 19 => 2,
-        3 | 8 | 9 => 3,
-        17 | 18 | 36 => i16::MAX,
-        _ => 0,
-    };
-    // SyncGroup, Heartbeat, LeaveGroup from 1 on; JoinGroup from 2 on.
-    body.skip(if v >= throttled_since { 4 } else { 0 })?;
-    match key {
-        0 => {
-            if body.array()? == 0 {
-                return None;
-            }
-            let topic = if v >= 13 { body.take(16).map(|_| &[][..])? } else { body.string()? };
-            if body.array()? == 0 {
-                return None;
-            }
-            let partition = body.i32()?;
-            let code = body.i16()?;
-            if let Some(offset) = body.i64().filter(|_| code == 0) {
-                fields.result = format!("{}-{partition}:{offset}", clean_to(topic, NAME_LIMIT)).into();
-            }
-            Some(code)
-        }
-        1 => fetched(v, body),
-        2 | 8 | 28 => {
-            if body.array()? == 0 {
-                return None;
-            }
-            if key == 8 && v >= 10 {
-                body.skip(16)?;
-            } else {
-                body.string()?;
-            }
-            (body.array()? > 0).then(|| body.i32())??;
-            body.i16()
-        }
-        3 => {
-            for _ in 0..body.array()? {
-                body.i32()?;
-                body.string()?;
-                body.i32()?;
-                if v >= 1 {
-                    body.string()?;
-                }
-                body.tags()?;
-            }
-            if v >= 2 {
-                body.string()?;
-            }
-            if v >= 1 {
-                body.i32()?;
-            }
-            (body.array()? > 0).then(|| body.i16())?
-        }
-        9 if v < 8 => {
-            if body.array()? == 0 {
-                return if v >= 2 { body.i16() } else { None };
-            }
-            body.string()?;
-            (body.array()? > 0).then(|| body.i32())??;
-            body.i64()?;
-            body.skip(if v >= 5 { 4 } else { 0 })?;
-            body.string()?;
-            body.i16()
-        }
-        10 if v >= 4 => {
-            (body.array()? > 0).then(|| body.string())??;
-            body.i32()?;
-            body.string()?;
-            body.i32()?;
-            body.i16()
-        }
-        10..=14 | 16..=18 | 22 | 25 | 26 => body.i16(),
-        15 => (body.array()? > 0).then(|| body.i16())?,
-        36 => {
-            let code = body.i16()?;
-            if code != 0 {
-                fields.exception = clean_to(body.string()?, 256);
-            }
-            Some(code)
-        }
-        19 | 20 => {
-            (body.array()? > 0).then(|| body.string())??;
-            body.skip(if key == 19 && v >= 7 || key == 20 && v >= 6 { 16 } else { 0 })?;
-            body.i16()
-        }
-        42 => {
-            (body.array()? > 0).then(|| body.string())??;
-            body.i16()
-        }
-        _ => None,
-    }
-}
-
-/// The error of the whole, or the first of a partition as far as the bytes reach.
-fn fetched(v: i16, body: &mut Reader<'_>) -> Option<i16> {
-    if v >= 7 {
-        let code = body.i16()?;
-        body.i32()?;
-        if code != 0 {
-            return Some(code);
-        }
-    }
-    let rest = partitions_fetched(v, body);
-    Some(rest.unwrap_or(0))
-}
-
-fn partitions_fetched(v: i16, body: &mut Reader<'_>) -> Option<i16> {
-    for _ in 0..body.array()? {
-        if v >= 13 {
-            body.skip(16)?;
-        } else {
-            body.string()?;
-        }
-        for _ in 0..body.array()? {
-            body.i32()?;
-            let code = body.i16()?;
-            if code != 0 {
-                return Some(code);
-            }
-            body.i64()?;
-            body.skip(if v >= 5 {
-                16
-            } else if v >= 4 {
-                8
-            } else {
-                0
-            })?;
-            if v >= 4 {
-                for _ in 0..body.array()? {
-                    body.skip(16)?;
-                    body.tags()?;
-                }
-            }
-            body.skip(if v >= 11 { 4 } else { 0 })?;
-            body.bytes()?;
-            body.tags()?;
-        }
-        body.tags()?;
-    }
-    None
 }
 
 /// Reads values in either encoding.
@@ -449,7 +381,10 @@ fn zigzag_length(cursor: &mut Cursor<'_>) -> Option<usize> {
     if value & 1 == 1 { Some(0) } else { usize::try_from(value >> 1).ok() }
 }
 
-/// Trace context in the headers of a batch's first record (format 2, not compressed).
+/// Bytes of a compressed batch's records looked at.
+const RECORD_WINDOW: usize = 8192;
+
+/// Trace context in the headers of a batch's first record (format 2).
 fn record_headers(batch: &[u8], fields: &mut RequestFields) -> Option<()> {
     let mut cursor = Cursor::new(batch);
     cursor.take(16)?;
@@ -457,10 +392,23 @@ fn record_headers(batch: &[u8], fields: &mut RequestFields) -> Option<()> {
         return None;
     }
     cursor.take(4)?;
-    if cursor.u16()? & 7 != 0 {
-        return None;
-    }
+    let packing = match cursor.u16()? & 7 {
+        0 => None,
+        1 => Some((Packing::Gzip, "gzip")),
+        2 => Some((Packing::SnappyBlocks, "snappy")),
+        3 => Some((Packing::Lz4Frame, "lz4")),
+        4 => Some((Packing::Zstd, "zstd")),
+        _ => return None,
+    };
     cursor.take(38)?;
+    let Some((packing, name)) = packing else {
+        return first_record(cursor, fields);
+    };
+    fields.attributes.push(("compression", name.into()));
+    first_record(Cursor::new(&unpack(packing, cursor.rest(), RECORD_WINDOW)), fields)
+}
+
+fn first_record(mut cursor: Cursor<'_>, fields: &mut RequestFields) -> Option<()> {
     varint(&mut cursor)?;
     cursor.u8()?;
     varint(&mut cursor)?;

@@ -2,6 +2,7 @@
 //! can only be read when the request was seen.
 
 mod api;
+mod layout;
 mod message;
 #[cfg(test)]
 pub(super) mod tests;
@@ -10,7 +11,7 @@ use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
 use ahash::AHashMap;
-use message::{Awaited, FIXED, Head};
+use message::{Awaited, FIXED, Head, Topics};
 
 /// Line in the registry.
 pub(super) static PROTOCOL: Protocol = Protocol {
@@ -23,6 +24,8 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 
 /// Bytes of a message looked at.
 const WINDOW: usize = 4096;
+/// The same of records, whose beginning may be compressed, and of descriptions of topics.
+const LONG_WINDOW: usize = 32 * 1024;
 /// Requests remembered; beyond, all are forgotten.
 const REMEMBERED: usize = 32 * 1024;
 
@@ -34,13 +37,13 @@ fn detect(first: First<'_>) -> Detection {
     if bytes.len() < FIXED {
         // Small numbers: the high bytes of the length, of the kind and of the version.
         let small = |at: usize, most: u8| bytes.get(at).is_none_or(|byte| *byte <= most);
-        let fits = small(0, 0x3f) && small(4, 0) && small(5, 79) && small(6, 0) && small(7, 24) && small(8, 0x3f);
+        let fits = small(0, 0x3f) && small(4, 0) && small(5, api::LAST) && small(6, 0) && small(7, 24) && small(8, 0x3f);
         return if fits && !first.whole && !bytes.is_empty() { Detection::More } else { Detection::No };
     }
     let Some(head) = Head::parse(bytes) else {
         return Detection::No;
     };
-    let (fields, _) = head.request(bytes);
+    let (fields, _) = head.request(bytes, &Topics::default());
     let topic = !fields.request_resource.is_empty()
         && fields.request_resource.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let named = head.client_id.len() > 2;
@@ -57,6 +60,8 @@ fn detect(first: First<'_>) -> Detection {
 struct Kafka {
     /// By correlation id.
     awaited: AHashMap<u32, Awaited>,
+    /// As the brokers told them.
+    topics: Topics,
 }
 
 impl Parser for Kafka {
@@ -85,11 +90,12 @@ impl Kafka {
         let Some(head) = Head::parse(input.bytes) else {
             return Step::Reject("not a request of Kafka");
         };
-        let wanted = usize::try_from(head.total()).map_or(WINDOW, |total| total.min(WINDOW));
+        let window = window(head.key);
+        let wanted = usize::try_from(head.total()).map_or(window, |total| total.min(window));
         if input.bytes.len() < wanted && !input.cut {
             return Step::More(wanted);
         }
-        let (fields, no_answer) = head.request(input.bytes);
+        let (fields, no_answer) = head.request(input.bytes, &self.topics);
         if matches!(head.api.name, "SaslAuthenticate") && !out.mask.shows() {
             out.mask.hid(Secret::Login, 1);
         }
@@ -119,17 +125,23 @@ impl Kafka {
                 Step::Reject("answers no request")
             };
         };
-        let wanted = usize::try_from(total).map_or(WINDOW, |total| total.min(WINDOW));
+        let window = if awaited.key == 0 { WINDOW } else { window(awaited.key) };
+        let wanted = usize::try_from(total).map_or(window, |total| total.min(window));
         if input.bytes.len() < wanted && !input.cut {
             return Step::More(wanted);
         }
         self.awaited.remove(&correlation);
         let end = usize::try_from(total).unwrap_or(usize::MAX).min(input.bytes.len());
-        let fields = message::response(awaited, input.bytes.get(8..end).unwrap_or_default());
+        let fields = message::response(awaited, input.bytes.get(8..end).unwrap_or_default(), &mut self.topics);
         let message = Message::new(Kind::Response, fields).truncated(input.bytes.len() < wanted);
         out.emit(message.keyed(u64::from(correlation)));
         Step::Consume(total)
     }
+}
+
+/// How much of a message of that kind is looked at: Produce and Metadata more than others.
+fn window(key: i16) -> usize {
+    if matches!(key, 0 | 3) { LONG_WINDOW } else { WINDOW }
 }
 
 /// Length and correlation id of a response.

@@ -1,5 +1,5 @@
-use super::super::script::{c, hex, lines, play, play_prefix, s};
-use crate::model::Side;
+use super::super::script::{c, hex, lines, play, play_on, play_prefix, s};
+use crate::model::{Side, Transport};
 
 /// The length, then the parts.
 fn sized(parts: &[&[u8]]) -> Vec<u8> {
@@ -191,4 +191,105 @@ fn others_that_begin_with_a_length() {
     for bytes in [startup, keeper] {
         assert!(lines(&play(&[c(bytes)])).iter().all(|line| !line.starts_with("kafka")));
     }
+}
+
+/// Every version of every request that clients and brokers send, and their answers, as another encoder writes them (see `versions.txt`).
+#[test]
+fn every_version() {
+    let mut wrong = Vec::new();
+    for line in include_str!("versions.txt").lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [kind, version, asked, all, inner, topic, endpoint, group, first, first_inner] = words[..] else {
+            panic!("{line}")
+        };
+        for (answer, code) in [(all, first), (if inner == "=" { all } else { inner }, first_inner)] {
+            let sessions = play_on(Transport::Tcp, 40000, 9092, &[c(hex(asked)), s(hex(answer))]);
+            let said = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+            let found: Vec<[String; 4]> = sessions
+                .iter()
+                .map(|session| {
+                    let fields = &session.fields;
+                    let group = fields.attributes.iter().find(|(name, _)| *name == "group");
+                    [
+                        said(&fields.request_resource),
+                        said(&fields.endpoint),
+                        said(group.map_or("", |(_, group)| group)),
+                        fields.code.map_or("-".into(), |code| code.to_string()),
+                    ]
+                })
+                .collect();
+            let expected = vec![[topic, endpoint, group, code].map(str::to_owned)];
+            if found != expected {
+                wrong.push(format!("{kind} v{version}: {found:?}, not {expected:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ: {wrong:#?}", wrong.len());
+}
+
+/// The records of [`batch`], compressed by each method (gzip, python-snappy with and without the frame of `snappy-java`, lz4.frame and
+/// the `zstd` program made these bytes), and without end.
+#[test]
+fn compressed_batches() {
+    let packed = [
+        (1, "1f8b080000000000020305c1db0d80200c05507008b720e9a5c8639cd2e2273184388af37acee79d73fe788f732fd1f1c81a734fa24072977ca121ab2536ab29d5d123a095184d432f62b917e416899911083fbedfdd084d000000"),
+        (2, "82534e41505059000000000100000001000000504df04c960100000001027602167472616365706172656e746e30302d30616637363531393136636434336464383434386562323131633830333139632d623761643662373136393230333333312d3031"),
+        (2, "4df04c960100000001027602167472616365706172656e746e30302d30616637363531393136636434336464383434386562323131633830333139632d623761643662373136393230333333312d3031"),
+        (3, "04224d1868404d00000000000000674d000080960100000001027602167472616365706172656e746e30302d30616637363531393136636434336464383434386562323131633830333139632d623761643662373136393230333333312d303100000000"),
+        (4, "28b52ffd04584d0200d2441117a0a53affe773fbca7c2292fea34bb658ca86ead93fb3b5c7f2cc44a3f468692f5a85d51313ff66b1744eeaced3ac571f1401160b627b8db90d305ef7042220430831060100f79d31d0"),
+    ];
+    for (method, records) in packed {
+        let mut whole = batch()[..61].to_vec();
+        whole[22] = method;
+        whole.extend(hex(records));
+        let length = u32::try_from(whole.len()).unwrap().to_be_bytes();
+        let head = hex("ffff ffff 000003e8 00000001 0003");
+        let produce = request("0000 0003 00000003", &[head.as_slice(), b"abc", &hex("00000001 00000002"), &length, &whole].concat());
+        let sessions = play_on(Transport::Tcp, 40000, 9092, &[c(produce)]);
+        assert_eq!(&*sessions[0].fields.trace_id, "0af7651916cd43dd8448eb211c80319c", "{method}");
+        assert_eq!(sessions[0].fields.attributes[1].0, "compression");
+    }
+}
+
+/// Topics by id: names are those that Metadata told on the same connection.
+#[test]
+fn topics_by_id() {
+    let id = hex("11223344 55667788 99aabbcc ddeeff00");
+    let metadata = request("0003 000c 00000001", &hex("00 00 01 00 00"));
+    // Throttle, one broker, cluster, controller, one topic `abc` with its id and no partitions.
+    let told = sized(&[
+        &hex("00000001 00 00000000 02 00000001 02"),
+        b"h",
+        &hex("00002384 00 00 00 00000001 02 0000 04"),
+        b"abc",
+        &id,
+        &hex("00 01 80000000 00 00"),
+    ]);
+    let fetch = |id: &[u8]| {
+        let head = hex("00 ffffffff 000001f4 00000001 00100000 00 00000000 00000000 02");
+        let tail = hex("02 00000005 ffffffff 0000000000000000 ffffffff ffffffffffffffff 00100000 00 00 01 01 00");
+        request("0001 000d 00000002", &[head.as_slice(), id, &tail].concat())
+    };
+    let other = hex("00000000 00000000 00000000 000000ff");
+    assert_eq!(
+        lines(&play_on(Transport::Tcp, 40000, 9092, &[c(metadata), s(told), c(fetch(&id)), c(fetch(&other))])),
+        [
+            "kafka Metadata||| ok 0",
+            "kafka Fetch||abc|abc-5 unknown [ended_after]",
+            "kafka Fetch||AAAAAAAAAAAAAAAAAAAA_w|AAAAAAAAAAAAAAAAAAAA_w-5 unknown [ended_after]",
+        ]
+    );
+}
+
+/// Arrays of four billion elements, strings longer than all: what is there is told, nothing hangs.
+#[test]
+fn hostile_counts() {
+    let metadata = request("0003 0001 00000002", &[hex("7fffffff 0003").as_slice(), b"abc"].concat());
+    let answer = sized(&[&hex("00000002 7fffffff"), &[0; 3000]]);
+    let sessions = play_on(Transport::Tcp, 40000, 9092, &[c(metadata), s(answer)]);
+    assert_eq!(lines(&sessions), ["kafka Metadata||abc|abc ok"]);
+    let fetch = request("0001 000c 00000007", &hex("00 ffffffff 000001f4 00000001 00100000 00 00000009 00000001 ffffffff7f 7f"));
+    let answer = sized(&[&hex("00000007 00 00000000 0000 00000000 ffffffff0f"), &[0xff; 300]]);
+    let sessions = play_on(Transport::Tcp, 40000, 9092, &[c(fetch), s(answer)]);
+    assert_eq!(lines(&sessions), ["kafka Fetch||| ok 0"]);
 }
