@@ -37,7 +37,8 @@ fn detect(first: First<'_>) -> Detection {
     if bytes.len() < FIXED {
         // Small numbers: the high bytes of the length, of the kind and of the version.
         let small = |at: usize, most: u8| bytes.get(at).is_none_or(|byte| *byte <= most);
-        let fits = small(0, 0x3f) && small(4, 0) && small(5, api::LAST) && small(6, 0) && small(7, 24) && small(8, 0x3f);
+        let fits =
+            small(0, 0x3f) && small(4, 0) && small(5, api::LAST) && small(6, 0) && small(7, 24) && small(8, 0x3f);
         return if fits && !first.whole && !bytes.is_empty() { Detection::More } else { Detection::No };
     }
     let Some(head) = Head::parse(bytes) else {
