@@ -131,6 +131,9 @@ enum Extent {
     All,
 }
 
+/// A topic, by its name or its id.
+type Topic<'a> = (Option<&'a [u8]>, Option<[u8; 16]>);
+
 /// What a body says.
 #[derive(Debug, Default)]
 struct Found<'a> {
@@ -145,7 +148,7 @@ struct Found<'a> {
     error: Option<i16>,
     message: Option<&'a [u8]>,
     /// Topic, its id, partition, offset of the first records that were stored.
-    stored: Option<(Option<&'a [u8]>, Option<[u8; 16]>, i32, i64)>,
+    stored: Option<(Topic<'a>, i32, i64)>,
     /// Topics of this response with both name and id.
     named: Vec<([u8; 16], &'a [u8])>,
 }
@@ -214,7 +217,7 @@ impl<'a> Found<'a> {
                 b'O' => {
                     let offset = body.i64()?;
                     if self.stored.is_none() && self.error == Some(0) {
-                        self.stored = Some((self.topic, self.id, self.partition.unwrap_or_default(), offset));
+                        self.stored = Some(((self.topic, self.id), self.partition.unwrap_or_default(), offset));
                     }
                 }
                 _ => return None,
@@ -284,8 +287,8 @@ pub(super) fn response(awaited: Awaited, body: &[u8], topics: &mut Topics) -> Re
             topics.insert(id, clean_to(topic, NAME_LIMIT));
         }
     }
-    if let Some((topic, id, partition, offset)) = found.stored {
-        let topic = match (topic, id) {
+    if let Some((topic, partition, offset)) = found.stored {
+        let topic = match topic {
             (Some(topic), _) => clean_to(topic, NAME_LIMIT),
             (None, Some(id)) => topics.get(&id).cloned().unwrap_or_else(|| id_text(&id)),
             (None, None) => Box::default(),
