@@ -121,11 +121,18 @@ fn head(p: &[u8], mut at: usize, cut: bool, marks: &mut Marks) -> Result<usize, 
             Some(end) => at += end + 1,
             // Without a colon so far, the name may turn out to be one of a secret.
             None => {
-                let plain = !cut && secret.is_none() && memchr(b':', line).is_some();
+                let plain = !cut && secret.is_none() && (memchr(b':', line).is_some() || !begins_secret(line));
                 return Err(State::Head(if plain { Line::Plain } else { Line::Secret }));
             }
         }
     }
+}
+
+/// Whether a header line of which only part of the name is known may turn out to be one of a secret. A plain header that is
+/// masked costs more than its value: without `Content-Length` the messages behind it are not found.
+fn begins_secret(part: &[u8]) -> bool {
+    let may = |name: &[u8]| name.get(..part.len()).is_some_and(|start| start.eq_ignore_ascii_case(part));
+    part.first().is_some_and(|first| first | 0x20 == b'x') || HEADERS.iter().any(|name| may(name))
 }
 
 /// Where the secret of a header line is, if it is one.

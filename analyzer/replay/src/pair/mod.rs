@@ -147,7 +147,7 @@ impl Pairer {
         protocol: &'static str,
         timeout: Nanos,
     ) -> Option<Ticket> {
-        let Message { kind, key, start, end, bytes, fields, completeness } = message;
+        let Message { kind, key, start, end, bytes, fields, completeness, .. } = message;
         let start = start.unwrap_or(here);
         let id = match kind {
             Kind::Response => match self.answer(key) {

@@ -56,6 +56,8 @@ pub(crate) struct Message {
     pub(crate) start: Option<Mark>,
     /// End, if it is not that of this step (multiplexed protocols).
     pub(crate) end: Option<Mark>,
+    /// It ends with what the other side has sent so far: a response that only the next request shows to be over.
+    pub(crate) ends_elsewhere: bool,
     /// Bytes, if they are not those from start to end (multiplexed protocols).
     pub(crate) bytes: Option<u64>,
     /// What it says. For a response: what it adds or overrides.
@@ -73,7 +75,7 @@ impl Message {
     /// The same of fields that have their place already.
     pub(crate) fn of(kind: Kind, fields: Box<RequestFields>) -> Self {
         let completeness = Completeness::default();
-        Self { kind, key: None, start: None, end: None, bytes: None, fields, completeness }
+        Self { kind, key: None, start: None, end: None, ends_elsewhere: false, bytes: None, fields, completeness }
     }
 
     /// Pairs by id.

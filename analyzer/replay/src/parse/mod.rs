@@ -8,6 +8,7 @@
 //! [`registry`]. Parsers are sans-IO and total: bytes in, a [`Step`] out. They never see a time or a place other than
 //! as a [`Mark`] that they may keep and hand back.
 
+mod cgi;
 mod cursor;
 mod detect;
 mod frame;
@@ -65,6 +66,7 @@ mod tds;
 mod thrift;
 mod tls;
 mod trpc;
+mod uwsgi;
 mod websocket;
 mod websphere_mq;
 mod zmtp;

@@ -51,6 +51,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("sip", 5060, super::sip::tests::sample()),
         ("rtsp", 554, super::sip::tests::rtsp_sample()),
         ("smb", 445, super::smb::tests::sample()),
+        ("uwsgi", 3031, super::uwsgi::tests::sample()),
     ]
 }
 

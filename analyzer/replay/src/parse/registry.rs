@@ -3,8 +3,8 @@
 use super::{
     Protocol, amqp, brpc, cassandra, dameng, dhcp, dns, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka, ldap,
     memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, radius, redis,
-    rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, websocket, websphere_mq,
-    zmtp,
+    rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, uwsgi, websocket,
+    websphere_mq, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -23,6 +23,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &memcached::PROTOCOL,
     &kafka::PROTOCOL,
     &fastcgi::PROTOCOL,
+    &uwsgi::PROTOCOL,
     &dubbo::PROTOCOL,
     &tds::PROTOCOL,
     &pulsar::PROTOCOL,

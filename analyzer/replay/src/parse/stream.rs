@@ -341,6 +341,10 @@ impl Conversation {
             if !self.notes.is_empty() && message.kind != Kind::Response {
                 message.fields.attributes.extend(self.notes.iter().cloned());
             }
+            if message.ends_elsewhere {
+                let other = &self.halves[side.other().index()];
+                message.end = Some(other.end_at(other.offset));
+            }
             if let Some(ticket) = self.pairer.begin(message, mark, name, timeout) {
                 self.halves[side.index()].open.push(ticket);
             }

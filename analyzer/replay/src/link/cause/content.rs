@@ -9,6 +9,9 @@ const MAX_TOKENS: usize = 32;
 /// Bytes of one text that are looked at.
 const MAX_BYTES: usize = 2048;
 
+/// Requests taken by chance, at most: more make no difference.
+const MAX_TAKEN: usize = 1024;
+
 /// A token in this share of all requests or more says nothing.
 const COMMON: f32 = 0.25;
 
@@ -63,6 +66,13 @@ impl Tokens {
             *counts.entry(*token).or_default() += 1;
         }
         Self { counts, all: (of.len() as f32).max(1.0) }
+    }
+
+    /// How likely it is that one of so many requests, taken by chance, has a token of these that says anything.
+    pub(super) fn by_chance(&self, words: &[u64], requests: usize) -> f32 {
+        let shares = words.iter().filter_map(|token| self.counts.get(token)).map(|&n| n as f32 / self.all);
+        let requests = requests.min(MAX_TAKEN) as i32;
+        1.0 - shares.filter(|&share| share < COMMON).map(|share| (1.0 - share).powi(requests)).product::<f32>()
     }
 
     /// The share of all requests that have the rarest token that both have, if there is one that says anything.

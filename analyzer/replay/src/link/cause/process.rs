@@ -17,8 +17,6 @@ pub(super) const NONE: u32 = u32::MAX;
 const MAX_KINDS: usize = 60;
 /// A recording is taken to be as long as this at least: what a program does of its own accord is rare.
 const SHORTEST: Nanos = 10_000_000_000;
-/// A token that so many of the candidates have is no sign.
-const BY_CHANCE: f32 = 0.1;
 /// What contents say for one parent and against all others (natural logarithm) settles it from here on.
 const DECISIVE: f32 = 9.0;
 /// Parents of one child that are weighed: the latest ones.
@@ -378,20 +376,25 @@ fn contents(process: &mut Process, requests: &[Request]) {
     let of = |request: u32| requests.get(request as usize).map_or_else(Vec::new, tokens);
     let of_parents: Vec<Vec<u64>> = process.parents.iter().map(|p| of(p.request)).collect();
     let of_children: Vec<Vec<u64>> = process.children.iter().map(|c| of(c.request)).collect();
-    let common = Tokens::new(&of_parents);
-    // How often a true pair has a rare token in common is learned: of children that have one with any candidate, though
-    // chance would hardly do that, the candidate is the true one.
+    weigh(process, &of_parents, &of_children);
+}
+
+/// The same of their tokens.
+pub(super) fn weigh(process: &mut Process, of_parents: &[Vec<u64>], of_children: &[Vec<u64>]) {
+    let common = Tokens::new(of_parents);
+    // How often a true pair has a rare token in common is learned: by how much more children have one with a candidate than they
+    // would have with as many requests taken by chance. (In a short recording with many requests in work that is often, too.)
     let mut share = vec![(0.5f32, 1.0f32); process.child_kinds.max(1)];
-    for (child, words) in process.children.iter().zip(&of_children) {
+    for (child, words) in process.children.iter().zip(of_children) {
         let Some((yes, all)) = share.get_mut(usize::from(child.kind)).filter(|_| !child.candidates.is_empty()) else {
             continue;
         };
-        let with = child.candidates.iter().filter_map(|c| of_parents.get(c.0 as usize));
-        let rarest = with.filter_map(|parent| common.rarest(words, parent)).fold(1.0, f32::min);
-        *all += 1.0;
-        *yes += f32::from(u8::from(rarest * child.candidates.len() as f32 <= BY_CHANCE));
+        let mut with = child.candidates.iter().filter_map(|c| of_parents.get(c.0 as usize));
+        let chance = common.by_chance(words, child.candidates.len());
+        *all += 1.0 - chance;
+        *yes += f32::from(u8::from(with.any(|parent| common.rarest(words, parent).is_some()))) - chance;
     }
-    for (child, words) in process.children.iter_mut().zip(&of_children) {
+    for (child, words) in process.children.iter_mut().zip(of_children) {
         let (yes, all) = share.get(usize::from(child.kind)).copied().unwrap_or((0.5, 1.0));
         let rate = (yes / all).clamp(0.01, 0.998);
         for (parent, weight) in &mut child.candidates {

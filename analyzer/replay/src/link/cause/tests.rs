@@ -1,4 +1,4 @@
-use super::process::{Child, Moment, NONE, Parent, Process};
+use super::process::{Child, Moment, NONE, Parent, Process, weigh};
 use super::sample::sample;
 use proptest::prelude::*;
 
@@ -88,6 +88,33 @@ fn contents_outweigh_order() {
     let shares = sample(&process);
     let other = (0u32..).zip(&shares).filter(|(i, s)| s.first().is_some_and(|s| s.0 == i ^ 1)).count();
     assert!(other >= 54, "{other} of 60");
+}
+
+/// A hundred requests, some twenty of them in work at a time: many children would have a number in common with one of these by
+/// chance. That all have is no chance; that a fifth has is.
+#[test]
+fn numbers_in_common_in_a_short_recording() {
+    let weighed = |number: fn(u64) -> u64| {
+        let mut process = timers(50);
+        for child in &mut process.children {
+            child.candidates =
+                (child.request.saturating_sub(10)..(child.request + 10).min(100)).map(|p| (p, 0.0)).collect();
+        }
+        let of_parents: Vec<Vec<u64>> = (0..100).map(|n| vec![n]).collect();
+        let of_children: Vec<Vec<u64>> = (0..100).map(|n| vec![number(n)]).collect();
+        weigh(&mut process, &of_parents, &of_children);
+        process.children
+    };
+    for child in weighed(|n| n) {
+        let weight = |of| child.candidates.iter().find(|c| c.0 == of).map_or(f32::MIN, |c| c.1);
+        let own = weight(child.request);
+        let others = child.candidates.iter().filter(|c| c.0 != child.request);
+        assert!(others.map(|c| c.1).fold(f32::MIN, f32::max) < own - 6.0, "{child:?}");
+    }
+    // 37 and 100 have no factor in common: a number of another request, anywhere.
+    for child in weighed(|n| n * 37 % 100) {
+        assert!(child.candidates.iter().all(|c| c.1.abs() < 3.0), "{child:?}");
+    }
 }
 
 proptest! {

@@ -1,12 +1,6 @@
-//! FastCGI params and output as rows see them: as HTTP.
+//! FastCGI's records and params.
 
 use super::super::cursor::Cursor;
-use super::super::mask::{Masker, Secret};
-use super::super::text::{clean_to, decimal, endpoint};
-use super::super::trace_context;
-use crate::model::{RequestFields, Status};
-
-const VALUE_LIMIT: usize = 2048;
 
 /// The head of a record.
 #[derive(Clone, Copy, Debug)]
@@ -48,55 +42,9 @@ impl Record {
 }
 
 /// Name-value pairs, as far as the bytes reach.
-pub(super) fn request(params: &[u8], mask: &mut Masker) -> RequestFields {
-    let mut fields = RequestFields { l7_protocol: "fastcgi", ..RequestFields::default() };
+pub(super) fn pairs(params: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut cursor = Cursor::new(params);
-    let (mut referer, mut forwarded, mut script, mut server): (&[u8], &[u8], &[u8], &[u8]) = (&[], &[], &[], &[]);
-    while let Some((name, value)) = pair(&mut cursor) {
-        match name {
-            b"REQUEST_METHOD" => fields.request_type = clean_to(value, 32),
-            b"REQUEST_URI" => fields.request_resource = mask.url(clean_to(value, VALUE_LIMIT)),
-            b"HTTP_HOST" => fields.request_domain = clean_to(value, 256),
-            b"SERVER_NAME" => server = value,
-            b"SCRIPT_NAME" => script = value,
-            b"SERVER_PROTOCOL" => {
-                fields.version = match value {
-                    b"HTTP/1.0" => "1.0",
-                    b"HTTP/1.1" => "1.1",
-                    b"HTTP/2.0" => "2",
-                    b"HTTP/3.0" => "3",
-                    _ => "",
-                };
-            }
-            b"HTTP_USER_AGENT" => fields.user_agent = clean_to(value, 512),
-            b"HTTP_REFERER" => referer = value,
-            b"HTTP_X_FORWARDED_FOR" => forwarded = value,
-            b"HTTP_COOKIE" | b"HTTP_AUTHORIZATION" if !mask.shows() => mask.hid(Secret::Header, 1),
-            _ => {
-                if let Some(header) = name.strip_prefix(b"HTTP_").filter(|header| header.len() <= 32) {
-                    let header: Vec<u8> = header
-                        .iter()
-                        .map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
-                        .collect();
-                    trace_context::header(&header, value, &mut fields);
-                }
-            }
-        }
-    }
-    if fields.request_resource.is_empty() {
-        fields.request_resource = clean_to(script, VALUE_LIMIT);
-    }
-    if fields.request_domain.is_empty() {
-        fields.request_domain = clean_to(server, 256);
-    }
-    fields.endpoint = endpoint(&fields.request_resource).into();
-    if !referer.is_empty() {
-        fields.attributes.push(("referer", mask.url(clean_to(referer, VALUE_LIMIT))));
-    }
-    if !forwarded.is_empty() {
-        fields.attributes.push(("x_forwarded_for", clean_to(forwarded, VALUE_LIMIT)));
-    }
-    fields
+    std::iter::from_fn(move || pair(&mut cursor))
 }
 
 fn pair<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], &'a [u8])> {
@@ -113,37 +61,4 @@ fn length(cursor: &mut Cursor<'_>) -> Option<usize> {
     }
     let rest = cursor.u24()?;
     usize::try_from(u32::from(first & 0x7f) << 24 | rest).ok()
-}
-
-/// The first output: headers as in HTTP, of which `Status` is the code; 200 without.
-pub(super) fn response(output: &[u8], errors: &[u8]) -> RequestFields {
-    let mut code = 200;
-    for line in output.split(|byte| *byte == b'\n').take(64) {
-        let line = line.trim_ascii_end();
-        if line.is_empty() {
-            break;
-        }
-        let Some(colon) = memchr::memchr(b':', line) else {
-            break;
-        };
-        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.eq_ignore_ascii_case(b"status") {
-            let digits = value.get(..3).and_then(decimal).and_then(|code| i32::try_from(code).ok());
-            code = digits.unwrap_or(code);
-        } else if name.eq_ignore_ascii_case(b"location") && code == 200 {
-            code = 302;
-        }
-    }
-    RequestFields {
-        l7_protocol: "fastcgi",
-        code: Some(code),
-        status: match code {
-            400..=499 => Status::ClientError,
-            500..=599 => Status::ServerError,
-            _ => Status::Ok,
-        },
-        exception: clean_to(errors.trim_ascii(), 512),
-        ..RequestFields::default()
-    }
 }

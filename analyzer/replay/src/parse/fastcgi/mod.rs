@@ -4,7 +4,7 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
-use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
+use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, cgi};
 use crate::model::{RequestFields, Side, Status, Transport};
 use message::{ABORT, BEGIN, END, HEAD, PARAMS, Record, STDERR, STDIN, STDOUT};
 use std::collections::BTreeMap;
@@ -133,7 +133,10 @@ impl FastCgi {
             if id == 0 || self.exchanges.len() >= IN_PROGRESS || matches!(record.kind, END | ABORT | STDIN) {
                 return;
             }
-            self.exchanges.insert(id, Exchange::new());
+            if let Some(before) = self.exchanges.insert(id, Exchange::new()) {
+                // The id is used again: its last exchange is over, and how it ended was in what is missing.
+                before.end_missed(id, out);
+            }
         }
         let mark = out.mark;
         let Some(exchange) = self.exchanges.get_mut(&id) else {
@@ -189,7 +192,7 @@ impl Exchange {
     /// The request, unless it was yielded; it ends where it starts unless told otherwise.
     fn request(&self, id: u16, out: &mut Output<'_>) -> Option<Message> {
         let start = self.asked.filter(|_| !self.told)?;
-        let mut fields = message::request(&self.params, out.mask);
+        let mut fields = cgi::request("fastcgi", message::pairs(&self.params), out.mask);
         fields.session_id = Some(u64::from(id));
         let mut message = Message::new(Kind::Request, fields).keyed(u64::from(id)).since(start).truncated(self.cut);
         message.end = Some(start);
@@ -197,12 +200,26 @@ impl Exchange {
         Some(message)
     }
 
+    /// The end was not seen.
+    fn end_missed(mut self, id: u16, out: &mut Output<'_>) {
+        self.cut = true;
+        if self.answered.is_none() {
+            let request = self.request(id, out);
+            out.messages.extend(request);
+            return;
+        }
+        self.finish(id, &[], out);
+        if let Some(response) = out.messages.last_mut() {
+            response.ends_elsewhere = true;
+        }
+    }
+
     fn finish(self, id: u16, body: &[u8], out: &mut Output<'_>) {
         // The application may answer before it has read all input.
         if let Some(message) = self.request(id, out) {
             out.emit(message);
         }
-        let mut fields = message::response(&self.output, &self.errors);
+        let mut fields = cgi::response("fastcgi", &self.output, &self.errors);
         if let Some(status @ 1..) = body.get(4).copied().filter(|_| body.len() >= 5) {
             // The protocol's own status: cannot multiplex, overloaded, unknown role.
             fields = RequestFields { status: Status::ServerError, code: Some(i32::from(status)), ..fields };

@@ -1,4 +1,4 @@
-use super::super::script::{c, lines, play, s};
+use super::super::script::{c, lines, play, play_prefix, s};
 use crate::model::Side;
 
 fn record(kind: u8, id: u8, body: &[u8]) -> Vec<u8> {
@@ -72,4 +72,29 @@ fn output_without_end() {
     let asked = [record(1, 1, &BEGIN), record(4, 1, &params(&[("REQUEST_METHOD", "GET")])), record(5, 1, b"")].concat();
     let script = [c(asked), s(record(6, 1, b"Status: 503 Busy\r\n\r\n"))];
     assert_eq!(lines(&play(&script)), ["fastcgi GET||| server_error 503 [truncated_payload]"]);
+}
+
+/// A kept connection, where the end of a large answer lies beyond what is kept of a call: the next request shows that it is over.
+#[test]
+fn the_next_request_ends_what_was_cut() {
+    let asked = |path| {
+        let params = params(&[("REQUEST_METHOD", "GET"), ("REQUEST_URI", path)]);
+        [record(1, 1, &[0, 1, 1, 0, 0, 0, 0, 0]), record(4, 1, &params), record(4, 1, b""), record(5, 1, b"")].concat()
+    };
+    let head = b"Content-type: text/html\r\n\r\n";
+    let large =
+        [record(6, 1, &[&head[..], &[b'y'; 3000]].concat()), record(6, 1, &[b'y'; 2000]), record(3, 1, &[0; 8])];
+    let small = [record(6, 1, head), record(6, 1, b""), record(3, 1, &[0; 8])];
+    let script = [c(asked("/one")), s(large.concat()), c(asked("/two")), s(small.concat()), c(asked("/three"))];
+    let sessions = play_prefix(9000, 200, &script);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "fastcgi GET||/one|/one ok 200 [truncated_payload]",
+            "fastcgi GET||/two|/two ok 200",
+            "fastcgi GET||/three|/three unknown [ended_after]",
+        ]
+    );
+    assert_eq!((sessions[0].request_ts, sessions[0].response_ts), (Some(0), Some(1_000_000)));
+    assert_eq!((sessions[1].request_ts, sessions[1].response_ts), (Some(2_000_000), Some(3_000_000)));
 }
