@@ -17,12 +17,16 @@ use std::sync::Arc;
 
 /// AF_INET.
 const AF_INET: u16 = 2;
+/// SOCK_DGRAM.
+const SOCK_DGRAM: u16 = 2;
 /// How long a record waits for others of its socket that happened before it but were recorded after it: a record is
 /// written when its call returns, and a thread may be kept from returning while the answer to what it
 /// sent is already being read by another one. Longer than a time slice on a busy CPU.
 const HOLD_NS: Nanos = 50_000_000;
 /// Records of one socket that wait at most.
 const MAX_HELD: usize = 64;
+/// Births of one socket that wait at most.
+const MAX_BIRTHS: usize = 64;
 /// How long a socket that one process closed is kept for another process that may hold it too.
 const LINGER_NS: Nanos = 1_000_000_000;
 /// Times from here on are damage: the year 2116.
@@ -65,6 +69,10 @@ struct Channel {
     stream: Option<Stream>,
     /// When its last holder closed it.
     closed_at: Option<Nanos>,
+    /// When other sockets connected to this one, which made it (UNIX streams): its memory may have been another one's before.
+    births: VecDeque<Nanos>,
+    /// The last of these before the present record.
+    born: Option<Nanos>,
     /// It is in the queue of those to look at.
     queued: bool,
 }
@@ -122,6 +130,14 @@ impl SocketEngine {
 
         self.watermark = self.watermark.max(exit);
         let key = ChannelKey::of(&data);
+        let made =
+            data.family == AF_UNIX && data.sock_type != SOCK_DGRAM && data.call == call::CONNECT && data.ret == 0;
+        if made && let Some(channel) = self.channels.get_mut(&ChannelKey { sock: data.peer, ..key }) {
+            if channel.births.len() == MAX_BIRTHS {
+                channel.births.pop_front();
+            }
+            channel.births.push_back(enter);
+        }
         let channel = self.channels.entry(key).or_default();
         channel.hold(call);
         if channel.held.len() > MAX_HELD {
@@ -229,6 +245,9 @@ impl Channel {
 
     fn handle(&mut self, call: &Call, shared: &mut Shared) {
         let data = &call.data;
+        while let Some(born) = self.births.pop_front_if(|born| *born <= call.moment()) {
+            self.born = self.born.max(Some(born));
+        }
         match data.call {
             call::CONNECT => {
                 let again = self.stream.as_ref().is_some_and(|s| s.opened_by_same(data));
@@ -261,11 +280,13 @@ impl Channel {
             },
             call::SHUTDOWN => {}
             _ => {
-                if self.stream.as_ref().is_none_or(|s| s.is_other(data)) {
+                // Its accept was called before the recording began, and its memory is that of a socket that is gone.
+                let reborn = self.stream.as_ref().is_some_and(|s| self.born.is_some_and(|born| s.began_before(born)));
+                if reborn || self.stream.as_ref().is_none_or(|s| s.is_other(data)) {
                     if data.ret <= 0 {
                         return;
                     }
-                    self.begin(call, None, shared);
+                    self.begin(call, reborn.then_some(Opening::Accept), shared);
                 }
                 if data.ret > 0 {
                     self.closed_at = None;

@@ -171,6 +171,11 @@ impl Stream {
         self.transport == Transport::Tcp && (differs(self.remote, remote) || differs(self.local, local))
     }
 
+    /// Whether it was there at that time.
+    pub(super) fn began_before(&self, ts: Nanos) -> bool {
+        self.start < ts
+    }
+
     /// Whether a connect is a later call for this same, still unused, connection.
     pub(super) fn opened_by_same(&self, data: &SocketData) -> bool {
         self.opening == Some(Opening::Connect) && self.bytes == [0; 2] && self.opener == data.hdr.pid

@@ -70,6 +70,46 @@ fn one_exchange_is_two_flows_and_two_requests() {
     assert_eq!(server.response_ts, Some(OFFSET + 1_000_000 + 2 * 1_500 + 2 * 1_300));
 }
 
+/// The kernel gives the memory of a closed UNIX socket to the next one. Where its accept was called before the recording began,
+/// only the other end's connect tells that it is another socket.
+#[test]
+fn a_socket_in_the_place_of_a_closed_one_is_another() {
+    let mut n = Node::new();
+    let (mut a, mut b) = n.unix();
+    let (mut b_again, mut a_again) = (b.clone(), a.clone());
+    n.connect(CURL, &a);
+    n.send(CURL, &mut a, APP, &mut b, &get("/1"));
+    n.send(APP, &mut b, CURL, &mut a, &ok("one"));
+    n.close(CURL, &a);
+    n.close(APP, &b);
+    // Now the client has what was the server's, and the server what was the client's.
+    n.connect(CURL, &b_again);
+    n.send(CURL, &mut b_again, (31, 31), &mut a_again, &get("/2"));
+    n.send((31, 31), &mut a_again, CURL, &mut b_again, &ok("two"));
+    n.close(CURL, &b_again);
+    n.close((31, 31), &a_again);
+    let out = replay(&n.sorted(), &names());
+    let rows: Vec<_> =
+        out.requests.iter().map(|r| (&*r.fields.request_resource, r.side, r.observed_at.clone())).collect();
+    let (client, server) = (Some(Side::Client), Some(Side::Server));
+    assert_eq!(
+        rows,
+        [
+            ("/1", client, ObservedAt::Process(10)),
+            ("/1", server, ObservedAt::Process(30)),
+            ("/2", client, ObservedAt::Process(10)),
+            ("/2", server, ObservedAt::Process(31)),
+        ]
+    );
+    assert_eq!(out.flows.len(), 4);
+    assert!(
+        out.flows
+            .iter()
+            .all(|f| (f.client.payload_bytes, f.server.payload_bytes)
+                == (get("/1").len() as u64, ok("one").len() as u64))
+    );
+}
+
 #[test]
 fn a_process_that_inherits_the_socket_goes_on_with_the_conversation() {
     let mut n = Node::new();
