@@ -4,6 +4,7 @@
 //! other direction from the other side (as NTP does, RFC 5905, section 8; the smallest delays count). The truth lies between the bounds,
 //! wherever that is; half of their distance is the uncertainty.
 
+use super::offset::{Bounds, Edge, between};
 use super::place::{BACK, Place, THERE, exact};
 use crate::model::Nanos;
 use ahash::AHashMap;
@@ -11,79 +12,18 @@ use std::collections::BTreeMap;
 
 /// Of each of these times the tightest bounds are kept.
 const BUCKET_NS: Nanos = 100_000_000;
-/// Where no line fits, each of these times has a difference of its own.
-const PART_NS: Nanos = 10_000_000_000;
-/// Times are noted so much before or after the packet passed.
-const UNSURE_NS: Nanos = 50_000;
-/// Clocks run at rates that differ by less, in billionths: a kernel slews by 500 ppm at most.
-const MAX_DRIFT_PPB: i64 = 1_000_000;
-
-/// What is known of the difference of two clocks within a while (second minus first): (when, not more than), (when, not less than).
-#[derive(Clone, Copy, Debug, Default)]
-struct Bounds {
-    upper: Option<(Nanos, Nanos)>,
-    lower: Option<(Nanos, Nanos)>,
-    packets: [u64; 2],
-}
-
-impl Bounds {
-    fn add(&mut self, other: &Self) {
-        // Of equal ones the earlier, so that the order of adding makes no difference.
-        let better = |a: Option<(Nanos, Nanos)>, b: Option<(Nanos, Nanos)>, sign: i64| {
-            [a, b].into_iter().flatten().min_by_key(|&(ts, bound)| (sign * bound, ts))
-        };
-        self.upper = better(self.upper, other.upper, 1);
-        self.lower = better(self.lower, other.lower, -1);
-        self.packets[0] += other.packets[0];
-        self.packets[1] += other.packets[1];
-    }
-}
-
-/// A line: the difference at a time, and its change in billionths.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    at: Nanos,
-    ppb: i64,
-}
-
-impl Line {
-    fn change(self, ts: Nanos) -> Nanos {
-        let change = i128::from(ts - self.at) * i128::from(self.ppb) / 1_000_000_000;
-        i64::try_from(change).unwrap_or(0)
-    }
-
-    /// (not less, not more) of the difference at the line's time, where it changes at the line's rate.
-    fn range(self, parts: &[Bounds]) -> (Option<Nanos>, Option<Nanos>) {
-        let level = |(ts, bound): (Nanos, Nanos)| bound.saturating_sub(self.change(ts));
-        let upper = parts.iter().filter_map(|p| p.upper.map(level)).min();
-        let lower = parts.iter().filter_map(|p| p.lower.map(level)).max();
-        (lower, upper)
-    }
-
-    /// The rate that leaves the widest range: what is between the bounds is concave in it.
-    fn widest(parts: &[Bounds], at: Nanos) -> Self {
-        let width = |ppb: i64| {
-            let (lower, upper) = Self { at, ppb }.range(parts);
-            upper.unwrap_or(0).saturating_sub(lower.unwrap_or(0))
-        };
-        let (mut from, mut to) = (-MAX_DRIFT_PPB, MAX_DRIFT_PPB);
-        while to - from > 2 {
-            let third = (to - from) / 3;
-            let (a, b) = (from + third, to - third);
-            if width(a) < width(b) {
-                from = a;
-            } else {
-                to = b;
-            }
-        }
-        let ppb = (from..=to).max_by_key(|&ppb| (width(ppb), -ppb.abs())).unwrap_or(0);
-        Self { at, ppb }
-    }
-}
 
 /// Differences seen, by (smaller clock, larger clock, part of time).
+type ByPart = BTreeMap<(u32, u32, i64), Bounds>;
+
+/// What packets say of the differences of clocks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Differences(BTreeMap<(u32, u32, i64), Bounds>);
+pub(super) struct Differences {
+    /// Of conversations whose packets both clocks saw in both directions: which place is nearer to the client does not hang on the clocks then.
+    both_ways: ByPart,
+    /// Of those seen in one direction only, whose places may be in the wrong order: for clocks that nothing else compares.
+    one_way: ByPart,
+}
 
 impl Differences {
     /// Takes in what two neighbouring places, the client's side first, saw of the same packets by clocks of their own.
@@ -91,56 +31,44 @@ impl Differences {
         if near.clock == far.clock || near.side.is_some() || far.side.is_some() {
             return;
         }
-        for way in [THERE, BACK] {
-            let mut known: AHashMap<u64, Option<Nanos>> = AHashMap::new();
-            for seen in &near.ways[way] {
-                known.entry(exact(seen)).and_modify(|ts| *ts = None).or_insert(Some(seen.ts));
-            }
-            let mut again: AHashMap<u64, u32> = AHashMap::new();
-            for seen in &far.ways[way] {
-                *again.entry(exact(seen)).or_default() += 1;
-            }
-            for seen in &far.ways[way] {
-                let key = exact(seen);
-                let (Some(Some(ts)), Some(1)) = (known.get(&key), again.get(&key)) else { continue };
-                self.one(near.clock, far.clock, way, (*ts, seen.ts));
+        let seen = [THERE, BACK].map(|way| same(near, far, way));
+        let one_way = seen.iter().any(Vec::is_empty);
+        let to = if one_way { &mut self.one_way } else { &mut self.both_ways };
+        for (way, seen) in seen.into_iter().enumerate() {
+            for times in seen {
+                one(to, (near.clock, far.clock), way, times);
             }
         }
-    }
-
-    fn one(&mut self, near: u32, far: u32, way: usize, (near_ts, far_ts): (Nanos, Nanos)) {
-        let difference = far_ts - near_ts;
-        // Times are those of the clock with the smaller number.
-        let ts = if near < far { near_ts } else { far_ts };
-        let mut bounds = Bounds::default();
-        bounds.packets[way] = 1;
-        // There: difference = delay + offset. Back: difference = offset - delay.
-        let straight = near < far;
-        let bound = Some((ts, if straight { difference } else { -difference }));
-        if (way == THERE) == straight {
-            bounds.upper = bound;
-        } else {
-            bounds.lower = bound;
-        }
-        let key = (near.min(far), near.max(far), ts.div_euclid(BUCKET_NS));
-        self.0.entry(key).or_default().add(&bounds);
     }
 
     /// Adds what was learnt elsewhere.
     pub(super) fn add(mut self, other: Self) -> Self {
-        for (key, bounds) in other.0 {
-            self.0.entry(key).or_default().add(&bounds);
+        for (to, from) in [(&mut self.both_ways, other.both_ways), (&mut self.one_way, other.one_way)] {
+            for (key, bounds) in from {
+                to.entry(key).or_default().add(&bounds);
+            }
         }
         self
     }
 
-    /// All clocks against the first of each set of clocks that saw the same packets.
-    pub(super) fn solve(&self, clocks: u32) -> Clocks {
+    /// What is known of each pair of clocks.
+    fn edges(&self) -> Vec<Edge> {
         let mut pairs: BTreeMap<(u32, u32), Vec<Bounds>> = BTreeMap::new();
-        for (&(a, b, _), bounds) in &self.0 {
+        for (&(a, b, _), bounds) in &self.both_ways {
             pairs.entry((a, b)).or_default().push(*bounds);
         }
-        let mut edges: Vec<Edge> = pairs.into_iter().map(|((a, b), parts)| Edge::new(a, b, &parts)).collect();
+        let mut edges: Vec<Edge> = pairs.iter().map(|(&(a, b), parts)| Edge::new(a, b, parts)).collect();
+        let mut guessed: BTreeMap<(u32, u32), Vec<Bounds>> = BTreeMap::new();
+        for (&(a, b, _), bounds) in self.one_way.iter().filter(|((a, b, _), _)| !pairs.contains_key(&(*a, *b))) {
+            guessed.entry((a, b)).or_default().push(*bounds);
+        }
+        edges.extend(guessed.iter().filter_map(|(&(a, b), parts)| Edge::guessed(a, b, parts)));
+        edges
+    }
+
+    /// All clocks against the first of each set of clocks that saw the same packets.
+    pub(super) fn solve(&self, clocks: u32) -> Clocks {
+        let mut edges = self.edges();
         edges.sort_by_key(|e| (e.uncertainty.unwrap_or(Nanos::MAX), e.a, e.b));
         let mut clocks = Clocks { of: (0..clocks).map(Clock::own).collect() };
         // Like Prim's: from the first clock on, always over the surest pair.
@@ -170,64 +98,35 @@ impl Differences {
     }
 }
 
-/// What is known of one pair of clocks.
-struct Edge {
-    a: u32,
-    b: u32,
-    /// (time, difference), by time; one if one fits all.
-    points: Vec<(Nanos, Nanos)>,
-    uncertainty: Option<Nanos>,
-    packets: [u64; 2],
+/// When each packet of one way that is there once at both places was seen at them.
+fn same(near: &Place, far: &Place, way: usize) -> Vec<(Nanos, Nanos)> {
+    let mut known: AHashMap<u64, Option<Nanos>> = AHashMap::new();
+    for seen in &near.ways[way] {
+        known.entry(exact(seen)).and_modify(|ts| *ts = None).or_insert(Some(seen.ts));
+    }
+    let mut again: AHashMap<u64, u32> = AHashMap::new();
+    for seen in &far.ways[way] {
+        *again.entry(exact(seen)).or_default() += 1;
+    }
+    let once = far.ways[way].iter().map(|seen| (exact(seen), seen.ts)).filter(|(key, _)| again.get(key) == Some(&1));
+    once.filter_map(|(key, ts)| Some((known.get(&key).copied()??, ts))).collect()
 }
 
-impl Edge {
-    fn new(a: u32, b: u32, parts: &[Bounds]) -> Self {
-        let time = |p: &Bounds| p.upper.or(p.lower).map(|(ts, _)| ts);
-        let first = parts.iter().find_map(time).unwrap_or(0);
-        let last = parts.iter().rev().find_map(time).unwrap_or(first);
-        let packets = parts.iter().fold([0; 2], |sum, p| [sum[0] + p.packets[0], sum[1] + p.packets[1]]);
-        let mut edge = Self { a, b, points: Vec::new(), uncertainty: None, packets };
-        let constant = Line { at: first, ppb: 0 };
-        match constant.range(parts) {
-            (None, None) => return edge,
-            // One direction only: the smallest delay is taken for none.
-            (Some(only), None) | (None, Some(only)) => edge.points.push((first, only)),
-            // Hooks note times a little before or after: that alone is no drift.
-            (Some(lower), Some(upper)) if lower <= upper + UNSURE_NS => edge.take(constant, lower, upper, last),
-            _ => {
-                let line = Line::widest(parts, first);
-                match line.range(parts) {
-                    (Some(lower), Some(upper)) if lower <= upper => edge.take(line, lower, upper, last),
-                    _ => edge.piecewise(parts, first),
-                }
-            }
-        }
-        edge
+fn one(to: &mut ByPart, (near, far): (u32, u32), way: usize, (near_ts, far_ts): (Nanos, Nanos)) {
+    let difference = far_ts - near_ts;
+    // Times are those of the clock with the smaller number.
+    let ts = if near < far { near_ts } else { far_ts };
+    let mut bounds = Bounds::default();
+    bounds.packets[way] = 1;
+    // There: difference = delay + offset. Back: difference = offset - delay.
+    let straight = near < far;
+    let bound = Some((ts, if straight { difference } else { -difference }));
+    if (way == THERE) == straight {
+        bounds.upper = bound;
+    } else {
+        bounds.lower = bound;
     }
-
-    /// One line fits all.
-    fn take(&mut self, line: Line, lower: Nanos, upper: Nanos, last: Nanos) {
-        let middle = lower + (upper - lower) / 2;
-        self.points.push((line.at, middle));
-        if line.ppb != 0 && last > line.at {
-            self.points.push((last, middle + line.change(last)));
-        }
-        self.uncertainty = Some(((upper - lower).abs() + 1) / 2);
-    }
-
-    /// A clock was set, or runs unevenly: a difference for each part of the time.
-    fn piecewise(&mut self, parts: &[Bounds], first: Nanos) {
-        let time = |p: &Bounds| p.upper.or(p.lower).map_or(first, |(ts, _)| ts);
-        let mut worst = 0;
-        for part in parts.chunk_by(|a, b| time(a).div_euclid(PART_NS) == time(b).div_euclid(PART_NS)) {
-            let middle = part.first().map_or(first, time).div_euclid(PART_NS) * PART_NS + PART_NS / 2;
-            if let (Some(lower), Some(upper)) = (Line { at: middle, ppb: 0 }).range(part) {
-                self.points.push((middle, lower + (upper - lower) / 2));
-                worst = worst.max((upper - lower).abs() / 2 + 1);
-            }
-        }
-        self.uncertainty = (!self.points.is_empty()).then_some(worst);
-    }
+    to.entry((near.min(far), near.max(far), ts.div_euclid(BUCKET_NS))).or_default().add(&bounds);
 }
 
 /// One clock against its reference.
@@ -249,29 +148,24 @@ impl Clock {
     }
 
     fn through(base: &Self, root: u32, edge: &Edge, forward: bool) -> Self {
-        let sign = if forward { 1 } else { -1 };
         // Each clock's points have its own times; the edge's have those of its first clock.
-        let point = |&(ts, d): &(Nanos, Nanos)| {
-            let (own, of_base) = if forward { (ts + d, ts) } else { (ts, ts + d) };
-            (own, base.ahead(of_base) + sign * d)
-        };
-        let points = edge.points.iter().map(point).collect();
+        let of_edge = edge.points.iter().map(|&(ts, d)| if forward { (ts + d, ts, d) } else { (ts, ts + d, -d) });
+        // Where the base's own difference changes, so does this one.
+        let of_base = base.points.iter().map(|&(of_base, _)| {
+            let d = edge.ahead(of_base, forward);
+            (of_base + d, of_base, d)
+        });
+        let mut points: Vec<(Nanos, Nanos)> =
+            of_edge.chain(of_base).map(|(own, of_base, d)| (own, base.ahead(of_base) + d)).collect();
+        points.sort_unstable();
+        points.dedup_by_key(|p| p.0);
         let uncertainty = base.uncertainty.zip(edge.uncertainty).map(|(a, b)| a + b);
         Self { reference: root, points, uncertainty, packets: edge.packets }
     }
 
     /// By how much the clock is ahead of its reference at one of its times.
     pub(super) fn ahead(&self, ts: Nanos) -> Nanos {
-        let after = self.points.partition_point(|p| p.0 <= ts);
-        let before = after.checked_sub(1).and_then(|i| self.points.get(i));
-        match (before, self.points.get(after)) {
-            (None, None) => 0,
-            (Some(one), None) | (None, Some(one)) => one.1,
-            (Some(a), Some(b)) => {
-                let part = i128::from(ts - a.0) * i128::from(b.1 - a.1) / i128::from((b.0 - a.0).max(1));
-                a.1 + i64::try_from(part).unwrap_or(0)
-            }
-        }
+        between(&self.points, ts)
     }
 
     /// By how much it was ahead at first, and how much that changed.

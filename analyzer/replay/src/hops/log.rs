@@ -9,8 +9,13 @@ use crate::model::Nanos;
 
 /// Packets of one flow at one place that are kept at most.
 pub(super) const MAX_PACKETS: u32 = 1 << 20;
-/// Bytes of payload that are hashed, where there are so many.
-const PREFIX: usize = 24;
+/// Bytes of a segment's payload that are hashed, where there are so many: its sequence number tells most.
+const SEGMENT_PREFIX: usize = 24;
+/// Of a datagram's, which often begins with a header that is always the same (syslog's, statsd's), as many as the recorder's 192 bytes of
+/// a packet hold in a tunnel.
+const DATAGRAM_PREFIX: usize = 48;
+/// Of a tunnel's carrier, whose first 22 bytes are the same in all packets: through the headers inside, to TCP's timestamps.
+const CARRIER_PREFIX: usize = 96;
 
 /// A packet, or a system call's bytes, at one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +73,12 @@ impl Seen {
         if !seen.stamped {
             let payload = frame.get(d.payload_at as usize..).unwrap_or(&[]);
             let captured = payload.len().min(d.payload_captured as usize);
-            seen.payload = prefix_hash(payload.get(..captured).unwrap_or(&[]), d.payload_len);
+            let prefix = match (d.protocol, d.carrier.is_empty()) {
+                (6, _) => SEGMENT_PREFIX,
+                (_, true) => DATAGRAM_PREFIX,
+                (_, false) => CARRIER_PREFIX,
+            };
+            seen.payload = prefix_hash(payload.get(..captured).unwrap_or(&[]), d.payload_len, prefix);
         }
         seen
     }
@@ -81,11 +91,15 @@ impl Seen {
     }
 }
 
-/// Hash of the first bytes of a payload of `len` bytes; 0 if they were not captured.
-#[inline]
+/// Hash of the first bytes of a datagram of `len` bytes; 0 if they were not captured.
 #[must_use]
-pub fn prefix_hash(captured: &[u8], len: u32) -> u32 {
-    let wanted = PREFIX.min(len as usize);
+pub fn datagram_hash(captured: &[u8], len: u32) -> u32 {
+    prefix_hash(captured, len, DATAGRAM_PREFIX)
+}
+
+#[inline]
+fn prefix_hash(captured: &[u8], len: u32, prefix: usize) -> u32 {
+    let wanted = prefix.min(len as usize);
     let Some(prefix) = captured.get(..wanted).filter(|p| !p.is_empty()) else { return 0 };
     let mut hash = u64::from(len);
     for piece in prefix.chunks(8) {

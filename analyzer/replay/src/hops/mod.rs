@@ -2,7 +2,7 @@
 //! translation, and the server's process.
 //!
 //! Each flow keeps a log of its packets ([`PlaceLog`]). [`group`] finds the flows that are one conversation, [`place`] puts its places in
-//! order, [`pair`] finds each packet of one place at the next one, [`clock`] compares the clocks of several nodes and captures, and
+//! order, [`pair`] finds each packet of one place at the next one, [`clock`] compares the clocks of several nodes and captures ([`offset`]), and
 //! [`build`] adds up what was lost, resent and delayed between neighbours.
 
 mod build;
@@ -10,6 +10,7 @@ mod clock;
 mod events;
 mod group;
 mod log;
+mod offset;
 mod pair;
 mod place;
 mod row;
@@ -20,6 +21,6 @@ mod subject;
 mod tests;
 
 pub use build::{HopInput, Joined, hops};
-pub use log::{Logs, PlaceLog, Room, Seen, prefix_hash};
+pub use log::{Logs, PlaceLog, Room, Seen, datagram_hash};
 pub use row::{Clock, Hop, HopDelay, HopPlace, Way};
 pub use statement::place_name;

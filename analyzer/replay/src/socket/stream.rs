@@ -5,7 +5,7 @@ use super::key::{AF_UNIX, ip, transport};
 use super::log::{Io, What};
 use super::output::Finished;
 use super::sides::{self, Decided};
-use crate::hops::{PlaceLog, Seen, prefix_hash};
+use crate::hops::{PlaceLog, Seen, datagram_hash};
 use crate::model::Session;
 use crate::model::{Completeness, Nanos, Side, ThreadPoint, Transport};
 use crate::parse::{Conversation, ParseOptions, Segment};
@@ -315,7 +315,7 @@ impl Stream {
             ts: moved.moment(),
             seq: seq.unwrap_or(0),
             len,
-            payload: if self.transport == Transport::Udp { prefix_hash(&moved.payload, len) } else { 0 },
+            payload: if self.transport == Transport::Udp { datagram_hash(&moved.payload, len) } else { 0 },
             from_low: Direction::of(&moved.data) == Direction::Out,
             ..Seen::default()
         };

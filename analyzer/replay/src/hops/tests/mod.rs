@@ -1,5 +1,6 @@
 //! Conversations made by hand, carried over networks whose delays and losses are known, captured at several places.
 
+mod clocks;
 mod joins;
 mod net;
 mod ways;
