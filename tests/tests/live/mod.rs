@@ -7,6 +7,7 @@ mod logs;
 mod losses;
 mod multiplexed;
 mod odd;
+mod retransmits;
 mod secrets;
 mod servers;
 mod shop;
@@ -40,6 +41,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::secrets::are_not_in_the_bundle", secrets::are_not_in_the_bundle),
     ("live::secrets::of_mariadb_are_not_in_the_bundle", secrets::of_mariadb),
     ("live::hops::delay_and_loss_are_found_where_they_are", hops::delay_and_loss_are_found),
+    ("live::retransmits::are_the_kernels", retransmits::are_the_kernels),
     ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
     ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),
     ("live::losses::killed_recorder_leaves_a_readable_bundle", losses::killed_recorder),

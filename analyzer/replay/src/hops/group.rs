@@ -104,7 +104,7 @@ pub(super) fn groups(subjects: &[Subject<'_>], logs: Logs<'_>) -> Vec<Group> {
     prints.par_sort_unstable();
     let mut sets = Sets::new(subjects.len());
     let mut links: AHashMap<(u32, u32), Link> = AHashMap::new();
-    let mut at_place: Vec<(ObservedAt, u32)> = Vec::new();
+    let mut at_place: Vec<(ObservedAt, u32, Nanos)> = Vec::new();
     for equal in prints.chunk_by(|a, b| a.print == b.print) {
         if !(2..=MAX_SHARED).contains(&equal.len()) {
             continue;
@@ -112,10 +112,14 @@ pub(super) fn groups(subjects: &[Subject<'_>], logs: Logs<'_>) -> Vec<Group> {
         at_place.clear();
         at_place.extend(equal.iter().filter_map(|p| {
             let s = subjects.get(p.flow as usize)?;
-            Some((s.row.observed_at.clone(), tunnel(s)))
+            Some((s.row.observed_at.clone(), tunnel(s), p.ts))
         }));
         at_place.sort_unstable();
-        let crowded = at_place.chunk_by(|a, b| a == b).any(|same| same.len() > 2);
+        let places = || at_place.chunk_by(|a, b| (&a.0, a.1) == (&b.0, b.1));
+        let crowded = places().any(|same| same.len() > 2);
+        // Messages that are the same every time: those of other times do not count, by one clock.
+        let crowded_at =
+            |ts: Nanos| places().any(|same| same.iter().filter(|p| (p.2 - ts).abs() <= UNDER_WAY_NS).count() > 2);
         for (n, a) in equal.iter().enumerate() {
             for b in equal.iter().skip(n + 1) {
                 let (Some(x), Some(y)) = (subjects.get(a.flow as usize), subjects.get(b.flow as usize)) else {
@@ -127,7 +131,7 @@ pub(super) fn groups(subjects: &[Subject<'_>], logs: Logs<'_>) -> Vec<Group> {
                 match same_ends(x, y) {
                     Some(turned) if turned == (a.from_client != b.from_client) => sets.join(a.flow, b.flow, turned),
                     Some(_) => {}
-                    None if crowded || a.weight == 0 => {}
+                    None if a.weight == 0 || crowded && (x.clock != y.clock || crowded_at(a.ts)) => {}
                     None => note(links.entry((a.flow, b.flow)).or_default(), a, b),
                 }
             }

@@ -3,6 +3,7 @@
 
 use super::log::{PlaceLog, Seen, fold};
 use super::subject::Subject;
+use crate::decode::tcp_flag;
 use crate::model::Nanos;
 
 /// Packets in a sketch.
@@ -24,13 +25,14 @@ pub(super) struct Print {
 /// Hash of what a packet keeps on its way, through translators too.
 fn print(seen: &Seen) -> u64 {
     let flags = u64::from(seen.flags) << 32;
-    let high = fold(u64::from(seen.seq) << 32 | u64::from(seen.ident), u64::from(seen.len) | flags);
     let low = fold(u64::from(seen.payload) << 32 | u64::from(seen.ident), u64::from(seen.seq) ^ 0x5bd1);
+    // Of everything: what is chosen hangs on these bits, and of datagrams sequence number and flags are all the same.
+    let mixed = u64::from(seen.seq) << 32 | u64::from(seen.ident);
+    let high = fold(mixed ^ u64::from(low) << 16, u64::from(seen.len) | flags);
     u64::from(high) << 32 | u64::from(low)
 }
 
 fn weight(seen: &Seen, tcp: bool) -> u8 {
-    use crate::decode::tcp_flag as f;
     if !tcp {
         // A datagram's first bytes; its identification makes it certain.
         return if seen.payload == 0 || seen.len < 8 { 0 } else { 2 };
@@ -38,7 +40,7 @@ fn weight(seen: &Seen, tcp: bool) -> u8 {
     match (seen.stamped, seen.seq >= RANDOM_SEQ) {
         (true, true) => 4,
         (true, false) | (false, false) => 0,
-        (false, true) if seen.flags & f::SYN != 0 => 1,
+        (false, true) if seen.flags & tcp_flag::SYN != 0 => 1,
         (false, true) if seen.payload != 0 => 3,
         (false, true) => 2,
     }
@@ -48,7 +50,9 @@ fn weight(seen: &Seen, tcp: bool) -> u8 {
 pub(super) fn sketch(subject: &Subject<'_>, log: &PlaceLog, out: &mut Vec<Print>) {
     let from = out.len();
     let mut kept: Vec<Print> = Vec::with_capacity(2 * KEPT);
-    for seen in log.iter() {
+    // A SYN alone proves little (it may be sent to several places); where there is enough else, that decides.
+    let enough = log.len() as usize > KEPT;
+    for seen in log.iter().filter(|seen| !enough || seen.flags & tcp_flag::SYN == 0) {
         let print = print(&seen);
         let full = kept.len() >= KEPT;
         if full && kept.last().is_some_and(|last| print >= last.print) {

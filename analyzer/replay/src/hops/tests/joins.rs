@@ -199,3 +199,68 @@ fn a_copy_with_equal_times_on_one_interface_is_another_conversation() {
     let packets = talk(0, [0x7654_3210, 0x9234_5678], true);
     alone(&replayed(&points, &carry(&points, &packets, |_, _| false)));
 }
+
+/// The same questions and answers again and again, through a translator: those of other times are not mistaken for them.
+#[test]
+fn messages_that_repeat_are_joined_by_their_time() {
+    let (mut points, mut seen) = (Vec::new(), Vec::new());
+    for n in 0..5u16 {
+        let way = [
+            point("lan", [0, 0], (A.0, 5000 + n), ([10, 96, 0, 10], 53)),
+            point("wan", [80 * US, 90 * US], ([198, 51, 100, 1], 7000 + n), ([10, 0, 0, 7], 5353)),
+        ];
+        let packets: Vec<Packet> = (0..20u8)
+            .map(|i| Packet {
+                at: i64::from(n) * 30_000 * MS + i64::from(i) * 5 * MS,
+                from_client: i % 2 == 0,
+                protocol: 17,
+                seq: 0,
+                ack: 0,
+                flags: 0,
+                ip_id: 0,
+                stamps: None,
+                payload: format!("question or answer {i}").into_bytes(),
+            })
+            .collect();
+        seen.extend(carry(&way, &packets, |_, _| false));
+        points.extend(way);
+    }
+    // Frames are made already: of each two points only the names count.
+    let r = replayed(&points[..2], &seen);
+    let rows: Vec<_> = r.hops.iter().map(|h| (h.packets, h.matched, h.nat, h.delay.unwrap().max_ns / US)).collect();
+    assert_eq!(rows, [[(10, 10, "snat+dnat", 80), (10, 10, "snat+dnat", 90)]; 5].concat());
+}
+
+/// A bridge shows datagrams of the two directions under different addresses, and those of one direction are all of one length.
+#[test]
+fn each_direction_of_datagrams_is_joined() {
+    for (ask, answer) in [(18, 40), (40, 18), (24, 18), (33, 32), (100, 101)] {
+        let inside =
+            [point("veth", [0, 0], A, ([10, 96, 0, 10], 53)), point("br0", [9 * US, 8 * US], A, ([10, 0, 0, 7], 5353))];
+        let packets: Vec<Packet> = (0..60u8)
+            .map(|i| Packet {
+                at: i64::from(i) * 5 * MS,
+                from_client: i % 2 == 0,
+                protocol: 17,
+                seq: 0,
+                ack: 0,
+                flags: 0,
+                ip_id: 0,
+                stamps: None,
+                payload: vec![i; if i % 2 == 0 { ask } else { answer }],
+            })
+            .collect();
+        let (there, back): (Vec<Packet>, Vec<Packet>) = packets.into_iter().partition(|p| p.from_client);
+        let mut seen = carry(&inside, &there, |_, _| false);
+        // On the way back the bridge still has the address that the client knows.
+        let mut before = inside.clone();
+        before[1].server = inside[0].server;
+        seen.extend(carry(&before, &back, |_, _| false));
+        seen.sort_by_key(|s| s.1);
+        let r = replayed(&inside, &seen);
+        let rows: Vec<_> = r.hops.iter().map(|h| (h.way, h.matched, h.nat, h.lost)).collect();
+        let expected =
+            [(crate::hops::Way::ToServer, 30, "dnat", Some(0)), (crate::hops::Way::ToClient, 30, "", Some(0))];
+        assert_eq!(rows, expected, "{ask} {answer}");
+    }
+}
