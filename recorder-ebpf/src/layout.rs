@@ -19,6 +19,12 @@ pub const MAX_TAIL: u64 = 0xffff;
 /// Room behind the data area, so that a record that crosses its end stays in one piece: the verifier
 /// must be able to see that position in the tail plus length of one piece cannot leave the ring.
 pub const SLACK: usize = 136 * 1024;
+/// What follows the addresses of a stack sample in the ring, and never leaves the recorder: words with the user-space ip,
+/// sp and bp and the number of bytes that follow, which are the user stack from sp upwards. All 0 where there is none.
+pub const USER_STACK_WORDS: u64 = 4;
+/// Most bytes of a user stack. The deepest stacks of Debian's servers take some 10 KiB.
+pub const MAX_STACK: u64 = 16 * 1024;
+
 /// Slots of the table of calls under way; a power of two.
 pub const INFLIGHT_SLOTS: u32 = 65_536;
 
@@ -77,6 +83,10 @@ pub struct Config {
     pub vlan_present_mask: u32,
     /// 1 if `sock_send_length` and `sock_recv_length` are hooked.
     pub lengths: u32,
+    /// User stack copied with a stack sample, bytes, at most [`MAX_STACK`]; 0 for none.
+    pub stack_bytes: u32,
+    /// Always 0: the structure has no padding.
+    pub unused: u32,
 }
 
 macro_rules! offsets {
@@ -195,6 +205,12 @@ offsets! {
     regs_2 = "pt_regs:dx",
     /// Fifth.
     regs_4 = "pt_regs:r8",
+    /// Program counter.
+    regs_ip = "pt_regs:ip",
+    /// Stack pointer.
+    regs_sp = "pt_regs:sp",
+    /// Frame pointer, where the program keeps one.
+    regs_bp = "pt_regs:bp",
     /// Device.
     skb_dev = "sk_buff:dev",
     /// Socket.

@@ -1,13 +1,17 @@
 //! Samples of what runs: kernel and user stack at every tick of the CPU clock.
+//!
+//! The kernel walks user stacks by frame pointers, which most programs do not keep. So the top of the user stack comes along:
+//! the recorder walks it by the program's call frame information and then forgets it.
 
 use crate::{
     filter,
-    kernel::{self, conf, load},
-    ring::{self, masked},
+    kernel::{self, Ptr, conf, load},
+    layout::{MAX_STACK, MAX_TAIL, USER_STACK_WORDS},
+    ring::{self, Slot, masked},
 };
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_stack, bpf_ktime_get_ns},
+    helpers::generated::{bpf_get_stack, bpf_ktime_get_ns, bpf_probe_read_user, bpf_task_pt_regs},
     macros::perf_event,
     programs::PerfEventContext,
 };
@@ -17,6 +21,7 @@ use formats::event::{StackSample, kind};
 const MAX_FRAMES: u64 = 127;
 const MAX_BYTES: u64 = MAX_FRAMES * 8;
 const BPF_F_USER_STACK: u64 = 256;
+const PAGE: u64 = 4096;
 
 /// A tick of the CPU clock.
 #[perf_event]
@@ -33,9 +38,10 @@ fn sample(ctx: &PerfEventContext) -> Option<()> {
         return None;
     }
     let fixed = size_of::<StackSample>() as u64;
-    let slot = ring::reserve(kind::STACK_SAMPLE, fixed + 2 * MAX_BYTES)?;
+    let stack_bytes = u64::from(conf!(stack_bytes));
+    let slot = ring::reserve(kind::STACK_SAMPLE, fixed + 2 * MAX_BYTES + USER_STACK_WORDS * 8 + stack_bytes)?;
     let r = slot.fixed::<StackSample>();
-    // SAFETY: the record was reserved with room for two full stacks.
+    // SAFETY: the record was reserved with room for two full stacks and what follows them.
     unsafe {
         let kernel = bpf_get_stack(ctx.as_ptr(), slot.tail::<StackSample>(0).cast(), MAX_BYTES as u32, 0);
         let kernel_len = if kernel > 0 { masked(kernel as u64, 1023) } else { 0 };
@@ -52,7 +58,39 @@ fn sample(ctx: &PerfEventContext) -> Option<()> {
         (*r).user_len = user_len as u16;
         (*r).user_error = if user < 0 { user as i32 } else { 0 };
         (*r).comm = kernel::comm_of(task);
-        slot.commit_shrunk(fixed + kernel_len + user_len);
+        let copied = if user_len == 0 { 0 } else { user_stack(&slot, task, kernel_len + user_len, stack_bytes) };
+        slot.commit_shrunk(fixed + kernel_len + user_len + copied);
     }
     Some(())
+}
+
+/// Appends registers and stack at `position` of the tail; returns how many bytes that took.
+#[inline(always)]
+unsafe fn user_stack(slot: &Slot, task: Ptr, position: u64, want: u64) -> u64 {
+    let mut words = [0u64; USER_STACK_WORDS as usize];
+    let mut len = 0;
+    if want != 0 {
+        // SAFETY: the running task has registers: it has a user stack.
+        let regs = unsafe { bpf_task_pt_regs(task as *mut _) as Ptr };
+        let sp = load!(regs, regs_sp as u64);
+        let mut piece = 0;
+        // Whole pages, but for the first one: the stack ends with one, and what reaches beyond cannot be read.
+        while piece < MAX_STACK / PAGE + 1 && len < want {
+            let from = sp + len;
+            let page_rest = PAGE - (from & (PAGE - 1));
+            let take = if page_rest < want - len { page_rest } else { want - len };
+            let to = slot.tail::<StackSample>(masked(position + USER_STACK_WORDS * 8 + len, MAX_TAIL));
+            // SAFETY: position and length are bounded, the slack behind the data area has room for both.
+            if unsafe { bpf_probe_read_user(to.cast(), masked(take, MAX_TAIL) as u32, from as *const _) } != 0 {
+                break;
+            }
+            len += take;
+            piece += 1;
+        }
+        words = [load!(regs, regs_ip as u64), sp, load!(regs, regs_bp as u64), len];
+    }
+    let to = slot.tail::<StackSample>(masked(position, MAX_TAIL)).cast::<[u64; USER_STACK_WORDS as usize]>();
+    // SAFETY: as above.
+    unsafe { to.write_unaligned(words) };
+    USER_STACK_WORDS * 8 + len
 }

@@ -357,6 +357,12 @@ impl Frames {
         by_name(&self.captured)
     }
 
+    /// Records of one kind so far.
+    #[must_use]
+    pub fn captured_of(&self, kind: u16) -> u64 {
+        self.captured.get(usize::from(kind)).copied().unwrap_or(0)
+    }
+
     /// Losses so far, by kind name.
     #[must_use]
     pub fn losses(&self) -> BTreeMap<String, u64> {

@@ -9,12 +9,13 @@ use crate::priority::Priority;
 use crate::progress::{Progress, count, counts, size};
 use crate::settings::{Output, Settings};
 use crate::source::{Drained, Source};
+use crate::symbols::sample::Raw;
 use crate::symbols::{self, Symbolizer};
 use crate::writer::{Sink, Writer};
 use crate::{cost, signals};
 use anyhow::{Context, Result};
 use formats::block::{NO_CPU, kind as block_kind};
-use formats::event::{self, ProcessExit, ProcessFork, Record, SocketState, StackSample, state_event};
+use formats::event::{self, ProcessExit, ProcessFork, Record, SocketState, state_event};
 use formats::facts::{Interface, Loss};
 use formats::manifest::Summary;
 use std::collections::{BTreeMap, HashSet};
@@ -84,6 +85,8 @@ struct Recording {
     /// Packets received and sent per interface when recording began.
     interface_packets: Vec<(Interface, [u64; 2])>,
     drops_seen: HashSet<u64>,
+    /// Stack samples in the rings so far.
+    samples: u64,
     /// Names given with `-i`.
     named: Vec<String>,
     masked: Arc<AtomicU64>,
@@ -140,6 +143,7 @@ impl Recording {
             found: [facts, symbols],
             interface_packets: interfaces,
             drops_seen: HashSet::new(),
+            samples: 0,
             named: settings.interfaces.clone(),
             started: now.monotonic_ns,
             cpu_before,
@@ -195,10 +199,17 @@ impl Recording {
 
     fn drain_always(&mut self) -> Result<Drained> {
         let (frames, gatherer, symbolizer) = (&mut self.frames, &self.gatherer, &self.symbolizer);
-        let (writer, drops_seen) = (&self.writer, &mut self.drops_seen);
+        let (writer, drops_seen, samples) = (&self.writer, &mut self.drops_seen, &mut self.samples);
         self.source.drain(&mut |cpu, record| {
             let Some(hdr) = event::header(record) else { return };
-            if let Some((netns, ifindex)) = frames.record(cpu, &hdr, record) {
+            if hdr.kind == event::kind::STACK_SAMPLE {
+                *samples += 1;
+                if !symbolizer.sample(cpu, record)
+                    && let Some(raw) = Raw::read(record)
+                {
+                    sample(frames, cpu, &raw.record());
+                }
+            } else if let Some((netns, ifindex)) = frames.record(cpu, &hdr, record) {
                 gatherer.ask(gather::Request::Interface { netns, ifindex });
             }
             notify(hdr.kind, record, gatherer, symbolizer, drops_seen);
@@ -301,6 +312,12 @@ impl Recording {
         end_command(command);
         drop((gatherer, symbolizer));
         collect(&mut frames, &writer, found);
+        let kind = event::kind::STACK_SAMPLE;
+        let walked = frames.captured_of(kind);
+        if walked < self.samples {
+            let times = [self.started, end.monotonic_ns];
+            frames.lost(&[loss(kind, NO_CPU, times, self.samples - walked, "symbols")], end.monotonic_ns);
+        }
         frames.clocks(&end);
         frames.end(end.realtime_ns);
         let mut masked = frames.masked_payload();
@@ -402,15 +419,6 @@ fn notify(kind: u16, record: &[u8], gatherer: &Gatherer, symbolizer: &Symbolizer
                 symbolizer.ask(symbols::Request::Ended(exit.hdr.pid));
             }
         }
-        event::kind::STACK_SAMPLE => {
-            if let Some(sample) = StackSample::read(record) {
-                let tail = event::tail(record);
-                let (kernel, rest) = tail.split_at(usize::from(sample.kernel_len).min(tail.len()));
-                let user = rest.get(..usize::from(sample.user_len)).unwrap_or(rest);
-                let (kernel, user) = (addresses(kernel), addresses(user));
-                symbolizer.ask(symbols::Request::Sample { pid: sample.hdr.pid, kernel, user });
-            }
-        }
         event::kind::SOCKET_STATE => {
             if let Some(state) = SocketState::read(record)
                 && state.event == state_event::DROP
@@ -424,14 +432,19 @@ fn notify(kind: u16, record: &[u8], gatherer: &Gatherer, symbolizer: &Symbolizer
     }
 }
 
-fn addresses(bytes: &[u8]) -> Vec<u64> {
-    bytes.chunks_exact(8).filter_map(|b| Some(u64::from_ne_bytes(b.try_into().ok()?))).collect()
+/// Adds a stack sample that holds nothing but addresses.
+fn sample(frames: &mut Frames, cpu: u32, record: &[u8]) {
+    if let Some(hdr) = event::header(record) {
+        // A sample asks for no interface.
+        let _ = frames.record(cpu, &hdr, record);
+    }
 }
 
 fn absorb(frames: &mut Frames, found: Found, now: u64) {
     match found {
         Found::Lines { kind, count, at, bytes } => frames.block(kind, count, at, &bytes),
         Found::Interface { netns, ifindex, interface } => frames.known((netns, ifindex), interface.map(|i| *i), now),
+        Found::Samples(samples) => samples.iter().for_each(|(cpu, record)| sample(frames, *cpu, record)),
     }
 }
 

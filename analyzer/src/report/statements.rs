@@ -166,6 +166,8 @@ fn words(cause: &str) -> &str {
     match cause {
         "ring_full" => "they came faster than the recorder could take them (ring_full)",
         "budget" => "the recorder held itself to its budget (budget)",
+        "recursion" => "the kernel left programs out that the same CPU was in the middle of (recursion)",
+        "symbols" => "walking their stacks took longer than the end of the recording waited (symbols)",
         "disk_full" => "the disk was full (disk_full)",
         "" => "cause unknown",
         other => other.trim_end_matches('.'),

@@ -4,7 +4,7 @@ use super::{
     HookConfig, Link, Session,
     btf::Btf,
     hooks::{HOOKS, HookSpec, Target},
-    layout::{Config, MAX_TAIL, Offsets, filter_bit},
+    layout::{Config, MAX_STACK, MAX_TAIL, Offsets, filter_bit},
     learn, object,
     read_stamps::ReadStamps,
     rings,
@@ -25,7 +25,7 @@ use std::{borrow::Borrow, collections::HashMap as Table, os::fd::AsFd as _};
 unsafe impl Pod for Config {}
 // SAFETY: as above.
 unsafe impl Pod for Offsets {}
-const _: () = assert!(size_of::<Config>() == 5 * 8 + 10 * 4);
+const _: () = assert!(size_of::<Config>() == 5 * 8 + 12 * 4);
 
 /// The verifier's account of a refusal is long; its end says why.
 const ERROR_CHARS: usize = 400;
@@ -93,7 +93,7 @@ fn load_object(settings: &Config, offsets: &Offsets, cpus: usize, ring_bytes: u6
     let mut ring_bytes = ring_bytes;
     loop {
         let bytes = object::with_ring_value(rings::value_size(ring_bytes))?;
-        let settings = Config { ring_mask: ring_bytes - 1, ..*settings };
+        let settings = Config { ring_mask: ring_bytes - 1, stack_bytes: stack_bytes(ring_bytes), ..*settings };
         let loaded = EbpfLoader::new()
             .override_global("CONFIG", &settings, true)
             .override_global("OFFSETS", offsets, true)
@@ -120,7 +120,8 @@ fn offsets(btf: &Btf) -> Result<Offsets> {
     let mut values = [0u64; size_of::<Offsets>() / 8];
     ensure!(values.len() == Offsets::PATHS.len(), "the list of offsets does not fit its structure");
     for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
-        if !path.is_empty() {
+        // Programs read registers on x86_64 only; elsewhere they have other names.
+        if !path.is_empty() && (cfg!(target_arch = "x86_64") || !path.starts_with("pt_regs:")) {
             *value = btf.offset(path)?;
         }
     }
@@ -158,7 +159,15 @@ fn settings(config: &HookConfig, btf: &Btf, learnt: &learn::Learnt, ring_bytes: 
         reason_consumed: reasons.iter().find(|(_, n)| *n == "SKB_CONSUMED").map_or(0, |(v, _)| *v),
         vlan_present_mask: btf.place("sk_buff:vlan_present").map_or(0, |p| 1 << (p.bits % 8)),
         lengths: u32::from(sees_lengths(btf)),
+        stack_bytes: stack_bytes(ring_bytes),
+        unused: 0,
     }
+}
+
+/// User stack that comes with a sample: little of a small ring, and none where the recorder cannot walk it.
+fn stack_bytes(ring_bytes: u64) -> u32 {
+    let fits = (ring_bytes / 8).min(MAX_STACK);
+    if cfg!(target_arch = "x86_64") { fits as u32 } else { 0 }
 }
 
 fn fill<K: Pod>(ebpf: &mut Ebpf, name: &str, keys: impl IntoIterator<Item = K>) -> Result<()> {

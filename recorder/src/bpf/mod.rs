@@ -6,7 +6,7 @@ mod btf;
 mod hooks;
 #[path = "../../../recorder-ebpf/src/layout.rs"]
 #[expect(unreachable_pub, reason = "the programs include it too")]
-mod layout;
+pub(crate) mod layout;
 mod learn;
 mod load;
 mod object;

@@ -67,6 +67,8 @@ pub enum Found {
         /// `None` if there is no such interface or its namespace cannot be found.
         interface: Option<Box<Interface>>,
     },
+    /// Stack samples that came back from the thread that walks stacks: CPU and record.
+    Samples(Vec<(u32, Vec<u8>)>),
 }
 
 impl Found {
@@ -341,6 +343,7 @@ mod tests {
                     }
                 }
                 Found::Interface { interface, .. } => interfaces.push(interface.map(|i| i.name)),
+                Found::Samples(_) => panic!("nobody sent stack samples"),
             }
         }
         child.kill().unwrap();

@@ -7,6 +7,8 @@ use super::elf::{self, BuildIds, FileId, Symbols};
 use super::kallsyms::Kallsyms;
 use super::maps::{self, Map};
 use super::perf_map::{self, PerfMap};
+use super::sample::{Raw, UserStack};
+use super::unwind::{self, Unwinder};
 use crate::facts::clocks;
 use formats::facts::{Mapping, Symbol};
 use std::collections::{HashMap, HashSet};
@@ -30,6 +32,7 @@ pub struct Resolver {
     tables: HashMap<FileId, Symbols>,
     tables_len: usize,
     vdso: Option<Symbols>,
+    frames: unwind::Files,
     /// Frames that have a line: (object number, offset). Kernel addresses are object 0.
     named: HashSet<(u32, u64)>,
     /// Numbers of objects: build ids, paths.
@@ -47,6 +50,7 @@ struct Process {
     ns_pid: u32,
     jit: PerfMap,
     jit_read_at: u64,
+    unwinder: Unwinder,
 }
 
 #[derive(Debug)]
@@ -70,6 +74,27 @@ impl Resolver {
         for (depth, &address) in user.iter().enumerate() {
             self.user_address(pid, address, depth > 0);
         }
+    }
+
+    /// Walks the user stack of a sample, if it came along: `raw.user` becomes what is found, where that is more than
+    /// the kernel found by frame pointers.
+    pub fn unwind(&mut self, raw: &mut Raw<'_>) {
+        let Some(stack) = raw.stack else { return };
+        let walked = self.walk(raw.sample.hdr.pid, &stack);
+        // A walk that ran out of copied stack may have been all right so far, and frame pointers lead further.
+        let further = raw.user.len() > walked.addresses.len() && raw.user.starts_with(&walked.addresses);
+        if walked.whole || !further {
+            raw.user = walked.addresses;
+        }
+    }
+
+    fn walk(&mut self, pid: u32, stack: &UserStack<'_>) -> unwind::Walked {
+        self.place(pid, stack.ip);
+        let Some(process) = self.processes.get_mut(&pid) else {
+            return unwind::Walked { addresses: vec![stack.ip], whole: false };
+        };
+        let (maps, files) = (&process.maps, &mut self.frames);
+        process.unwinder.walk(files, pid, stack, |address| maps.get(find(maps, address)?).map(|m| &m.map))
     }
 
     /// The process runs another program now: its mappings are void.
@@ -120,23 +145,11 @@ impl Resolver {
     }
 
     fn user_address(&mut self, pid: u32, address: u64, after_call: bool) {
-        if self.processes.len() >= PROCESSES_LIMIT && !self.processes.contains_key(&pid) {
-            self.processes.clear();
-        }
-        let now = clocks::monotonic();
-        let process = self.processes.entry(pid).or_default();
-        if process.done.contains(&address) {
+        if self.processes.get(&pid).is_some_and(|p| p.done.contains(&address)) {
             return;
         }
-        let mut place = find(&process.maps, address);
-        if place.is_none() && (process.read_at == 0 || now.saturating_sub(process.read_at) > REREAD_AFTER) {
-            process.read_at = now;
-            let fresh = maps::read(pid);
-            if !fresh.is_empty() {
-                self.renew(pid, fresh, now);
-            }
-            place = self.processes.get(&pid).and_then(|p| find(&p.maps, address));
-        }
+        let place = self.place(pid, address);
+        let now = clocks::monotonic();
         let Some(process) = self.processes.get_mut(&pid) else { return };
         let Some(mapped) = place.and_then(|i| process.maps.get(i)) else { return };
         if mapped.map.path.is_empty() {
@@ -160,10 +173,30 @@ impl Resolver {
         self.symbols.push(Symbol { space: "file".to_owned(), object, offset, name, symbol_offset, module: map.path });
     }
 
+    /// The mapping around an address, by its place in the process' list. The list is read again if there is none.
+    fn place(&mut self, pid: u32, address: u64) -> Option<usize> {
+        if self.processes.len() >= PROCESSES_LIMIT && !self.processes.contains_key(&pid) {
+            self.processes.clear();
+        }
+        let process = self.processes.entry(pid).or_default();
+        let place = find(&process.maps, address);
+        let now = clocks::monotonic();
+        if place.is_some() || (process.read_at != 0 && now.saturating_sub(process.read_at) <= REREAD_AFTER) {
+            return place;
+        }
+        process.read_at = now;
+        let fresh = maps::read(pid);
+        if !fresh.is_empty() {
+            self.renew(pid, fresh, now);
+        }
+        self.processes.get(&pid).and_then(|p| find(&p.maps, address))
+    }
+
     /// Takes over freshly read mappings; those not known before get a line.
     fn renew(&mut self, pid: u32, fresh: Vec<Map>, now: u64) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         process.done.clear();
+        process.unwinder = Unwinder::default();
         if process.ns_pid == 0 {
             process.ns_pid = ns_pid(pid);
         }
