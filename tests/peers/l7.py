@@ -31,13 +31,19 @@ def reasons(path):
     return out
 
 def said_more(theirs, ours, judge):
-    """Takes pairs of which ours says more, as `judge` finds, out of both; returns how many there were."""
+    """Takes pairs of which ours says more, as `judge` finds, out of both, and what it finds not to be there; returns how many there were."""
     count = 0
     for t in list(theirs):
         for o in list(ours):
             n = min(theirs[t], ours[o]) if judge(t, o) else 0
             if n > 0: theirs[t] -= n; ours[o] -= n; count += n
+        if theirs[t] > 0 and judge(t, None): count += theirs[t]; theirs[t] = 0
     return count
+
+def family(protocol):
+    """The protocol that a group is about."""
+    word = protocol.split(' ')[0].split('_')[0] if protocol != 'some_ip' else protocol
+    return {'ssl': 'tls', 'postgre': 'postgresql', 'pgsql': 'postgresql', 'mongo': 'mongodb'}.get(word, word)
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,6 +76,12 @@ def main():
         for (s, protocol), t in sorted(totals.items()):
             n = t['equal'] + t['richer'] + t['missing'] + t['different']
             if n: print(f"{s:9} {protocol:14} equal {t['equal']:6} richer {t['richer']:5} missing {t['missing']:5} different {t['different']:5}   {100 * (t['equal'] + t['richer']) / n:5.1f} %   only ours {t['more']}")
+        sums = collections.defaultdict(collections.Counter)
+        for (_, protocol), t in totals.items(): sums[family(protocol)].update(t)
+        print('of all sources, per protocol:')
+        for protocol, t in sorted(sums.items()):
+            n, good = t['equal'] + t['richer'] + t['missing'] + t['different'], t['equal'] + t['richer']
+            if n: print(f"  {protocol:12} {good:6} of {n:6} equal or richer {100 * good / n:5.1f} %")
         without = [u for u in unexplained if u[0] is None]
         print(f'{sum(covered.values())} rows differ for reasons given; {sum(u[4] for u in without)} in {len(without)} captures without')
         for u in unexplained if o.v else without[:20]:

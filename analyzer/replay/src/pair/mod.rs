@@ -285,7 +285,7 @@ impl Pairer {
         if fields.l7_protocol.is_empty() {
             fields.l7_protocol = protocol;
         }
-        let is_tls = fields.l7_protocol == "tls";
+        let is_tls = matches!(fields.l7_protocol, "tls" | "dtls");
         Entry {
             id: self.next,
             session: Session { fields, is_tls, ..Session::default() },

@@ -29,6 +29,7 @@ mod cassandra;
 mod dameng;
 mod dhcp;
 mod dns;
+mod dtls;
 mod dubbo;
 mod fastcgi;
 mod http1;

@@ -79,6 +79,8 @@ fn datagrams() -> Vec<(&'static str, Transport, u16, Script)> {
         ("radius", Transport::Udp, 1812, super::radius::tests::sample()),
         ("ntp", Transport::Udp, 123, super::ntp::tests::sample()),
         ("quic", Transport::Udp, 443, super::quic::tests::sample()),
+        ("quic", Transport::Udp, 443, super::quic::tests::google_sample()),
+        ("dtls", Transport::Udp, 443, super::dtls::tests::sample()),
         ("icmp", Transport::Icmp, 0, super::icmp::tests::sample()),
     ]
 }

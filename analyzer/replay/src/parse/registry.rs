@@ -1,9 +1,9 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, brpc, cassandra, dameng, dhcp, dns, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka, ldap,
-    memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, radius, redis,
-    rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, uwsgi, websocket,
+    Protocol, amqp, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka,
+    ldap, memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, radius,
+    redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, uwsgi, websocket,
     websphere_mq, zmtp,
 };
 
@@ -46,6 +46,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &dns::PROTOCOL,
     &dns::NETBIOS,
     &quic::PROTOCOL,
+    &dtls::PROTOCOL,
     &icmp::PROTOCOL,
     &imap::PROTOCOL,
     &pop3::PROTOCOL,

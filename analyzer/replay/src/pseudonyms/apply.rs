@@ -201,7 +201,18 @@ impl Pseudonyms {
 fn is_host(f: &RequestFields) -> bool {
     matches!(
         f.l7_protocol,
-        "http" | "http2" | "grpc" | "websocket" | "tls" | "quic" | "fastcgi" | "uwsgi" | "dns" | "nbns" | "smtp"
+        "http"
+            | "http2"
+            | "grpc"
+            | "websocket"
+            | "tls"
+            | "dtls"
+            | "quic"
+            | "fastcgi"
+            | "uwsgi"
+            | "dns"
+            | "nbns"
+            | "smtp"
     )
 }
 

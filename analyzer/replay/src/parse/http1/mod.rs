@@ -107,7 +107,7 @@ fn request_line(bytes: &[u8]) -> Option<Line> {
     let (method, rest) = bytes.split_at_checked(space)?;
     let known = METHODS.contains(&method);
     if !known
-        && (method.len() < 3 || !method.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')))
+        && (method.len() < 2 || !method.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')))
     {
         return None;
     }

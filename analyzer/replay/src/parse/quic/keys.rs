@@ -13,6 +13,10 @@ pub(super) struct Version {
     salt: &'static [u8; 20],
     /// Labels and packet types of version 2 (RFC 9369 section 3).
     pub(super) second: bool,
+    /// Frames have the numbers that Google gave them.
+    pub(super) google: bool,
+    /// The handshake is one of Google's, not TLS.
+    pub(super) tags: bool,
 }
 
 const SALT_1: [u8; 20] = *b"\x38\x76\x2c\xf7\xf5\x59\x34\xb3\x4d\x17\x9a\xe6\xa4\xc8\x0c\xad\xcc\xbb\x7f\x0a";
@@ -20,8 +24,13 @@ const SALT_2: [u8; 20] = *b"\x0d\xed\xe3\xde\xf7\x00\xa6\xdb\x81\x93\x81\xbe\x6e
 const SALT_29: [u8; 20] = *b"\xaf\xbf\xec\x28\x99\x93\xd2\x4c\x9e\x97\x86\xf1\x9c\x61\x11\xe0\x43\x90\xa8\x99";
 const SALT_23: [u8; 20] = *b"\xc3\xee\xf7\x12\xc7\x2e\xbb\x5a\x11\xa7\xd2\x43\x2b\xb4\x63\x65\xbe\xf9\xf5\x02";
 
+// Google's, of 2019 and 2020 (Chromium, quic/core/crypto/crypto_utils.cc).
+const SALT_Q50: [u8; 20] = *b"\x50\x45\x74\xef\xd0\x66\xfe\x2f\x9d\x94\x5c\xfc\xdb\xd3\xa7\xf0\xd3\xb5\x6b\x45";
+const SALT_T50: [u8; 20] = *b"\x7f\xf5\x79\xe5\xac\xd0\x72\x91\x55\x80\x30\x4c\x43\xa2\x36\x7c\x60\x48\x83\x10";
+const SALT_T51: [u8; 20] = *b"\x7a\x4e\xde\xf4\xe7\xcc\xee\x5f\xa4\x50\x6c\x19\x12\x4f\xc8\xcc\xda\x6e\x03\x3d";
+
 impl Version {
-    /// Version 1 (RFC 9000), version 2 (RFC 9369), and drafts 23 to 34; Facebook's numbers.
+    /// Version 1 (RFC 9000), version 2 (RFC 9369), and drafts 23 to 34; Facebook's and Google's numbers.
     pub(super) fn of(number: u32) -> Option<Self> {
         const DRAFTS: [&str; 12] = [
             "draft-23", "draft-24", "draft-25", "draft-26", "draft-27", "draft-28", "draft-29", "draft-30", "draft-31",
@@ -40,11 +49,15 @@ impl Version {
                 (name, salt)
             }
             0xface_b002 | 0xface_b00e | 0xface_b010 => ("mvfst", &SALT_23),
+            0x5130_3530 => ("Q050", &SALT_Q50),
+            0x5430_3530 => ("T050", &SALT_T50),
+            0x5430_3531 => ("T051", &SALT_T51),
             // Reserved to make servers negotiate (RFC 9000 section 15).
             greased if greased & 0x0f0f_0f0f == 0x0a0a_0a0a => ("greased", &SALT_29),
             _ => return None,
         };
-        Some(Self { name, salt, second: number == 0x6b33_43cf })
+        let google = matches!(number, 0x5130_3530 | 0x5430_3530 | 0x5430_3531);
+        Some(Self { name, salt, second: number == 0x6b33_43cf, google, tags: number == 0x5130_3530 })
     }
 }
 

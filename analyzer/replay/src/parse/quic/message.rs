@@ -15,15 +15,20 @@ fn hex(bytes: &[u8]) -> Box<str> {
     text.into()
 }
 
+/// Tells the ids.
+pub(super) fn add_ids(fields: &mut RequestFields, ids: Option<&[Vec<u8>; 2]>) {
+    for (name, id) in ["dcid", "scid"].into_iter().zip(ids.into_iter().flatten()).filter(|(_, id)| !id.is_empty()) {
+        fields.attributes.push((name, hex(id)));
+    }
+}
+
 /// As a request: what the ClientHello says; `ids`: where its first packet goes to and comes from.
 pub(super) fn request(version: Version, hello: &Hello, ids: Option<&[Vec<u8>; 2]>) -> RequestFields {
     let mut fields = hello.fields(b'q');
     fields.l7_protocol = "quic";
     fields.version = version.name;
     fields.request_type = "Initial".into();
-    for (name, id) in ["dcid", "scid"].into_iter().zip(ids.into_iter().flatten()).filter(|(_, id)| !id.is_empty()) {
-        fields.attributes.push((name, hex(id)));
-    }
+    add_ids(&mut fields, ids);
     fields
 }
 

@@ -1,6 +1,7 @@
 //! QUIC (RFC 9000, 9369 and drafts): Initial packets are opened, as everyone may, for name, ALPN and version; one request per
-//! handshake, from the ClientHello to the ServerHello. What follows is encrypted and passed over.
+//! handshake, from the ClientHello to the ServerHello. What follows is encrypted and passed over. Google's versions before the standard, too.
 
+mod google;
 mod keys;
 mod message;
 mod packet;
@@ -10,6 +11,7 @@ pub(super) mod tests;
 use super::tls::message::{Hello, ServerHello};
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
+use google::{Head, Tags};
 use keys::{Keys, Version};
 use packet::{Close, Frames, Long, Stream};
 
@@ -30,7 +32,7 @@ fn detect(first: First<'_>) -> Detection {
         return Detection::No;
     }
     let Some((long, _)) = Long::parse(first.bytes) else {
-        return Detection::No;
+        return googles(first.bytes);
     };
     match (long.kind, long.version) {
         (packet::Kind::Negotiation, _) => Detection::Yes { confidence: 40, from: Some(Side::Server) },
@@ -43,11 +45,29 @@ fn detect(first: First<'_>) -> Detection {
     }
 }
 
+/// A packet of Google's: sure if there is a hello in it, or the answer to one.
+fn googles(bytes: &[u8]) -> Detection {
+    let Some(head) = Head::parse(bytes) else {
+        return Detection::No;
+    };
+    let yes = |confidence, side| Detection::Yes { confidence, from: Some(side) };
+    if Tags::find(head.payload, google::HELLO).is_some() {
+        yes(96, Side::Client)
+    } else if Tags::find(head.payload, google::REJECTION).is_some() {
+        yes(90, Side::Server)
+    } else if head.version.is_some() && !head.reset && bytes.len() > 64 {
+        // Only clients say the version.
+        yes(60, Side::Client)
+    } else {
+        Detection::No
+    }
+}
+
 /// Opens a client's packet with keys made of its own destination id.
 fn opened(version: Version, long: &Long<'_>) -> Option<([Keys; 2], Frames)> {
     let keys = keys::initial(version, long.destination)?;
     let plain = keys[0].open(long.bytes, long.number_at)?;
-    Some((keys, packet::frames(&plain, long.cut)?))
+    Some((keys, packet::frames(&plain, long.cut, version.google)?))
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +90,10 @@ struct Quic {
 
 impl Parser for Quic {
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        if let Some(head) = Head::parse(input.bytes).filter(|_| self.version.is_none()) {
+            self.google(side, &head, out);
+            return Step::Consume(input.bytes.len() as u64);
+        }
         let mut rest = input.bytes;
         for _ in 0..COALESCED {
             let Some((long, more)) = Long::parse(rest) else { break };
@@ -113,7 +137,7 @@ impl Quic {
         let Some(version) = long.version else { return };
         let known = self.keys.as_ref().and_then(|keys| {
             let plain = keys.get(side.index())?.open(long.bytes, long.number_at)?;
-            packet::frames(&plain, long.cut)
+            packet::frames(&plain, long.cut, version.google)
         });
         let frames = match known {
             Some(frames) => frames,
@@ -148,9 +172,43 @@ impl Quic {
         }
     }
 
+    /// A packet of Google's versions up to Q048.
+    fn google(&mut self, side: Side, head: &Head<'_>, out: &mut Output<'_>) {
+        match side {
+            Side::Client => {
+                let Some(hello) = Tags::find(head.payload, google::HELLO) else { return };
+                let known = self.ids.as_ref().is_some_and(|[id, _]| head.id.is_empty() || *id == head.id);
+                if self.asked && known {
+                    // The same again, with what the server wanted.
+                    return;
+                }
+                *self = Self { asked: true, ids: Some([head.id.to_vec(), Vec::new()]), ..Self::default() };
+                self.hello_of_tags(&hello, head.version.unwrap_or_default(), out);
+            }
+            Side::Server if self.asked && !self.answered => {
+                self.answered = true;
+                out.emit(Message::new(Kind::Response, google::response(head)));
+            }
+            Side::Server => {}
+        }
+    }
+
+    fn hello_of_tags(&self, hello: &Tags<'_>, version: &'static str, out: &mut Output<'_>) {
+        let mut fields = hello.request(version);
+        message::add_ids(&mut fields, self.ids.as_ref());
+        out.emit(Message::new(Kind::Request, fields).truncated(!hello.is_whole()));
+    }
+
     /// Emits the request once the hello is whole, or if `now`.
     fn ask(&mut self, now: bool, out: &mut Output<'_>) {
         let Some(version) = self.version else { return };
+        if version.tags {
+            if let Some(hello) = Tags::find(self.streams[0].bytes(), google::HELLO) {
+                self.asked = true;
+                self.hello_of_tags(&hello, version.name, out);
+            }
+            return;
+        }
         let Some((1, body, whole)) = self.streams[0].message() else { return };
         if !whole && !now {
             return;
@@ -167,6 +225,15 @@ impl Quic {
     }
 
     fn answer(&mut self, out: &mut Output<'_>) {
+        if self.version.is_some_and(|version| version.tags) {
+            let payload = self.streams[1].bytes();
+            self.answered = self.asked;
+            if self.asked {
+                let head = Head { version: None, id: &[], reset: false, payload };
+                out.emit(Message::new(Kind::Response, google::response(&head)));
+            }
+            return;
+        }
         let Some((2, body, true)) = self.streams[1].message() else { return };
         let Some(hello) = ServerHello::parse(body) else { return };
         if hello.is_retry() {

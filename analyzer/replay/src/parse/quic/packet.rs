@@ -121,8 +121,9 @@ pub(super) struct Frames {
     pub(super) close: Option<Close>,
 }
 
-/// Reads frames. `None`: these are none, so the keys were wrong. `cut`: the packet's end is missing.
-pub(super) fn frames(plain: &[u8], cut: bool) -> Option<Frames> {
+/// Reads frames. `None`: these are none, so the keys were wrong. `cut`: the packet's end is missing. `google`: frames have
+/// Google's numbers, of which those of the handshake are read.
+pub(super) fn frames(plain: &[u8], cut: bool, google: bool) -> Option<Frames> {
     // The tag stands at the end.
     let plain = if cut { plain } else { plain.get(..plain.len().checked_sub(16)?)? };
     let mut cursor = Cursor::new(plain);
@@ -140,7 +141,8 @@ pub(super) fn frames(plain: &[u8], cut: bool) -> Option<Frames> {
                     integer(cursor)?;
                 }
             }
-            6 => {
+            // A piece of the handshake.
+            6 | 8 if (kind == 8) == google => {
                 let offset = integer(cursor)?;
                 let length = usize::try_from(integer(cursor)?).ok()?;
                 let data = if cut { cursor.up_to(length) } else { cursor.take(length)? };
@@ -165,7 +167,7 @@ pub(super) fn frames(plain: &[u8], cut: bool) -> Option<Frames> {
         match read(&mut cursor) {
             Some(true) => any = true,
             Some(false) => break,
-            None if cut && any => break,
+            None if (cut || google) && any => break,
             None => return None,
         }
     }
@@ -197,6 +199,11 @@ impl Stream {
             let new = data.get(known..).unwrap_or_default();
             self.whole.extend_from_slice(new.get(..room).unwrap_or(new));
         }
+    }
+
+    /// All that came without a gap.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.whole
     }
 
     /// The handshake message looked at, at first the first: its type, its body, and whether that is all of it.

@@ -113,3 +113,51 @@ fn other_datagrams_are_not_taken_for_it() {
     assert!(play(&[c(packet)]).is_empty());
     assert!(play(&[c(hex("c0 00000002 08 8394c8f03e515708 00 00 41 1e 0011223344556677"))]).is_empty());
 }
+
+/// A message of Google's handshake in a STREAM frame of stream 1: values by tag.
+fn tags(kind: &str, values: &[(&str, &str)]) -> Vec<u8> {
+    let (mut places, mut data) = (Vec::new(), Vec::new());
+    for (tag, value) in values {
+        data.extend(value.as_bytes());
+        places.extend(tag.as_bytes());
+        places.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+    }
+    let count = u16::try_from(values.len()).unwrap().to_le_bytes();
+    let message = [kind.as_bytes(), &count, &[0, 0], &places, &data].concat();
+    let length = u16::try_from(message.len()).unwrap().to_le_bytes();
+    [&[0xa0, 1][..], &length, &message].concat()
+}
+
+fn hello() -> Vec<u8> {
+    tags("CHLO", &[("PAD\0", "----"), ("SNI\0", "g.example"), ("VER\0", "Q035"), ("UAID", "Chrome/57")])
+}
+
+/// A first packet: flags, connection id, version, number, hash, frames; the server's without a version.
+pub(in crate::parse) fn google_sample() -> Vec<(crate::model::Side, Vec<u8>)> {
+    let id = [7; 8];
+    let client = [&[0x0d][..], &id, b"Q035", &[1], &[9; 12], &hello()].concat();
+    let rejection = tags("REJ\0", &[("STK\0", "token"), ("SNO\0", "nonce")]);
+    let server = [&[0x0c][..], &id, &[1], &[9; 12], &[0x40, 1, 2, 3], &rejection].concat();
+    let again = [&[0x0c][..], &id, &[2], &[9; 12], &hello()].concat();
+    vec![c(client), s(server), c(again), s([&[0x0c][..], &id, &[2], &[0xaa; 90]].concat())]
+}
+
+#[test]
+fn versions_of_google() {
+    let sessions = play(&google_sample());
+    assert_eq!(lines(&sessions), ["quic Initial|g.example|g.example|g.example ok 'REJ'"]);
+    let fields = &sessions[0].fields;
+    assert_eq!((fields.version, &*fields.user_agent), ("Q035", "Chrome/57"));
+    assert_eq!(fields.attributes, [("dcid", "0707070707070707".into())]);
+    // Q046 has a head nearly as the standard's: one byte for both lengths (8 and 0), four for the number.
+    let long = [&b"\xc3Q046\x50"[..], &[3; 8], &[0, 0, 0, 1], &[9; 12], &hello()].concat();
+    let reset = [&[0x0a][..], &[3; 8], b"PRST"].concat();
+    let sessions = play(&[c(long), s(reset)]);
+    assert_eq!(lines(&sessions), ["quic Initial|g.example|g.example|g.example server_error 'public reset'"]);
+    assert_eq!(sessions[0].fields.version, "Q046");
+    // Joined after the first packet: the id tells where the connection is another one.
+    let other = [&[0x0c][..], &[8; 8], &[5], &[9; 12], &hello()].concat();
+    let mut script = google_sample();
+    script.push(c(other));
+    assert_eq!(play(&script).len(), 2);
+}

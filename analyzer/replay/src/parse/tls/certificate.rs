@@ -5,7 +5,7 @@ use super::super::text::clean_to;
 
 /// Whose certificate, by whom, until when.
 #[derive(Debug, Default)]
-pub(super) struct Certificate {
+pub(in crate::parse) struct Certificate {
     /// `CN=..., O=...`.
     pub(super) subject: String,
     /// The same.
@@ -28,7 +28,7 @@ fn element<'a>(cursor: &mut Cursor<'a>) -> Option<(u8, &'a [u8])> {
 }
 
 /// The first certificate of a Certificate message up to TLS 1.2: the server's own.
-pub(super) fn first(message: &[u8]) -> Option<Certificate> {
+pub(in crate::parse) fn first(message: &[u8]) -> Option<Certificate> {
     let mut cursor = Cursor::new(message);
     cursor.u24()?;
     let length = cursor.u24()? as usize;

@@ -29,7 +29,9 @@ fn version_name(version: u16) -> &'static str {
         0x0302 => "1.1",
         0x0303 => "1.2",
         // Drafts of it have numbers of their own.
-        0x0304 | 0x7f00..=0x7fff => "1.3",
+        0x0304 | 0x7f00..=0x7fff | 0xfefc => "1.3",
+        0xfefd => "1.2",
+        0xfeff => "1.0",
         _ => "",
     }
 }
@@ -56,6 +58,8 @@ pub(in crate::parse) struct Hello {
     alpn: Vec<Box<str>>,
     ticket: bool,
     key: bool,
+    /// Of DTLS.
+    datagram: bool,
     /// Its end was not captured: what is missing is not known to be absent.
     cut: bool,
 }
@@ -63,8 +67,17 @@ pub(in crate::parse) struct Hello {
 impl Hello {
     /// As far as it goes; `whole`: `body` is all of it.
     pub(in crate::parse) fn parse(body: &[u8], whole: bool) -> Option<Self> {
+        Self::of(body, whole, false)
+    }
+
+    /// The same of DTLS, which has a cookie more (RFC 6347 section 4.2.1).
+    pub(in crate::parse) fn in_datagram(body: &[u8], whole: bool) -> Option<Self> {
+        Self::of(body, whole, true)
+    }
+
+    fn of(body: &[u8], whole: bool, datagram: bool) -> Option<Self> {
         let mut cursor = Cursor::new(body);
-        let mut hello = Self { version: cursor.u16()?, cut: !whole, ..Self::default() };
+        let mut hello = Self { version: cursor.u16()?, cut: !whole, datagram, ..Self::default() };
         cursor.take(32)?;
         match hello.lists(&mut cursor) {
             Some(()) => Some(hello),
@@ -77,6 +90,10 @@ impl Hello {
         let hello = self;
         let length = usize::from(cursor.u8()?);
         hello.session = cursor.take(length)?.to_vec();
+        if hello.datagram {
+            let length = usize::from(cursor.u8()?);
+            cursor.take(length)?;
+        }
         hello.ciphers = list(cursor)?;
         let length = usize::from(cursor.u8()?);
         cursor.take(length)?;
@@ -130,7 +147,9 @@ impl Hello {
     }
 
     fn best_version(&self) -> u16 {
-        let named = self.versions.iter().copied().filter(|version| !is_grease(*version)).max();
+        let versions = self.versions.iter().copied().filter(|version| !is_grease(*version));
+        // The numbers of DTLS descend.
+        let named = if self.datagram { versions.min() } else { versions.max() };
         // Where the list of versions is cut away, the ciphers of TLS 1.3 (RFC 8446 appendix B.4) tell.
         let modern = self.cut && self.ciphers.iter().any(|cipher| (0x1301..=0x1305).contains(cipher));
         named.unwrap_or(if modern { 0x0304 } else { self.version })
@@ -151,7 +170,7 @@ impl Hello {
         hex(&Md5::digest(text))
     }
 
-    /// `over`: `t` for TCP, `q` for QUIC.
+    /// `over`: `t` for TCP, `q` for QUIC, `d` for DTLS.
     fn ja4(&self, over: u8) -> String {
         let plain = |values: &[u16]| values.iter().copied().filter(|value| !is_grease(*value)).collect::<Vec<u16>>();
         let version = match self.best_version() {
@@ -160,6 +179,9 @@ impl Hello {
             0x0302 => "11",
             0x0301 => "10",
             0x0300 => "s3",
+            0xfefc => "d3",
+            0xfefd => "d2",
+            0xfeff => "d1",
             _ => "00",
         };
         let (mut ciphers, extensions) = (plain(&self.ciphers), plain(&self.extensions));
@@ -197,7 +219,7 @@ impl Hello {
         )
     }
 
-    /// As a request; `over`: `t` for TCP, `q` for QUIC, as in JA4.
+    /// As a request; `over`: `t` for TCP, `q` for QUIC, `d` for DTLS, as in JA4.
     pub(in crate::parse) fn fields(&self, over: u8) -> RequestFields {
         let mut fields = RequestFields {
             l7_protocol: "tls",
@@ -282,8 +304,8 @@ impl ServerHello {
     }
 
     /// TLS 1.3.
-    pub(super) fn is_13(&self) -> bool {
-        matches!(self.version, 0x0304 | 0x7f00..=0x7fff)
+    pub(in crate::parse) fn is_13(&self) -> bool {
+        matches!(self.version, 0x0304 | 0x7f00..=0x7fff | 0xfefc)
     }
 
     /// HelloRetryRequest.
@@ -301,10 +323,10 @@ impl ServerHello {
 /// What else was seen of the handshake.
 #[derive(Debug, Default)]
 pub(in crate::parse) struct Summary {
-    pub(super) certificate: Option<Certificate>,
-    pub(super) alert: Option<(Side, u8, u8)>,
+    pub(in crate::parse) certificate: Option<Certificate>,
+    pub(in crate::parse) alert: Option<(Side, u8, u8)>,
     /// A full key exchange took place.
-    pub(super) full: bool,
+    pub(in crate::parse) full: bool,
     pub(super) client_spoke: bool,
 }
 

@@ -7,6 +7,8 @@ pub(super) mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub(super) use certificate::first as first_certificate;
+
 use super::cursor::Cursor;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
