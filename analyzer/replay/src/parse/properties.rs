@@ -14,6 +14,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("redis", 6379, super::redis::tests::sample()),
         ("postgresql", 5432, super::postgresql::tests::sample()),
         ("mysql", 3306, super::mysql::tests::sample()),
+        ("mysql", 3306, super::mysql::tests::compressed_sample()),
         ("http2", 50051, super::http2::tests::sample()),
         ("tls", 443, super::tls::tests::sample()),
         ("mongodb", 27017, super::mongodb::tests::sample()),

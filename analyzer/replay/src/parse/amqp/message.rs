@@ -22,7 +22,7 @@ type Entry = (u16, u16, &'static str, Role, Option<Side>);
 const C: Option<Side> = Some(Side::Client);
 const S: Option<Side> = Some(Side::Server);
 
-const METHODS: [Entry; 61] = [
+const METHODS: [Entry; 65] = [
     (10, 10, "Connection.Start", Role::Asks, S),
     (10, 11, "Connection.StartOk", Role::Answers, C),
     (10, 20, "Connection.Secure", Role::Asks, S),
@@ -35,12 +35,16 @@ const METHODS: [Entry; 61] = [
     (10, 51, "Connection.CloseOk", Role::Answers, None),
     (10, 60, "Connection.Blocked", Role::Alone, S),
     (10, 61, "Connection.Unblocked", Role::Alone, S),
+    (10, 70, "Connection.UpdateSecret", Role::Asks, C),
+    (10, 71, "Connection.UpdateSecretOk", Role::Answers, S),
     (20, 10, "Channel.Open", Role::Asks, C),
     (20, 11, "Channel.OpenOk", Role::Answers, S),
     (20, 20, "Channel.Flow", Role::Asks, None),
     (20, 21, "Channel.FlowOk", Role::Answers, None),
     (20, 40, "Channel.Close", Role::Asks, None),
     (20, 41, "Channel.CloseOk", Role::Answers, None),
+    (30, 10, "Access.Request", Role::Asks, C),
+    (30, 11, "Access.RequestOk", Role::Answers, S),
     (40, 10, "Exchange.Declare", Role::Asks, C),
     (40, 11, "Exchange.DeclareOk", Role::Answers, S),
     (40, 20, "Exchange.Delete", Role::Asks, C),
@@ -116,7 +120,31 @@ impl<'a> Method<'a> {
     }
 
     pub(super) fn role(&self) -> Role {
-        self.entry.3
+        if self.entry.3 == Role::Asks && self.no_wait() == Some(true) { Role::Alone } else { self.entry.3 }
+    }
+
+    /// The sender wants no answer (field `no-wait`).
+    fn no_wait(&self) -> Option<bool> {
+        // Bytes and short strings in front of the bits, and which of these it is.
+        let (skip, strings, bit) = match (self.entry.0, self.entry.1) {
+            (40, 10) => (2, 2, 4),
+            (40, 20) => (2, 1, 1),
+            (40, 30 | 40) | (50, 20) => (2, 3, 0),
+            (50, 10) => (2, 1, 4),
+            (50, 30) => (2, 1, 0),
+            (50, 40) => (2, 1, 2),
+            (60, 20) => (2, 2, 3),
+            (60, 30) => (0, 1, 0),
+            (85, 10) => (0, 0, 0),
+            _ => return None,
+        };
+        let mut cursor = Cursor::new(self.arguments);
+        cursor.take(skip)?;
+        for _ in 0..strings {
+            let length = usize::from(cursor.u8()?);
+            cursor.take(length)?;
+        }
+        cursor.u8().map(|bits| bits >> bit & 1 == 1)
     }
 
     pub(super) fn closes(&self) -> bool {

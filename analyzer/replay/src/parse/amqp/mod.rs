@@ -124,8 +124,17 @@ impl Parser for Amqp {
         kind == METHOD && length < 0x10_0000 && Method::parse(cursor.rest()).is_some()
     }
 
-    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
-        self.contents[side.index()].clear();
+    /// Contents whose other frames are missing go on until the next one that is found.
+    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
+        let mut contents: Vec<(u16, Content)> = self.contents[side.index()].drain().collect();
+        contents.sort_by_key(|(channel, content)| (content.start.offset, *channel));
+        for (_, content) in contents {
+            let mut message = Message::new(content.kind, content.fields).since(content.start).truncated(true);
+            if content.kind == Kind::Response {
+                message.key = Some(content.key);
+            }
+            out.emit(message);
+        }
     }
 }
 

@@ -60,3 +60,49 @@ fn headers_carry_trace_context() {
     assert_eq!(&*sessions[2].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(&*sessions[2].fields.span_id, "b7ad6b7169203331");
 }
+
+/// What is declared with `no-wait` is not answered; the next answer is that of the next question.
+#[test]
+fn no_wait() {
+    let declare = |bits: u8| [hex("0032 000a 0000 01"), b"q".to_vec(), vec![bits], hex("00000000")].concat();
+    let consume = [hex("003c 0014 0000 01"), b"q\x01t".to_vec(), hex("08 00000000")].concat();
+    let mut script = sample();
+    script.truncate(5);
+    script.push(c([frame(1, 1, &declare(0x10)), frame(1, 1, &consume), frame(1, 1, &declare(2))].concat()));
+    script.push(s(frame(1, 1, &[hex("0032 000b 01"), b"q".to_vec(), hex("00000000 00000000")].concat())));
+    script.push(c(frame(1, 0, &[hex("000a 0046 00000003"), b"new\0".to_vec()].concat())));
+    script.push(s(frame(1, 0, &hex("000a 0047"))));
+    assert_eq!(
+        lines(&play(&script))[2..],
+        [
+            "amqp Queue.Declare|/|q|q unknown async",
+            "amqp Basic.Consume|/|q|q unknown async",
+            "amqp Queue.Declare|/|q|q ok 'Queue.DeclareOk'",
+            "amqp Connection.UpdateSecret|/|| ok 'Connection.UpdateSecretOk'",
+        ]
+    );
+}
+
+/// A message in three frames of which the second was not captured is still told.
+#[test]
+fn content_with_a_gap() {
+    let publish = [hex("003c 0028 0000 03"), b"exc\x03key\0".to_vec()].concat();
+    let header = hex("003c 0000 0000000000001770 0000");
+    let first = [frame(1, 1, &publish), frame(2, 1, &header), frame(3, 1, &[b'a'; 2000])].concat();
+    let declare = [hex("0032 000a 0000 01"), b"q".to_vec(), hex("00 00000000")].concat();
+    let mut script = sample();
+    script.truncate(5);
+    let mut conversation = crate::parse::Conversation::new(crate::model::Transport::Tcp, 40000, 5672);
+    for (turn, (from, data)) in script.iter().enumerate() {
+        super::super::script::say(&mut conversation, *from, data, 0, turn);
+    }
+    super::super::script::say(&mut conversation, Side::Client, &first, 4016, 5);
+    super::super::script::say(&mut conversation, Side::Client, &frame(1, 1, &declare), 0, 6);
+    assert_eq!(
+        lines(&super::super::script::end(conversation, 7))[2..],
+        [
+            "amqp Basic.Publish|/|exc.key|exc.key unknown async [truncated_payload]",
+            "amqp Queue.Declare|/|q|q unknown [ended_after]",
+        ]
+    );
+}

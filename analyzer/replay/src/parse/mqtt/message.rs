@@ -255,13 +255,59 @@ impl Packet<'_> {
         Some(())
     }
 
+    /// SUBACK, UNSUBACK: the first code that is a refusal, else the first one.
+    fn codes(&self) -> Option<u8> {
+        let mut cursor = Cursor::new(self.body);
+        cursor.u16()?;
+        if self.version >= 5 {
+            let (length, used) = remaining_length(cursor.rest()).ok()?;
+            cursor.take(used + length as usize)?;
+        }
+        let codes = cursor.rest();
+        codes.iter().find(|code| **code >= 0x80).or(codes.first()).copied()
+    }
+
+    /// PUBLISH of version 5: the number that stands for its topic from now on, or already.
+    pub(super) fn alias(&self) -> Option<u16> {
+        if self.kind() != 3 || self.version < 5 {
+            return None;
+        }
+        let mut cursor = Cursor::new(self.body);
+        let topic = usize::from(cursor.u16()?);
+        cursor.take(topic + if self.qos() > 0 { 2 } else { 0 })?;
+        let (length, used) = remaining_length(cursor.rest()).ok()?;
+        cursor.take(used)?;
+        let mut list = Cursor::new(cursor.up_to(length as usize));
+        for _ in 0..64 {
+            match list.u8()? {
+                0x23 => return list.u16(),
+                0x01 => drop(list.take(1)?),
+                0x02 => drop(list.take(4)?),
+                0x0b => {
+                    let (_, used) = remaining_length(list.rest()).ok()?;
+                    list.take(used)?;
+                }
+                0x03 | 0x08 | 0x09 => drop(list.u16().map(usize::from).and_then(|length| list.take(length))?),
+                0x26 => {
+                    for _ in 0..2 {
+                        let length = usize::from(list.u16()?);
+                        list.take(length)?;
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// As a response.
     pub(super) fn response(&self) -> RequestFields {
         let mut fields = RequestFields { l7_protocol: "mqtt", status: Status::Ok, ..RequestFields::default() };
         let code = match self.kind() {
             2 => self.body.get(1).copied(),
             4 | 5 | 7 => self.body.get(2).copied(),
-            9 => self.body.last().copied(),
+            // One code a topic: the first refusal.
+            9 | 11 if self.kind() == 9 || self.version >= 5 => self.codes(),
             _ => None,
         };
         if self.kind() == 2 {

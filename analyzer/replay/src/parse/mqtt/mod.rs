@@ -7,6 +7,7 @@ pub(super) mod tests;
 use super::cursor::Cursor;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
 use crate::model::{Side, Transport};
+use ahash::AHashMap;
 use message::Packet;
 
 /// Line in the registry.
@@ -18,6 +19,8 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     start: |_| Box::new(Mqtt::default()),
 };
 
+/// Numbers of topics remembered.
+const ALIASES: usize = 1024;
 /// Bytes of a packet looked at.
 const WINDOW: usize = 1024;
 
@@ -63,6 +66,8 @@ fn detect(first: First<'_>) -> Detection {
 struct Mqtt {
     version: u8,
     client: Box<str>,
+    /// Version 5: topics by the number that each side has given them.
+    aliases: [AHashMap<u16, Box<str>>; 2],
 }
 
 impl Parser for Mqtt {
@@ -103,6 +108,17 @@ impl Parser for Mqtt {
             }
             message::Role::Alone => Message::new(Kind::OneWay, packet.request(&self.client, side, out.mask)),
         };
+        let mut message = message;
+        if let Some(alias) = packet.alias() {
+            let topics = &mut self.aliases[side.index()];
+            let fields = &mut message.fields;
+            if fields.request_resource.is_empty() {
+                fields.request_resource = topics.get(&alias).cloned().unwrap_or_default();
+                fields.endpoint = fields.request_resource.clone();
+            } else if topics.len() < ALIASES || topics.contains_key(&alias) {
+                topics.insert(alias, fields.request_resource.clone());
+            }
+        }
         out.emit(message.truncated(cut));
         Step::Consume((1 + used + length) as u64)
     }

@@ -54,3 +54,26 @@ fn version_5_carries_trace_context() {
         ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "c7")
     );
 }
+
+/// Version 5: a number stands for a topic once it has been said with it; a SUBACK tells each topic's code.
+#[test]
+fn topics_by_number() {
+    let script = [
+        c(b"\x10\x13\0\x04MQTT\x05\x02\0\x3c\0\0\x06sensor"),
+        s(b"\x20\x03\0\0\0"),
+        c(b"\x30\x0b\0\x03a/b\x03\x23\0\x07hi"),
+        c(b"\x30\x08\0\0\x03\x23\0\x07hi"),
+        s(b"\x30\x08\0\0\x03\x23\0\x07hi"),
+        c(b"\x82\x0f\0\x02\0\0\x03a/#\x01\0\x03c/#\x01"),
+        s(b"\x90\x05\0\x02\0\x87\0"),
+    ];
+    assert_eq!(
+        lines(&play(&script))[1..],
+        [
+            "mqtt PUBLISH|sensor|a/b|a/b unknown async",
+            "mqtt PUBLISH|sensor|a/b|a/b unknown async",
+            "mqtt PUBLISH|sensor|| unknown async",
+            "mqtt SUBSCRIBE|sensor|a/#, c/#|a/#, c/# client_error 135",
+        ]
+    );
+}

@@ -3,6 +3,7 @@
 use super::super::cursor::Cursor;
 use super::super::mask::Masker;
 use super::super::text::clean_to;
+use super::super::unpack::Packing;
 use crate::model::{RequestFields, Status};
 
 const CLIENT_CONNECT_WITH_DB: u32 = 0x8;
@@ -11,7 +12,9 @@ const CLIENT_PROTOCOL_41: u32 = 0x200;
 const CLIENT_SSL: u32 = 0x800;
 const CLIENT_SECURE_CONNECTION: u32 = 0x8000;
 const CLIENT_PLUGIN_AUTH_LENENC: u32 = 0x20_0000;
+const CLIENT_ZSTD_COMPRESSION: u32 = 0x400_0000;
 const SERVER_MORE_RESULTS: u16 = 0x8;
+const SERVER_CURSOR_EXISTS: u16 = 0x40;
 
 macro_rules! commands {
     ($($byte:literal $variant:ident $name:literal),* $(,)?) => {
@@ -68,6 +71,7 @@ commands! {
     0x1c StmtFetch "COM_STMT_FETCH",
     0x1e BinlogDumpGtid "COM_BINLOG_DUMP_GTID",
     0x1f ResetConnection "COM_RESET_CONNECTION",
+    0xfa StmtBulkExecute "COM_STMT_BULK_EXECUTE",
 }
 
 impl Command {
@@ -92,6 +96,7 @@ pub(super) fn plausible_command(byte: u8, length: u32, text: &[u8]) -> bool {
         Some(Command::StmtClose | Command::StmtReset) => length == 5,
         Some(Command::StmtFetch) => length == 9,
         Some(Command::StmtExecute) => length >= 10 && matches!(text.get(5..9), Some([1, 0, 0, 0]) | None),
+        Some(Command::StmtBulkExecute) => length >= 7 && matches!(text.get(4..6), Some([64 | 128 | 192, 0]) | None),
         Some(Command::SetOption) => length == 3,
         Some(_) => length < 1024,
         None => false,
@@ -128,6 +133,11 @@ pub(super) fn skip_attributes(text: &[u8]) -> &[u8] {
     }
 }
 
+/// Whether an EOF behind definitions says that rows are to be fetched.
+pub(super) fn opens_cursor(body: &[u8]) -> bool {
+    matches!(body, [_, _, _, low, high] if u16::from_le_bytes([*low, *high]) & SERVER_CURSOR_EXISTS != 0)
+}
+
 /// A length-encoded integer.
 pub(super) fn length_encoded(cursor: &mut Cursor<'_>) -> Option<u64> {
     match cursor.u8()? {
@@ -156,7 +166,7 @@ pub(super) fn prepared(body: &[u8]) -> Option<(u32, u16, u16)> {
 #[derive(Debug, Default)]
 pub(super) struct Login {
     pub(super) tls: bool,
-    pub(super) compress: bool,
+    pub(super) compress: Option<Packing>,
     user: Box<str>,
     pub(super) database: Box<str>,
 }
@@ -174,7 +184,12 @@ impl Login {
         let flags = low | u32::from(cursor.u16_le()?) << 16;
         cursor.take(4 + 1 + 23)?;
         let mut login =
-            Self { tls: flags & CLIENT_SSL != 0, compress: flags & CLIENT_COMPRESS != 0, ..Self::default() };
+            Self { tls: flags & CLIENT_SSL != 0, ..Self::default() };
+        login.compress = match (flags & CLIENT_COMPRESS != 0, flags & CLIENT_ZSTD_COMPRESSION != 0) {
+            (true, _) => Some(Packing::Zlib),
+            (false, true) => Some(Packing::Zstd),
+            (false, false) => None,
+        };
         let Some(user) = cursor.c_string() else {
             return Some(login);
         };

@@ -1,5 +1,6 @@
 //! MySQL and MariaDB client/server protocol (MySQL internals manual, "Client/Server Protocol").
 
+mod compression;
 mod message;
 #[cfg(test)]
 pub(super) mod tests;
@@ -8,9 +9,11 @@ mod values;
 use super::cursor::Cursor;
 use super::mask::Secret;
 use super::sql::{Dialect, STATEMENT_LIMIT, Statement, statement};
+use super::unpack::Packing;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{RequestFields, Side, Transport};
 use ahash::AHashMap;
+use compression::{Compression, Outer};
 use message::{Command, Outcome};
 use std::collections::VecDeque;
 use values::Prepared;
@@ -40,11 +43,11 @@ fn detect(first: First<'_>) -> Detection {
     let (Some(length), Some(sequence)) = (cursor.u24_le(), cursor.u8()) else {
         return if first.whole || bytes.get(2).is_some_and(|high| *high > 1) { Detection::No } else { Detection::More };
     };
-    if message::is_compressed(bytes) {
+    if message::is_compressed(bytes) || Outer::is_command(bytes) {
         return Detection::Yes { confidence: 75, from: Some(Side::Client) };
     }
     let rest = cursor.rest();
-    let whole = rest.len() == length as usize;
+    let whole = rest.len() >= length as usize;
     let yes = |confidence, side| Detection::Yes { confidence, from: Some(side) };
     match (sequence, rest) {
         (0, [10, version @ ..]) if (30..1024).contains(&length) => match version.first() {
@@ -62,7 +65,13 @@ fn detect(first: First<'_>) -> Detection {
             Some(_) => Detection::No,
         },
         (0, [command, text @ ..]) if length > 0 && length < 0x0400_0000 => {
-            if !message::plausible_command(*command, length, text) || rest.len() > length as usize {
+            let text = text.get(..length as usize - 1).unwrap_or(text);
+            // MariaDB's clients may send the next command at once.
+            let alone = match rest.get(length as usize..) {
+                None | Some([]) => true,
+                Some(next) => matches!(next, [_, _, 0, 0, ..]) && known_command(next),
+            };
+            if !message::plausible_command(*command, length, text) || !alone {
                 return Detection::No;
             }
             let known_verb = matches!(*command, 3 | 0x16) && message::starts_like_sql(text);
@@ -75,7 +84,7 @@ fn detect(first: First<'_>) -> Detection {
         }
         (0, []) if length > 0 && length < 0x0400_0000 && !first.whole => Detection::More,
         (1, [0xff, _, _, b'#', ..]) => yes(75, Side::Server),
-        (1, [0, ..]) if whole && (7..64).contains(&length) => yes(25, Side::Server),
+        (1, [0, ..]) if rest.len() == length as usize && (7..64).contains(&length) => yes(25, Side::Server),
         (1, [1..=250]) if length == 1 => yes(25, Side::Server),
         (1, [columns @ 1..=250, more @ ..]) if length == 1 => {
             // A column count, then that many definitions, each of which starts with the catalog `def`.
@@ -83,6 +92,15 @@ fn detect(first: First<'_>) -> Detection {
             if matches!(more, [_, _, 0, 2, 3, b'd', b'e', b'f', ..]) { yes(90, Side::Server) } else { Detection::No }
         }
         _ => Detection::No,
+    }
+}
+
+/// Whether a packet of a command stands here.
+fn known_command(bytes: &[u8]) -> bool {
+    let mut cursor = Cursor::new(bytes);
+    match (cursor.u24_le(), cursor.u8(), cursor.u8()) {
+        (Some(length), Some(0), Some(command)) => message::plausible_command(command, length, cursor.rest()),
+        _ => false,
     }
 }
 
@@ -119,13 +137,15 @@ struct MySql {
     continued: [bool; 2],
     database: Box<str>,
     statements: AHashMap<u32, Prepared>,
+    last_prepared: u32,
     asked: VecDeque<Asked>,
     phase: Phase,
     outcome: Outcome,
     since: Option<Mark>,
-    /// Compression was agreed on.
-    compressing: bool,
-    compressed: bool,
+    /// Compression was agreed on: it begins behind the login.
+    compressing: Option<Packing>,
+    /// Packets are inside those of the compressed protocol.
+    compressed: Option<Compression>,
     logging_in: bool,
 }
 
@@ -134,13 +154,70 @@ impl Parser for MySql {
         if self.phase == Phase::Stream && side == Side::Server {
             return Step::Consume(u64::MAX);
         }
+        if side == Side::Client
+            && self.compressed.is_none()
+            && self.asked.is_empty()
+            && (message::is_compressed(input.bytes) || !self.greeted && Outer::is_command(input.bytes))
+        {
+            self.compressed = Some(Compression::default());
+        }
+        match self.compressed.take() {
+            Some(mut compression) => {
+                let step = self.outer(&mut compression, side, input, out);
+                self.compressed = Some(compression);
+                step
+            }
+            None => self.packet(side, input, out),
+        }
+    }
+
+    fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
+        if self.compressed.is_some() {
+            return Outer::starts(side, bytes);
+        }
+        let mut cursor = Cursor::new(bytes);
+        let (Some(length), Some(sequence), Some(first)) = (cursor.u24_le(), cursor.u8(), cursor.u8()) else {
+            return false;
+        };
+        match side {
+            Side::Client => {
+                sequence == 0
+                    && length > 0
+                    && message::plausible_command(first, length, cursor.rest())
+                    && cursor.rest().len() < length as usize
+            }
+            Side::Server => {
+                sequence == 1
+                    && (length as usize) < 1 << 20
+                    && (matches!(first, 0 | 0xff | 0xfe) || (length <= 3 && first != 0xfb))
+            }
+        }
+    }
+
+    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
+        if let Some(compression) = &mut self.compressed {
+            compression.lost(side);
+        }
+        self.break_off(side, out);
+    }
+}
+
+impl MySql {
+    /// Further packets of a side are missing.
+    fn break_off(&mut self, side: Side, out: &mut Output<'_>) {
+        self.continued[side.index()] = false;
+        if side == Side::Server {
+            if self.since.is_some() {
+                self.respond(out, true);
+            }
+            self.asked.clear();
+            self.phase = Phase::Start;
+        }
+    }
+
+    /// One packet of the protocol.
+    fn packet(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
         let mut cursor = Cursor::new(input.bytes);
-        if side == Side::Client && !self.compressed && self.asked.is_empty() && message::is_compressed(input.bytes) {
-            self.compressed = true;
-        }
-        if self.compressed {
-            return self.compressed(side, cursor, input.cut, out);
-        }
         let (Some(length), Some(sequence)) = (cursor.u24_le(), cursor.u8()) else {
             return Step::More(4);
         };
@@ -166,39 +243,6 @@ impl Parser for MySql {
         result.err().unwrap_or(Step::Consume(total))
     }
 
-    fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
-        let mut cursor = Cursor::new(bytes);
-        let (Some(length), Some(sequence), Some(first)) = (cursor.u24_le(), cursor.u8(), cursor.u8()) else {
-            return false;
-        };
-        match side {
-            Side::Client => {
-                sequence == 0
-                    && length > 0
-                    && message::plausible_command(first, length, cursor.rest())
-                    && cursor.rest().len() < length as usize
-            }
-            Side::Server => {
-                sequence == 1
-                    && (length as usize) < 1 << 20
-                    && (matches!(first, 0 | 0xff | 0xfe) || (length <= 3 && first != 0xfb))
-            }
-        }
-    }
-
-    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
-        self.continued[side.index()] = false;
-        if side == Side::Server {
-            if self.since.is_some() {
-                self.respond(out, true);
-            }
-            self.asked.clear();
-            self.phase = Phase::Start;
-        }
-    }
-}
-
-impl MySql {
     /// A packet of the client.
     fn asks(&mut self, sequence: u8, length: u32, body: &[u8], cut: bool, out: &mut Output<'_>) -> Result<(), Step> {
         if self.greeted && sequence > 0 {
@@ -242,11 +286,18 @@ impl MySql {
                 fields.request_resource = super::text::clean_to(table, 128);
             }
             Command::StmtExecute
+            | Command::StmtBulkExecute
             | Command::StmtFetch
             | Command::StmtClose
             | Command::StmtReset
             | Command::StmtSendLongData => {
-                if let Some(id) = Cursor::new(text).u32_le() {
+                let id = Cursor::new(text).u32_le();
+                if id == Some(u32::MAX)
+                    && let Some(statement) = self.asked.iter().rev().find_map(|asked| asked.statement.as_ref())
+                {
+                    // MariaDB: the statement that is being prepared.
+                    statement.fill(&mut fields);
+                } else if let Some(id) = id.map(|id| if id == u32::MAX { self.last_prepared } else { id }) {
                     fields.session_id = Some(u64::from(id));
                     if let Some(prepared) = self.statements.get_mut(&id) {
                         prepared.statement.fill(&mut fields);
@@ -372,7 +423,7 @@ impl MySql {
             Phase::Rows { first: true } if length == 5 && body.first() == Some(&0xfe) => {
                 // The EOF behind the definitions, unless the client deprecates it.
                 self.phase = Phase::Rows { first: false };
-                if command == Command::FieldList {
+                if command == Command::FieldList || message::opens_cursor(body) {
                     return self.ends(0xfe, body, out);
                 }
                 Ok(())
@@ -403,7 +454,7 @@ impl MySql {
             (_, 0xff) => self.ends(0xff, body, out),
             (Command::Login | Command::ChangeUser, 0) => {
                 self.ends(0, body, out)?;
-                self.compressed = self.compressing;
+                self.compressed = self.compressing.take().map(Compression::of);
                 self.logging_in = false;
                 Ok(())
             }
@@ -414,6 +465,7 @@ impl MySql {
                     return self.ends(0, body, out);
                 };
                 self.outcome.statement = Some(id);
+                self.last_prepared = id;
                 if let Some(statement) = self.asked.front_mut().and_then(|asked| asked.statement.take())
                     && self.statements.len() < REMEMBERED
                 {
@@ -464,6 +516,8 @@ impl MySql {
     /// OK, EOF or ERR: the end of an answer or of one of its results.
     fn ends(&mut self, kind: u8, body: &[u8], out: &mut Output<'_>) -> Result<(), Step> {
         let more = match kind {
+            // MariaDB tells the progress of long statements as errors of the highest number.
+            0xff if body.get(1..3) == Some(&[0xff, 0xff]) => return Ok(()),
             0xff => {
                 self.outcome.error(body);
                 false
@@ -492,42 +546,42 @@ impl MySql {
         out.emit(Message::new(Kind::Response, fields).since(start).truncated(truncated));
     }
 
-    /// The compressed protocol: packets that are not worth compressing are read, the others counted.
-    fn compressed(&mut self, side: Side, cursor: Cursor<'_>, cut: bool, out: &mut Output<'_>) -> Step {
-        let mut cursor = cursor;
-        let (Some(length), Some(_), Some(plain)) = (cursor.u24_le(), cursor.u8(), cursor.u24_le()) else {
-            return Step::More(7);
+    /// A packet of the compressed protocol, and the packets that go on or begin inside it.
+    fn outer(&mut self, compression: &mut Compression, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        let outer = match Outer::parse(input) {
+            Ok(outer) => outer,
+            Err(step) => return step,
         };
-        let wanted = (length as usize).min(1024);
-        if cursor.rest().len() < wanted && !cut {
-            return Step::More(wanted + 7);
+        if !compression.takes_up(side, &outer) {
+            return Step::Consume(outer.total);
         }
-        let inner = cursor.up_to(length as usize);
-        let total = u64::from(length) + 7;
-        let body = inner.get(4..).unwrap_or_default();
-        match (side, plain) {
-            (Side::Client, 0) => {
-                let _ = self.asks(0, length.saturating_sub(4), body, false, out);
-            }
-            (Side::Client, _) => {
-                let mut fields = self.fields("COM_QUERY");
-                fields.attributes.push(("compressed", "1".into()));
-                out.emit(Message::new(Kind::Request, fields));
-                self.asked.push_back(Asked { command: Command::Query, statement: None });
-            }
-            (Side::Server, _) if !self.asked.is_empty() => {
-                self.since.get_or_insert(out.mark);
-                match (plain, body.first()) {
-                    (0, Some(0xff)) => self.outcome.error(body),
-                    (0, Some(0)) => {
-                        self.outcome.done(body, true);
-                    }
-                    _ => self.outcome.ok(),
+        let (plain, whole) = compression.plain(&outer, input.bytes);
+        let waited = compression.begin(side, &plain);
+        let mut at = 0;
+        out.hold = compression.holds(side);
+        while let Some(rest) = waited.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.packet(side, Input { bytes: rest, cut: !whole }, out) {
+                Step::Consume(n) => at = at.saturating_add(usize::try_from(n).unwrap_or(usize::MAX)),
+                Step::Reject(why) if whole => {
+                    compression.lost(side);
+                    return Step::Reject(why);
                 }
-                self.respond(out, false);
+                _ => break,
             }
-            (Side::Server, _) => {}
         }
-        Step::Consume(total)
+        if whole {
+            compression.end(side, waited, at, out.hold);
+            out.hold = compression.is_open(side);
+        } else {
+            out.hold = false;
+            compression.lost(side);
+            self.break_off(side, out);
+        }
+        if !out.messages.is_empty() && side == Side::Client {
+            for message in &mut out.messages {
+                message.fields.attributes.push(("compressed", "true".into()));
+            }
+        }
+        Step::Consume(outer.total)
     }
 }

@@ -1,4 +1,4 @@
-use super::super::script::{c, lines, play, play_on, play_open_on, play_prefix, s};
+use super::super::script::{c, hex, lines, play, play_on, play_open_on, play_prefix, s};
 use crate::model::{Side, Transport};
 
 fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
@@ -141,5 +141,83 @@ fn query_attributes_stand_before_the_text() {
     assert_eq!(
         sessions.iter().map(|s| &*s.fields.request_resource).collect::<Vec<_>>(),
         ["select a from t", "select b from t"]
+    );
+}
+
+/// The login with CLIENT_COMPRESS, then packets inside packets (zlib of Python made the bytes): a query, its answer in two of them cut
+/// inside a definition, and what is not worth compressing.
+pub(in crate::parse) fn compressed_sample() -> Vec<(Side, Vec<u8>)> {
+    let mut login = login();
+    login[4] |= 0x20;
+    vec![
+        s(greeting()),
+        c(login),
+        s(packet(2, OK)),
+        c(hex("2c0000004d0000789cf3646060600e76f571750e514854700bf2f755285108f7700d72554852b055504f2401a803003c7f180a")),
+        s(hex("1400000100000001000001011e000002036465660473686f700174")),
+        s(hex("2e000002310000789c632c614c644ce4b167e0666060606600015620e31f0303131032b0301a0249564623a0201b5810006d2e0418")),
+        c(hex("05000000000000010000000e")),
+        s(hex("0b0000010000000700000100030002000000")),
+    ]
+}
+
+#[test]
+fn compressed() {
+    let sessions = play(&compressed_sample());
+    assert_eq!(
+        lines(&sessions),
+        [
+            "mysql Login|shop|Login username: bob db: shop|Login ok rows=3",
+            "mysql COM_QUERY|shop|SELECT a FROM t WHERE b = ?|SELECT t ok rows=2",
+            "mysql COM_PING|shop|| ok rows=3",
+        ]
+    );
+    assert_eq!((sessions[1].request_bytes, sessions[1].response_bytes), (51, 27 + 53));
+    assert!(sessions[1].fields.attributes.contains(&("compressed", "true".into())));
+    // Joined behind the login, on another port.
+    assert_eq!(lines(&play(&compressed_sample()[3..])).len(), 2);
+    // The second half of the answer is cut: its rows are not known, what follows is.
+    let mut script = compressed_sample();
+    script[5].1.truncate(30);
+    let mut conversation = crate::parse::Conversation::new(Transport::Tcp, 40000, 3306);
+    for (turn, (from, data)) in script.iter().enumerate() {
+        super::super::script::say(&mut conversation, *from, data, if turn == 5 { 23 } else { 0 }, turn);
+    }
+    assert_eq!(
+        lines(&super::super::script::end(conversation, 9))[1..],
+        [
+            "mysql COM_QUERY|shop|SELECT a FROM t WHERE b = ?|SELECT t ok [truncated_payload]",
+            "mysql COM_PING|shop|| ok rows=3",
+        ]
+    );
+}
+
+/// A cursor (SERVER_STATUS_CURSOR_EXISTS, 0x40): definitions, no rows; they are fetched. MariaDB: progress in between, bulk execution,
+/// and an EXECUTE of the statement that is being prepared.
+#[test]
+fn cursors_progress_and_bulk() {
+    let prepared =
+        [packet(1, b"\0\x07\0\0\0\x01\0\x00\0\0\0\0"), definition(2), packet(3, EOF)].concat();
+    let execute = |id: [u8; 4], flags: u8| packet(0, &[&[0x17], &id[..], &[flags, 1, 0, 0, 0]].concat());
+    let script = [
+        c([packet(0, b"\x16SELECT a FROM t"), execute([0xff; 4], 1)].concat()),
+        s([prepared, packet(1, b"\x01"), definition(2), packet(3, b"\xfe\0\0\x42\0")].concat()),
+        c(packet(0, b"\x1c\x07\0\0\0\x0a\0\0\0")),
+        s([packet(1, b"\0\0\x01\0\0\0"), packet(2, b"\0\0\x02\0\0\0"), packet(3, b"\xfe\0\0\x82\0")].concat()),
+        c(packet(0, b"\x03ALTER TABLE t ADD b INT")),
+        s([packet(1, b"\xff\xff\xff\x01\x02\x10\x27\0\x04copy"), packet(2, OK)].concat()),
+        c(packet(0, b"\xfa\x07\0\0\0\x80\0\x03\0\0\x01\0\0\0")),
+        s(packet(1, OK)),
+    ];
+    let sessions = play_on(Transport::Tcp, 40000, 3306, &script);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "mysql COM_STMT_PREPARE||SELECT a FROM t|SELECT t ok",
+            "mysql COM_STMT_EXECUTE||SELECT a FROM t|SELECT t ok rows=0",
+            "mysql COM_STMT_FETCH||SELECT a FROM t|SELECT t ok rows=2",
+            "mysql COM_QUERY||ALTER TABLE t ADD b INT|ALTER t ok rows=3",
+            "mysql COM_STMT_BULK_EXECUTE||SELECT a FROM t|SELECT t ok rows=3",
+        ]
     );
 }

@@ -102,8 +102,24 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Headers of a message: `NATS/1.0`, then as in HTTP.
+/// Headers of a message: `NATS/1.0`, perhaps with a status (ADR-4), then as in HTTP.
 pub(super) fn headers(block: &[u8], fields: &mut RequestFields) {
+    if let Some(rest) = block.strip_prefix(b"NATS/1.0 ") {
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+        let at = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let (code, text) = line.split_at_checked(at).unwrap_or_default();
+        if let Some(code) = decimal(code).and_then(|code| i32::try_from(code).ok()).filter(|code| *code < 1000) {
+            fields.code = Some(code);
+            let text = clean_to(text.trim_ascii(), 256);
+            match code {
+                // Nobody listens: the server says so in place of an answer.
+                503 => (fields.status, fields.exception) = (Status::ServerError, "No Responders".into()),
+                400 | 409 => (fields.status, fields.exception) = (Status::ClientError, text),
+                // A heartbeat; no messages to fetch.
+                _ => fields.result = text,
+            }
+        }
+    }
     for line in block.split(|byte| *byte == b'\n').take(64) {
         if let Some(colon) = memchr::memchr(b':', line) {
             let (name, value) = line.split_at_checked(colon).unwrap_or_default();

@@ -6,7 +6,7 @@ mod message;
 pub(super) mod tests;
 
 use super::mask::Secret;
-use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
+use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{RequestFields, Side, Status, Transport};
 use ahash::AHashSet;
 use message::Line;
@@ -66,6 +66,11 @@ struct Nats {
 
 impl Parser for Nats {
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        if side == Side::Client && matches!(input.bytes, [0x16, 3, ..]) {
+            // INFO said that TLS is wanted.
+            out.switch = Some(Switch::To("tls"));
+            return Step::Consume(0);
+        }
         let window = input.bytes.get(..LINE_LIMIT).unwrap_or(input.bytes);
         let Some(end) = memchr::memchr(b'\n', window) else {
             return if window.len() >= LINE_LIMIT { Step::Reject("line too long") } else { Step::More(0) };
@@ -108,7 +113,12 @@ impl Nats {
             "MSG" | "HMSG" => {
                 let key = message::hash(line.subject);
                 if self.awaited.remove(&key) {
-                    let mut answer = RequestFields { status: Status::Ok, ..RequestFields::default() };
+                    let mut answer = RequestFields {
+                        status: if fields.status == Status::Unknown { Status::Ok } else { fields.status },
+                        code: fields.code,
+                        exception: fields.exception,
+                        ..RequestFields::default()
+                    };
                     answer.trace_id = fields.trace_id;
                     Message::new(Kind::Response, answer).keyed(key)
                 } else {

@@ -39,3 +39,32 @@ fn headers_carry_trace_context() {
     assert_eq!(&*sessions[1].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(&*sessions[1].fields.span_id, "b7ad6b7169203331");
 }
+
+/// The server answers for a subject that nobody listens to; a pull that finds nothing is no error.
+#[test]
+fn statuses() {
+    let script = [
+        s("INFO {}\r\n"),
+        c("CONNECT {}\r\nPUB ask _INBOX.1 0\r\n\r\n"),
+        s("HMSG _INBOX.1 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"),
+        c("PUB $JS.API.CONSUMER.MSG.NEXT.a.b _INBOX.2 0\r\n\r\n"),
+        s("HMSG _INBOX.2 1 28 28\r\nNATS/1.0 404 No Messages\r\n\r\n\r\n"),
+    ];
+    assert_eq!(
+        lines(&play(&script))[2..],
+        [
+            "nats PUB||ask|ask server_error 503 'No Responders'",
+            "nats PUB||$JS.API.CONSUMER.MSG.NEXT.a.b|$JS.API.CONSUMER.MSG.NEXT.a.b ok 404",
+        ]
+    );
+}
+
+/// TLS begins behind INFO, with the handshake's first bytes.
+#[test]
+fn tls_behind_info() {
+    let mut script = vec![s("INFO {\"tls_required\":true}\r\n")];
+    script.extend(super::super::tls::tests::sample());
+    let sessions = play(&script);
+    assert_eq!(&*sessions[0].fields.request_type, "INFO");
+    assert!(sessions[1..].iter().all(|session| session.fields.l7_protocol == "tls") && sessions.len() > 1);
+}

@@ -96,7 +96,8 @@ pub(super) fn chain(bytes: &[u8], side: Side) -> (usize, bool) {
                 }
                 _ => true,
             },
-            (Side::Server, b'K') => whole == 8,
+            // Keys of protocol 3.2 have up to 256 bytes.
+            (Side::Server, b'K') => (8..=260).contains(&whole),
             (Side::Server, b'S') => text(body.split(|byte| *byte == 0).next().unwrap_or_default()),
             _ => true,
         };

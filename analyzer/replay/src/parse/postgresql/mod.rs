@@ -47,7 +47,8 @@ fn detect(first: First<'_>) -> Detection {
             return if bytes.len() < 8 && !first.whole { Detection::More } else { Detection::No };
         };
         let yes = match (length, code) {
-            (8, SSL | GSS) | (16, CANCEL) => true,
+            // Keys of protocol 3.2 are longer.
+            (8, SSL | GSS) | (16..=268, CANCEL) => true,
             (12..=10_000, 0x0003_0000..=0x0003_0002) => cursor.rest().first().is_none_or(u8::is_ascii_lowercase),
             _ => false,
         };
@@ -95,6 +96,10 @@ struct PostgreSql {
     started: bool,
     /// SSLRequest or GSSENCRequest was sent: one byte answers.
     negotiating: bool,
+    /// All is wrapped by GSSAPI from now on.
+    wrapped: bool,
+    /// Replication: both sides copy until further notice.
+    streams: bool,
     database: Box<str>,
     statements: AHashMap<Vec<u8>, Statement>,
     portals: AHashMap<Vec<u8>, Vec<u8>>,
@@ -108,6 +113,9 @@ struct PostgreSql {
 
 impl Parser for PostgreSql {
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        if self.wrapped {
+            return Step::Consume(u64::MAX);
+        }
         if side == Side::Client && !self.started {
             match input.bytes.first() {
                 Some(0) => return self.startup(input, out),
@@ -117,7 +125,11 @@ impl Parser for PostgreSql {
         if side == Side::Server && self.negotiating {
             self.negotiating = false;
             match input.bytes.first() {
-                Some(b'S' | b'G') => {
+                Some(b'G') => {
+                    self.wrapped = true;
+                    return Step::Consume(1);
+                }
+                Some(b'S') => {
                     out.switch = Some(Switch::To("tls"));
                     return Step::Consume(1);
                 }
@@ -334,8 +346,17 @@ impl PostgreSql {
             _ => {}
         }
         if tag == b'Z' {
+            self.streams = false;
             self.ready(out);
             return;
+        }
+        if self.streams {
+            // Of a stream, until an error or ReadyForQuery ends it.
+            self.streams = tag != b'E';
+            out.hold = false;
+            if self.streams {
+                return;
+            }
         }
         if self.complete {
             // Another response begins although the last one waits for ReadyForQuery: it was not the last.
@@ -343,6 +364,13 @@ impl PostgreSql {
         }
         self.since.get_or_insert(out.mark);
         self.outcome.see(tag, body, out.mask);
+        if tag == b'W' {
+            // CopyBothResponse: the stream that follows is no part of the answer.
+            self.streams = true;
+            out.hold = false;
+            self.respond(out, false);
+            return;
+        }
         let ends = match self.owed.front() {
             Some(Owed::Execute) => matches!(tag, b'C' | b'I' | b's' | b'E'),
             Some(Owed::Parse) => matches!(tag, b'E') || (tag == b'1' && self.owed.get(1) != Some(&Owed::Sync)),

@@ -128,3 +128,40 @@ fn cancel_and_refused_encryption() {
     let cancel = play(&[c(b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02")]);
     assert_eq!(lines(&cancel), ["postgresql Cancel||| unknown async"]);
 }
+
+/// Replication: the answer to START_REPLICATION is that the stream begins; what it carries is passed over.
+#[test]
+fn replication_streams() {
+    let message = |tag: u8, body: &[u8]| {
+        [&[tag][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
+    };
+    let script = [
+        c(message(b'Q', b"START_REPLICATION SLOT s LOGICAL 0/0\0")),
+        s([message(b'W', b"\0\0\0"), message(b'd', b"k\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")].concat()),
+        c(message(b'd', b"r\0\0\0\0\0\0\0\0")),
+        s(message(b'd', &[b'w'; 3000])),
+        c(message(b'c', b"")),
+        s([message(b'c', b""), message(b'C', b"COPY 0\0"), message(b'Z', b"I")].concat()),
+        c(message(b'Q', b"SELECT 1\0")),
+        s([message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()),
+    ];
+    let sessions = play(&script);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "postgresql Query||START_REPLICATION SLOT s LOGICAL ?/?|START_REPLICATION ok",
+            "postgresql Query||SELECT ?|SELECT ok 'SELECT 1' rows=1",
+        ]
+    );
+    assert_eq!(sessions[0].response_bytes, 8);
+}
+
+/// A key of protocol 3.2 in a CancelRequest; encryption by GSSAPI hides all that follows.
+#[test]
+fn long_keys_and_gssapi() {
+    let cancel = [&44_u32.to_be_bytes()[..], &80_877_102_u32.to_be_bytes(), &7_u32.to_be_bytes(), &[0xaa; 32]].concat();
+    assert_eq!(lines(&play(&[c(cancel)])), ["postgresql Cancel||| unknown async"]);
+    let request = [8_u32.to_be_bytes(), 80_877_104_u32.to_be_bytes()].concat();
+    let sessions = play(&[c(request), s("G"), c([0, 0, 0, 9, b'Q', 1, 2, 3]), s([0, 0, 0, 5, b'Z', 0, 0, 0, 5])]);
+    assert!(sessions.is_empty(), "{:?}", lines(&sessions));
+}

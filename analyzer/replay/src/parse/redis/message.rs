@@ -104,6 +104,7 @@ pub(super) struct Asked {
     pub(super) subscribes: bool,
     pub(super) hello3: bool,
     pub(super) replicates: bool,
+    pub(super) monitors: bool,
     /// CLIENT REPLY: whether replies are wanted from now on; `Skip`: not to this command and the next.
     pub(super) replies: Option<Replies>,
 }
@@ -183,6 +184,7 @@ impl Command {
             subscribes,
             hello3: self.is(0, "HELLO") && self.is(1, "3"),
             replicates: self.is(0, "PSYNC") || self.is(0, "SYNC"),
+            monitors: self.is(0, "MONITOR"),
             replies: if !(self.is(0, "CLIENT") && self.is(1, "REPLY")) {
                 None
             } else if self.is(2, "OFF") {
@@ -332,6 +334,12 @@ impl Reply {
     /// Whether it is an error.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self.kind, b'-' | b'!')
+    }
+
+    /// A line of MONITOR: seconds, a point, microseconds, then who asked what.
+    pub(super) fn is_monitored(&self) -> bool {
+        let digits = self.text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.kind == b'+' && digits >= 9 && self.text.get(digits) == Some(&b'.')
     }
 
     /// Whether it is unasked for: RESP3 says so, in RESP2 it depends on being subscribed.

@@ -8,7 +8,7 @@ mod message;
 pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
-use crate::model::{Side, Transport};
+use crate::model::{RequestFields, Side, Status, Transport};
 use message::{Command, Push, Replies, Reply};
 use std::collections::VecDeque;
 
@@ -118,6 +118,8 @@ struct Redis {
     asked: VecDeque<message::Asked>,
     resp3: bool,
     subscribed: bool,
+    /// MONITOR: the server tells what all clients ask.
+    monitoring: bool,
     /// CLIENT REPLY OFF: the server does not answer.
     mute: bool,
     /// CLIENT REPLY SKIP: it does not answer the next command.
@@ -353,6 +355,18 @@ impl Redis {
     fn answered(&mut self, reply: Reply, start: Mark, truncated: bool, out: &mut Output<'_>) {
         let version = if self.resp3 { "RESP3" } else { "RESP2" };
         let asked = self.asked.front().copied();
+        if self.monitoring && reply.is_monitored() {
+            // What others ask is theirs to tell.
+            let fields = RequestFields {
+                l7_protocol: "redis",
+                version,
+                request_type: "MONITORED".into(),
+                status: Status::Ok,
+                ..RequestFields::default()
+            };
+            out.emit(Message::new(Kind::OneWay, fields).since(start).truncated(truncated));
+            return;
+        }
         match reply.push(self.subscribed) {
             Some(Push::Confirmation) if !asked.is_some_and(|asked| asked.subscribes) => {
                 // SUBSCRIBE of several channels is confirmed once for each.
@@ -367,6 +381,7 @@ impl Redis {
         self.asked.pop_front();
         if let Some(asked) = asked {
             self.subscribed |= asked.subscribes;
+            self.monitoring |= asked.monitors && !reply.is_failure();
             self.resp3 |= asked.hello3 && !reply.is_failure();
             self.replicating |= asked.replicates && !reply.is_failure();
         }

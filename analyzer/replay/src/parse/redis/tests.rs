@@ -134,3 +134,24 @@ fn values_named_like_secrets_are_masked() {
     assert_eq!(of(&["SET", "colour", "red"]), "SET colour red");
     assert_eq!(of(&["GET", "session:4711"]), "GET session:4711");
 }
+
+/// MONITOR tells what others ask: rows of their own, without what they said.
+#[test]
+fn monitored() {
+    let script = [
+        c("*1\r\n$7\r\nMONITOR\r\n"),
+        s("+OK\r\n"),
+        s("+1339518083.107412 [0 127.0.0.1:60866] \"auth\" \"secret\"\r\n+1339518087.877697 [0 127.0.0.1:60866] \"dbsize\"\r\n"),
+        c("*1\r\n$4\r\nPING\r\n"),
+        s("+PONG\r\n"),
+    ];
+    assert_eq!(
+        lines(&play(&script)),
+        [
+            "redis MONITOR||MONITOR| ok 'OK'",
+            "redis MONITORED||| ok async",
+            "redis MONITORED||| ok async",
+            "redis PING||PING| ok 'PONG'",
+        ]
+    );
+}
