@@ -183,8 +183,7 @@ impl Login {
         }
         let flags = low | u32::from(cursor.u16_le()?) << 16;
         cursor.take(4 + 1 + 23)?;
-        let mut login =
-            Self { tls: flags & CLIENT_SSL != 0, ..Self::default() };
+        let mut login = Self { tls: flags & CLIENT_SSL != 0, ..Self::default() };
         login.compress = match (flags & CLIENT_COMPRESS != 0, flags & CLIENT_ZSTD_COMPRESSION != 0) {
             (true, _) => Some(Packing::Zlib),
             (false, true) => Some(Packing::Zstd),

@@ -153,9 +153,13 @@ pub(in crate::parse) fn compressed_sample() -> Vec<(Side, Vec<u8>)> {
         s(greeting()),
         c(login),
         s(packet(2, OK)),
-        c(hex("2c0000004d0000789cf3646060600e76f571750e514854700bf2f755285108f7700d72554852b055504f2401a803003c7f180a")),
+        c(hex(
+            "2c0000004d0000789cf3646060600e76f571750e514854700bf2f755285108f7700d72554852b055504f2401a803003c7f180a",
+        )),
         s(hex("1400000100000001000001011e000002036465660473686f700174")),
-        s(hex("2e000002310000789c632c614c644ce4b167e0666060606600015620e31f0303131032b0301a0249564623a0201b5810006d2e0418")),
+        s(hex(
+            "2e000002310000789c632c614c644ce4b167e0666060606600015620e31f0303131032b0301a0249564623a0201b5810006d2e0418",
+        )),
         c(hex("05000000000000010000000e")),
         s(hex("0b0000010000000700000100030002000000")),
     ]
@@ -196,8 +200,7 @@ fn compressed() {
 /// and an EXECUTE of the statement that is being prepared.
 #[test]
 fn cursors_progress_and_bulk() {
-    let prepared =
-        [packet(1, b"\0\x07\0\0\0\x01\0\x00\0\0\0\0"), definition(2), packet(3, EOF)].concat();
+    let prepared = [packet(1, b"\0\x07\0\0\0\x01\0\x00\0\0\0\0"), definition(2), packet(3, EOF)].concat();
     let execute = |id: [u8; 4], flags: u8| packet(0, &[&[0x17], &id[..], &[flags, 1, 0, 0, 0]].concat());
     let script = [
         c([packet(0, b"\x16SELECT a FROM t"), execute([0xff; 4], 1)].concat()),

@@ -132,9 +132,8 @@ fn cancel_and_refused_encryption() {
 /// Replication: the answer to START_REPLICATION is that the stream begins; what it carries is passed over.
 #[test]
 fn replication_streams() {
-    let message = |tag: u8, body: &[u8]| {
-        [&[tag][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
-    };
+    let message =
+        |tag: u8, body: &[u8]| [&[tag][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat();
     let script = [
         c(message(b'Q', b"START_REPLICATION SLOT s LOGICAL 0/0\0")),
         s([message(b'W', b"\0\0\0"), message(b'd', b"k\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")].concat()),
