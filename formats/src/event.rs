@@ -105,9 +105,12 @@ pub mod data_flag {
     pub const PAYLOAD_OFF: u32 = 64;
     /// MSG_PEEK: the data stays in the socket and will be seen again.
     pub const PEEK: u32 = 128;
+    /// The call moved HTTP/2 frames: `frame_at` says where the first of them begins, and the pieces hold what lay behind
+    /// the prefix: every frame but the payload of DATA, as far as there was room.
+    pub const FRAMES: u32 = 256;
 }
 
-/// A system call on a socket. Tail: the payload prefix, `data_len` bytes.
+/// A system call on a socket. Tail: the payload prefix, `data_len` bytes, then [`Pieces`], `more_len` bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SocketData {
@@ -149,6 +152,40 @@ pub struct SocketData {
     pub local_addr: [u8; 16],
     /// Remote address. UDP without connect: taken from the call's msghdr or sockaddr.
     pub remote_addr: [u8; 16],
+    /// Bytes of the tail behind the prefix: [`Pieces`].
+    pub more_len: u32,
+    /// Flag FRAMES: bytes of the call before the first frame that begins in it; `u32::MAX` if none does.
+    pub frame_at: u32,
+}
+
+/// What was captured of a call behind the prefix: pieces in the order in which they lay in it, each led by two
+/// `u32`, its offset from the call's first byte and its length.
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Pieces<'a> {
+    /// Those in the tail of a record.
+    #[must_use]
+    pub fn of(data: &SocketData, tail: &'a [u8]) -> Self {
+        let from = data.data_len as usize;
+        let to = from.saturating_add(data.more_len as usize).min(tail.len());
+        Self { rest: tail.get(from..to).unwrap_or(&[]) }
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (u32, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).ok();
+        let offset = number(self.rest.get(..4)?)?;
+        let len = number(self.rest.get(4..8)?)? as usize;
+        let piece = self.rest.get(8..8 + len)?;
+        self.rest = self.rest.get(8 + len..).unwrap_or(&[]);
+        Some((offset, piece))
+    }
 }
 
 /// [`SocketState::event`].
@@ -322,7 +359,7 @@ pub struct StackSample {
 
 // The on-disk layout is a promise: a change here is a change of format.
 const _: () = assert!(size_of::<RecordHeader>() == 24);
-const _: () = assert!(size_of::<SocketData>() == 120);
+const _: () = assert!(size_of::<SocketData>() == 128);
 const _: () = assert!(size_of::<SocketState>() == 112);
 const _: () = assert!(size_of::<Packet>() == 56);
 const _: () = assert!(size_of::<ProcessFork>() == 56);

@@ -2,15 +2,18 @@
 
 use crate::{
     filter,
+    frames::{self, Moved},
     inflight::Call,
     kernel::{self, Ptr, conf, load, peek_user},
     layout::{MAX_TAIL, filter_bit},
-    payload::{self, Shape},
+    payload::{self, PARTS, Shape, sign},
     ring::{self, forget, masked},
     socket::{self, AF_UNIX, Ends, TCP},
 };
+use core::ptr::null_mut;
 use formats::event::{SocketData, data_flag, kind};
 
+const SOCK_STREAM: u8 = 1;
 const EAGAIN: i64 = -11;
 /// -512 ... -516: the kernel will start the call again or turn the value into EINTR.
 const ERESTARTSYS: i64 = -512;
@@ -52,13 +55,16 @@ pub struct Outcome {
     pub seq: u32,
 }
 
+/// What is left to be done by [`frames::finish`]; null: nothing.
+pub type Rest = *mut frames::State;
+
 /// Writes the record, if the ports are wanted.
 #[inline(always)]
-pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
+pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) -> Rest {
     // UNIX sockets have no port, so none that is wanted.
     let has_port = c.family != AF_UNIX;
     if conf!(filters) & filter_bit::PORTS != 0 && !(has_port && filter::ports_wanted(e.local_port, e.remote_port)) {
-        return;
+        return null_mut();
     }
     let limit = u64::from(conf!(payload_bytes));
     let mut want = if matches!(o.shape, Shape::Hidden) { 0 } else { o.bytes };
@@ -67,7 +73,16 @@ pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
     }
     let want = masked(forget(want), MAX_TAIL);
     let fixed = size_of::<SocketData>() as u64;
-    let Some(slot) = ring::reserve(kind::SOCKET_DATA, fixed + want) else { return };
+    // Datagrams hold no HTTP/2, and what is peeked at comes again. As masks: each branch were one more way for the verifier
+    // through all that follows.
+    let is = |value: u64, wanted: u64| sign((value ^ wanted).wrapping_sub(1));
+    let streams = is(u64::from(c.protocol), u64::from(TCP))
+        | is(u64::from(c.family), u64::from(AF_UNIX)) & is(u64::from(c.sock_type), u64::from(SOCK_STREAM));
+    let peeks = 0u64.wrapping_sub(u64::from(c.flags & data_flag::PEEK));
+    let follows = forget(streams & !sign(peeks) & sign(0u64.wrapping_sub(limit)) & sign(0u64.wrapping_sub(o.bytes)));
+    let room = forget(follows & sign(0u64.wrapping_sub(want)) & sign(want.wrapping_sub(o.bytes)) & frames::ROOM);
+    let moved = Moved { shape: forget(o.shape as u64), buffer: forget(o.buffer), count: forget(o.count) };
+    let Some(slot) = ring::reserve(kind::SOCKET_DATA, fixed + want + room) else { return null_mut() };
     let (data_len, why) =
         if want == 0 { (0, 0) } else { payload::copy::<MAX_PARTS>(&slot, o.shape, o.buffer, o.count, want) };
     let r = slot.fixed::<SocketData>();
@@ -100,8 +115,22 @@ pub fn emit<const MAX_PARTS: u64>(c: &Call, o: &Outcome, e: &Ends) {
         (*r).sock_type = u16::from(c.sock_type);
         (&raw mut (*r).local_addr).cast::<[u64; 2]>().write(e.local);
         (&raw mut (*r).remote_addr).cast::<[u64; 2]>().write(e.remote);
+        (*r).more_len = 0;
+        (*r).frame_at = 0;
     }
-    slot.commit();
+    let data_len = forget(data_len);
+    if MAX_PARTS == PARTS
+        && follows != 0
+        && let Some(rest) = frames::begin(&slot, moved, data_len, room)
+    {
+        return rest;
+    }
+    if room == 0 {
+        slot.commit();
+    } else {
+        slot.commit_shrunk(fixed + data_len);
+    }
+    null_mut()
 }
 
 /// Takes iovecs and name out of a user's `struct msghdr`.

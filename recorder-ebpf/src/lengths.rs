@@ -6,8 +6,8 @@
 //! call under way are in the registers that the thread saved when it entered the kernel (x86_64).
 
 use crate::{
-    emit::{Caller, Outcome, caller, emit, message, nothing_happened, parts},
-    filter, inflight,
+    emit::{Caller, Outcome, Rest, caller, emit, message, nothing_happened, parts},
+    filter, frames, inflight,
     inflight::Call,
     kernel::{Ptr, load},
     payload::{PARTS, Shape},
@@ -18,6 +18,7 @@ use aya_ebpf::{
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
+use core::ptr::null_mut;
 use formats::event::{call, data_flag};
 
 const MSG_PEEK: u64 = 2;
@@ -41,14 +42,14 @@ mod nr {
 /// Data went out through a socket.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sent(ctx: BtfTracePointContext) -> i32 {
-    let _ = moved::<false>(ctx.arg(0), ctx.arg::<u64>(1), 0);
+    frames::finish(moved::<false>(ctx.arg(0), ctx.arg::<u64>(1), 0));
     0
 }
 
 /// Data came in through a socket.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn received(ctx: BtfTracePointContext) -> i32 {
-    let _ = moved::<true>(ctx.arg(0), ctx.arg::<u64>(1), ctx.arg(2));
+    frames::finish(moved::<true>(ctx.arg(0), ctx.arg::<u64>(1), ctx.arg(2)));
     0
 }
 
@@ -60,8 +61,14 @@ fn entered<const IN: bool>(tid: u32, number: u64) -> Option<u64> {
     if IN && ts < inflight::reads_from() { None } else { Some(ts) }
 }
 
+/// A function of its own, so that [`frames::finish`] has the stack for itself.
+#[inline(never)]
+fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Rest {
+    record::<IN>(sk, length, msg_flags).unwrap_or(null_mut())
+}
+
 #[inline(always)]
-fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
+fn record<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<Rest> {
     let ret = i64::from(length as u32 as i32);
     if nothing_happened(ret) {
         return None;
@@ -169,17 +176,16 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<()> {
             message(&c, &mut o, &mut ends, c.buffer);
         }
     }
-    emit::<PARTS>(&c, &o, &ends);
-    Some(())
+    Some(emit::<PARTS>(&c, &o, &ends))
 }
 
 /// Whom a datagram came from is known to user space only when the call returns.
 #[inline(always)]
-fn at_exit(c: &Call, who: Caller, number: u64, name: u64) -> Option<()> {
+fn at_exit(c: &Call, who: Caller, number: u64, name: u64) -> Option<Rest> {
     let number = if number == nr::RECVMSG { call::RECVMSG } else { call::RECVFROM };
     let slot = inflight::begin(who.tid, number)?;
     // SAFETY: the slot is ours until the exit.
     unsafe { *slot = Call { owner: (*slot).owner, name, ..*c } };
     inflight::defer();
-    Some(())
+    None
 }

@@ -12,6 +12,7 @@
 
 mod emit;
 mod filter;
+mod frames;
 mod inflight;
 mod kernel;
 #[allow(dead_code, reason = "the loader uses the rest")]

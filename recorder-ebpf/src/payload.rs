@@ -48,14 +48,22 @@ fn parts<const MAX_PARTS: u64>(slot: &Slot, iovecs: u64, count: u64, want: u64) 
     let mut part = 0;
     while part < MAX_PARTS && part < count && rest != 0 {
         // Two at a time: every read is a call, and a header with its body is what is sent most.
-        let mut pair = [0u64; 4];
+        let mut pair = core::mem::MaybeUninit::<[u64; 4]>::uninit();
+        let pair = pair.as_mut_ptr().cast::<u64>();
+        // Not by a call of memset, which would need a stack frame. The first two are written in any case.
+        // SAFETY: there is room for 32 bytes.
+        unsafe {
+            pair.add(2).write_volatile(0);
+            pair.add(3).write_volatile(0);
+        }
         let size = 16 + (sign(1 + part - count) & 16);
         // SAFETY: there is room for 32 bytes.
-        let ret = unsafe { bpf_probe_read_user((&raw mut pair).cast(), size as u32, (iovecs + part * 16) as *const _) };
+        let ret = unsafe { bpf_probe_read_user(pair.cast(), size as u32, (iovecs + part * 16) as *const _) };
         fault |= sign(ret as u64);
         let mut i = 0;
         while i < 2 {
-            let (base, len) = (pair[2 * i], pair[2 * i + 1]);
+            // SAFETY: of four, all of which are written.
+            let (base, len) = unsafe { (pair.add(2 * i).read(), pair.add(2 * i + 1).read()) };
             let over = len - rest;
             let take = forget(rest + (over & sign(over)));
             let to = slot.tail::<SocketData>(masked(position, MAX_TAIL));
@@ -76,7 +84,7 @@ fn parts<const MAX_PARTS: u64>(slot: &Slot, iovecs: u64, count: u64, want: u64) 
 
 /// All bits set if the number is negative, else none; in a form that the compiler does not make a branch of.
 #[inline(always)]
-fn sign(value: u64) -> u64 {
+pub fn sign(value: u64) -> u64 {
     let mut v = value;
     // SAFETY: arithmetic on a register.
     unsafe { asm!("{0} s>>= 63", inout(reg) v, options(pure, nomem, nostack)) };

@@ -29,6 +29,13 @@ pub struct Slot {
     end: u64,
 }
 
+/// A [`Slot`] in a map: pointers cannot be kept there.
+#[repr(C)]
+pub struct Kept {
+    len: u64,
+    end: u64,
+}
+
 /// `value & mask`, in a form that the compiler does not take apart: the verifier needs to see it.
 #[inline(always)]
 pub fn masked(value: u64, mask: u64) -> u64 {
@@ -117,6 +124,33 @@ impl Slot {
     pub fn tail<T>(&self, position: u64) -> *mut u8 {
         // SAFETY: the verifier checks it.
         unsafe { self.at.add(size_of::<T>()).add(position as usize) }
+    }
+
+    /// Remembers the record.
+    #[inline(always)]
+    pub unsafe fn keep(&self, kept: *mut Kept) {
+        // SAFETY: the caller gives a valid pointer.
+        unsafe { kept.write(Kept { len: u64::from(self.len), end: self.end }) }
+    }
+
+    /// The record that was kept by the same run of a program, hence on the same CPU.
+    #[inline(always)]
+    pub unsafe fn kept(kept: *const Kept) -> Option<Self> {
+        // SAFETY: no arguments.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let ring = RINGS.get_ptr_mut(cpu)?.cast::<u8>();
+        // SAFETY: the caller gives a valid pointer; the verifier checks the place.
+        unsafe {
+            let (len, end) = ((*kept).len, (*kept).end);
+            let at = ring.add(control::DATA).add(masked(end - len, conf!(ring_mask)) as usize);
+            Some(Self { at, len: len as u32, end })
+        }
+    }
+
+    /// The record's first byte.
+    #[inline(always)]
+    pub fn start(&self) -> *mut u8 {
+        self.at
     }
 
     /// Makes the record visible to user space.

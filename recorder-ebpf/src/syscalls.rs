@@ -7,14 +7,15 @@
 //! What is not a socket is turned away at entry and leaves nothing behind for the exit to find.
 
 use crate::{
-    emit::{Caller, Outcome, caller, emit, message, nothing_happened},
-    filter, inflight,
+    emit::{Caller, Outcome, Rest, caller, emit, message, nothing_happened},
+    filter, frames, inflight,
     inflight::Call,
     kernel::{self, conf, load, offset, peek, peek_user},
     payload::{PARTS, PARTS_OF_MANY, Shape},
     socket::{AF_UNIX, TCP, ends, find, named},
 };
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
+use core::ptr::null_mut;
 use formats::event::{call, data_flag};
 
 const MSG_PEEK: u64 = 2;
@@ -96,7 +97,7 @@ enum Kind {
 }
 
 #[inline(always)]
-fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<()> {
+fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<Rest> {
     let may_be_deferred = conf!(lengths) != 0 && (number == call::RECVFROM || number == call::RECVMSG);
     if may_be_deferred && !inflight::any_deferred() {
         return None;
@@ -107,18 +108,19 @@ fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<()> {
     let ret = argument(ctx, 0) as i64;
     // SAFETY: ours until `release`.
     let c = unsafe { &*slot };
+    let mut rest = null_mut();
     if !nothing_happened(ret) {
-        leave(c, Caller { task, tid, tgid: load!(task, task_tgid as u32) }, ret, number, kind);
+        rest = leave(c, Caller { task, tid, tgid: load!(task, task_tgid as u32) }, ret, number, kind);
     }
     inflight::release(tid);
     if may_be_deferred {
         inflight::undefer();
     }
-    Some(())
+    Some(rest)
 }
 
 #[inline(always)]
-fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) {
+fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) -> Rest {
     // SAFETY: no arguments.
     let ts = unsafe { bpf_ktime_get_ns() };
     let mut e = ends(c.sk, c.family);
@@ -149,20 +151,19 @@ fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) {
             if c.name != 0 && c.protocol != TCP && c.family != AF_UNIX {
                 named(&mut e, c.family, c.name);
             }
-            emit::<PARTS>(c, &o, &e);
+            emit::<PARTS>(c, &o, &e)
         }
         Kind::Vector => {
             o.shape = Shape::Parts;
-            emit::<PARTS>(c, &o, &e);
+            emit::<PARTS>(c, &o, &e)
         }
         Kind::Message => {
             message(c, &mut o, &mut e, c.buffer);
-            emit::<PARTS>(c, &o, &e);
+            emit::<PARTS>(c, &o, &e)
         }
         Kind::Messages => {
             if ret <= 0 {
-                emit::<PARTS>(c, &o, &e);
-                return;
+                return emit::<PARTS>(c, &o, &e);
             }
             o.flags = data_flag::MMSG;
             let mut i = 0;
@@ -177,6 +178,7 @@ fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) {
                 emit::<PARTS_OF_MANY>(c, &o, &here);
                 i += 1;
             }
+            null_mut()
         }
     }
 }
@@ -204,7 +206,16 @@ macro_rules! calls {
         #[doc = concat!("Exit of `", stringify!($call), "`.")]
         #[tracepoint]
         pub fn $exit(ctx: TracePointContext) -> u32 {
-            let _ = exit(&ctx, call::$call, Kind::$kind);
+            /// A function of its own, so that [`frames::finish`] has the stack for itself.
+            #[inline(never)]
+            fn record(ctx: TracePointContext) -> Rest {
+                exit(&ctx, call::$call, Kind::$kind).unwrap_or(null_mut())
+            }
+            if matches!(Kind::$kind, Kind::Bare | Kind::Messages) {
+                let _ = exit(&ctx, call::$call, Kind::$kind);
+            } else {
+                frames::finish(record(ctx));
+            }
             0
         }
     )*};

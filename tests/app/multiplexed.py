@@ -9,7 +9,8 @@ from load import Call
 
 def grpc(port, *more):
     """Calls of every kind, one after the other; `large`: with messages beyond what is captured of a system call by
-    default; `threads`: from several threads, whose calls the library sends together."""
+    default; `threads`: from several threads, whose calls the library sends together; `burst`: all sent before any answer
+    is read, with answers and messages of all sizes."""
     import grpc as library
     channel = library.insecure_channel(f"127.0.0.1:{port}")
 
@@ -57,6 +58,19 @@ def grpc(port, *more):
             ask(f"In{size}", unary(b"y" * size))
             ask(f"Out{size}", unary(b"size %d" % size))
         ask("Last", unary(b"hello"))
+    if "burst" in more:
+        def burst(asked):
+            under_way = []
+            for i, (name, message) in enumerate(asked):
+                metadata = [("x-request-id", f"id-{i}-{'z' * 40}"), ("x-api-key", f"geheim{i}")]
+                under_way.append((Call(), name, channel.unary_unary(f"/shop.Orders/{name}").future(message, metadata=metadata)))
+            for call, name, future in under_way:
+                future.result()
+                call.log(f"POST /shop.Orders/{name}", "shop.Orders", "ok", 0)
+        sizes = (5000, 20000, 60000, 100000, 200000)
+        burst([(f"Burst{i}", b"y" * i) for i in range(150)])
+        burst([(f"BurstOut{i}", b"size %d" % sizes[i % 5]) for i in range(50)])
+        burst([(f"BurstIn{i}", b"y" * sizes[i % 5]) for i in range(50)])
     channel.close()
 
 

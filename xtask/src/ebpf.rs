@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use std::{
+    ffi::{OsStr, OsString},
     fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
@@ -30,8 +31,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         .args(["+nightly", "build", "--release", "--target", TARGET, "-Z", "build-std=core"])
         .current_dir(root.join("recorder-ebpf"))
         .env("CARGO_TARGET_DIR", &build)
-        // v3 has the atomic instructions that the rings need; kernels have it since 5.12.
-        .env("RUSTFLAGS", "-C target-cpu=v3")
+        // Type information for callbacks (`bpf_loop`); v3 has the atomic instructions that the rings need; kernels have it since 5.12.
+        .env("RUSTFLAGS", "-C target-cpu=v3 -C link-arg=--btf")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("RUSTC")
@@ -45,7 +46,13 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
          LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --no-default-features --features llvm-22"
     );
     let built = build.join(TARGET).join("release/hindsight");
-    std::fs::copy(&built, root.join(OBJECT)).with_context(|| format!("cannot copy {}", built.display()))?;
+    // Callbacks need the type information (.BTF), which is made from debug information, which nobody needs then.
+    let strip = ["/usr/lib/llvm-22/bin/llvm-strip", "llvm-strip"].into_iter().find(|strip| {
+        let args =
+            [OsStr::new("-g"), built.as_os_str(), OsStr::new("-o"), root.join(OBJECT).as_os_str()].map(OsString::from);
+        Command::new(strip).args(args).status().is_ok_and(|status| status.success())
+    });
+    ensure!(strip.is_some(), "cannot strip {}: apt-get install llvm-22", built.display());
     std::fs::write(root.join(NOTE), format!("{}\n", source_hash(&root)?))?;
     println!("{OBJECT}: {} bytes", std::fs::metadata(root.join(OBJECT))?.len());
     Ok(())

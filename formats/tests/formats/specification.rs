@@ -41,7 +41,7 @@ macro_rules! check {
 #[test]
 fn records() {
     check!("### 1 socket_data", SocketData: enter_ts sock peer ret tcp_seq fd netns flags data_len family protocol call
-        local_port remote_port msg_index sock_type local_addr remote_addr);
+        local_port remote_port msg_index sock_type local_addr remote_addr more_len frame_at);
     check!("### 2 socket_state", SocketState: sock location netns reason seq len ifindex data_len event protocol old_state
         new_state family local_port remote_port ethertype local_addr remote_addr);
     check!("### 4 process_fork", ProcessFork: child_pid child_tid cgroup comm);

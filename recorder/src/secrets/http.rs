@@ -143,7 +143,7 @@ fn value(line: &[u8]) -> Option<(usize, usize)> {
     }
     let colon = memchr(b':', line)?;
     let name = line.get(..colon)?;
-    let listed = HEADERS.iter().any(|h| h.eq_ignore_ascii_case(name));
+    let listed = is_listed(name);
     let own = matches!(name, [b'x' | b'X', b'-', ..]) && is_secret_header(name);
     if !listed && !own {
         return None;
@@ -161,6 +161,15 @@ fn value(line: &[u8]) -> Option<(usize, usize)> {
         }
     }
     Some((from.min(text.len()), text.len()))
+}
+
+fn is_listed(name: &[u8]) -> bool {
+    HEADERS.iter().any(|h| h.eq_ignore_ascii_case(name))
+}
+
+/// Whether the value under this name is a secret, in HTTP/2 and gRPC: there, a program's own headers need no `x-`.
+pub(super) fn is_secret_field(name: &[u8]) -> bool {
+    is_listed(name) || is_secret_header(name)
 }
 
 /// `X-Api-Key`, `X-Auth-Token`, `X-Amz-Security-Token`, `X-Goog-Signature`; not `X-Request-Id`.

@@ -4,6 +4,7 @@
 //! What is masked is what can be known cheaply, by the first bytes of a payload and a scan of what is text:
 //! - HTTP/1: values of `Authorization`, `Cookie`, `Set-Cookie`, `X-Api-Key` and the like; values of query parameters,
 //!   form fields and JSON members that are named like secrets ([`http`]);
+//! - HTTP/2 and gRPC: the same headers, where name and value come together ([`http2`]);
 //! - Redis: `AUTH`, `HELLO ... AUTH`, `CONFIG SET requirepass`, `ACL SETUSER` ([`resp`]);
 //! - MySQL and MariaDB: the answers to the server's challenge, and passwords ([`mysql`]);
 //! - PostgreSQL: password messages and the like ([`postgres`]);
@@ -14,6 +15,7 @@
 //! was in the middle of is remembered per socket and direction, in a table of fixed size.
 
 mod http;
+mod http2;
 mod lines;
 mod mysql;
 mod names;
@@ -22,7 +24,7 @@ mod postgres;
 mod resp;
 mod sql;
 
-use formats::event::{Packet, SocketData, call, data_flag};
+use formats::event::{Packet, Pieces, SocketData, call, data_flag};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -31,8 +33,12 @@ pub use sql::passwords;
 
 /// Put in place of every byte of a secret.
 pub const MASK: u8 = b'*';
+/// The same in HPACK's Huffman code, in which it has eight bits as well.
+const CODED_MASK: u8 = 0xf9;
 /// Messages in the middle of which a stream is, remembered at the same time; a power of two.
 const STREAMS: usize = 8192;
+/// Offset and length before each of [`Pieces`].
+const PIECE_HEAD: usize = 8;
 /// Bytes after the begin of a message in which its rest is looked for: servers accept 8 to 16 KiB of headers.
 const WINDOW: u32 = 16 << 10;
 
@@ -41,6 +47,10 @@ const WINDOW: u32 = 16 << 10;
 pub enum Kind {
     /// Value of an HTTP header.
     HttpHeader,
+    /// Value of an HTTP/2 header.
+    Http2Header,
+    /// The same in Huffman code.
+    Http2Huffman,
     /// Value of a query parameter.
     HttpQuery,
     /// Value of a form field or JSON member of an HTTP body.
@@ -58,8 +68,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::HttpHeader,
+        Self::Http2Header,
+        Self::Http2Huffman,
         Self::HttpQuery,
         Self::HttpBody,
         Self::Redis,
@@ -74,6 +86,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::HttpHeader => "http_header",
+            Self::Http2Header | Self::Http2Huffman => "http2_header",
             Self::HttpQuery => "http_query",
             Self::HttpBody => "http_body",
             Self::Redis => "redis_auth",
@@ -106,9 +119,9 @@ impl Marks {
 
     /// Masks them in the payload in which they were found.
     pub fn apply(&self, payload: &mut [u8]) {
-        for (_, place) in &self.places {
+        for (kind, place) in &self.places {
             if let Some(bytes) = payload.get_mut(place.clone()) {
-                bytes.fill(MASK);
+                bytes.fill(if *kind == Kind::Http2Huffman { CODED_MASK } else { MASK });
             }
         }
     }
@@ -158,11 +171,18 @@ pub struct Masker {
     streams: Box<[Stream]>,
     marks: Marks,
     counts: [u64; Kind::ALL.len()],
+    /// Of the present call; kept for its memory.
+    view: http2::View,
 }
 
 impl Default for Masker {
     fn default() -> Self {
-        Self { streams: vec![Stream::default(); STREAMS].into(), marks: Marks::default(), counts: [0; Kind::ALL.len()] }
+        Self {
+            streams: vec![Stream::default(); STREAMS].into(),
+            marks: Marks::default(),
+            counts: [0; Kind::ALL.len()],
+            view: http2::View::default(),
+        }
     }
 }
 
@@ -170,9 +190,14 @@ impl Masker {
     /// Secrets in the payload of a call on a socket, and where in it.
     pub fn call(&mut self, data: &SocketData, payload: &[u8]) -> &Marks {
         self.marks.places.clear();
-        let payload = payload.get(..data.data_len as usize).unwrap_or(payload);
+        let tail = payload;
+        let payload = tail.get(..data.data_len as usize).unwrap_or(tail);
         if matches!(data.call, call::CONNECT | call::ACCEPT | call::CLOSE) {
             self.forget(data.sock);
+        }
+        if data.flags & data_flag::FRAMES != 0 && data.frame_at != u32::MAX {
+            self.frames(data, tail, payload.len());
+            return &self.marks;
         }
         if payload.is_empty() {
             return &self.marks;
@@ -194,6 +219,20 @@ impl Masker {
         }
         count(&mut self.counts, &self.marks);
         &self.marks
+    }
+
+    /// A call on a socket that speaks HTTP/2.
+    fn frames(&mut self, data: &SocketData, tail: &[u8], prefix: usize) {
+        self.view.clear();
+        self.view.add(0, 0..prefix);
+        let mut place = prefix;
+        for (offset, piece) in Pieces::of(data, tail) {
+            place += PIECE_HEAD;
+            self.view.add(offset as usize, place..place + piece.len());
+            place += piece.len();
+        }
+        http2::frames(&self.view, tail, data.frame_at as usize, &mut self.marks);
+        count(&mut self.counts, &self.marks);
     }
 
     /// Addresses of sockets are reused: what comes next on this one is a new conversation.
@@ -258,8 +297,11 @@ impl Masker {
     /// How often each kind was masked, by name.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, u64> {
-        let all = Kind::ALL.iter().zip(self.counts).filter(|(_, n)| *n > 0);
-        all.map(|(kind, n)| (kind.name().to_owned(), n)).collect()
+        let mut counts = BTreeMap::new();
+        for (kind, n) in Kind::ALL.iter().zip(self.counts).filter(|(_, n)| *n > 0) {
+            *counts.entry(kind.name().to_owned()).or_default() += n;
+        }
+        counts
     }
 }
 
@@ -295,6 +337,12 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
             return State::Body;
         }
         State::Mysql => return mysql::rest(payload, marks),
+    }
+    if http2::is_begin(payload) {
+        let mut view = http2::View::default();
+        view.add(0, 0..payload.len());
+        http2::frames(&view, payload, 0, marks);
+        return State::Nothing;
     }
     if mysql::is_login(payload) {
         return mysql::login(payload, marks);

@@ -300,3 +300,79 @@ proptest! {
         prop_assert!(left <= plain.bytes().filter(u8::is_ascii_uppercase).count(), "{}", kept);
     }
 }
+
+/// A frame of HTTP/2 on stream 1.
+fn h2(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&len[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+}
+
+/// Header blocks of RFC 7541 and RFC 9113, put together by hand.
+#[test]
+fn http2_headers() {
+    // `:method GET`; then `authorization` by the static table, raw: `Bearer x`; `user-agent` by it, raw: `me`.
+    let raw = [b"\x82\x0f\x08\x08Bearer x\x0f\x2b\x02me".as_slice(), b"\x40\x09x-api-key\x03abc"].concat();
+    let payload = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &h2(4, 0, b""), &h2(1, 4, &raw)].concat();
+    let kept = masked(&payload);
+    assert!(kept.contains("\x08********\x0f\x2b\x02me"), "{kept:?}");
+    assert!(kept.ends_with("\x09x-api-key\x03***"), "{kept:?}");
+    // RFC 7541 C.4.3: `custom-key: custom-value`, coded; its name is harmless. With the name `cookie` by the static table
+    // (32 is 15 + 17), it is a secret, and what stands for it is eight bits of the code of `*` for each byte.
+    let value = [0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf];
+    let harmless = [b"\x40\x88\x25\xa8\x49\xe9\x5b\xa9\x7d\x7f\x89".as_slice(), &value].concat();
+    let secret = [b"\x1f\x11\x89".as_slice(), &value].concat();
+    let payload = [h2(1, 4, &harmless), h2(0, 0, b"\x40\x09x-api-key\x03abc"), h2(1, 5, &secret)].concat();
+    let mut bytes = payload.clone();
+    let data = SocketData {
+        ret: payload.len() as i64,
+        data_len: u32::try_from(payload.len()).unwrap(),
+        flags: data_flag::FRAMES,
+        ..SocketData::default()
+    };
+    let mut masker = Masker::default();
+    masker.call(&data, &payload).apply(&mut bytes);
+    let (before, after) = bytes.split_at(bytes.len() - 9);
+    assert_eq!((before, after), (&payload[..before.len()], &[0xf9; 9][..]));
+    assert_eq!(masker.counts(), BTreeMap::from([("http2_header".to_owned(), 1)]));
+    // The name `x-api-key` in Huffman code: x 1111001, - 010110, a 00011, p 101011, i 00110, k 1110101, e 00101, y 1111010.
+    let name = [0b1111_0010, 0b1011_0000, 0b1110_1011, 0b0011_0010, 0b1101_1101, 0b0100_1011, 0b1110_1011];
+    let coded = [&[0x40, 0x87], &name[..], b"\x03abc"].concat();
+    assert!(masked(&h2(1, 4, &coded)).ends_with("\x03***"));
+}
+
+/// What lies behind the prefix: a secret that begins in the prefix and ends in the piece that follows.
+#[test]
+fn http2_pieces() {
+    let payload = [h2(0, 0, &[b'd'; 20]), h2(1, 4, b"\x0f\x08\x06secret"), h2(1, 4, b"\x0f\x11\x02ab")].concat();
+    let prefix = payload.len() - 9 - 5 - 3;
+    // The first piece goes on where the prefix ends; then one byte is missing.
+    let piece = |offset: usize, len: usize| {
+        let head = [u32::try_from(offset).unwrap().to_le_bytes(), u32::try_from(len).unwrap().to_le_bytes()].concat();
+        [&head, &payload[offset..offset + len]].concat()
+    };
+    let more = [piece(prefix, 3), piece(prefix + 3, 14)].concat();
+    let mut tail = [&payload[..prefix], &more].concat();
+    let data = SocketData {
+        ret: payload.len() as i64,
+        data_len: u32::try_from(prefix).unwrap(),
+        more_len: u32::try_from(more.len()).unwrap(),
+        flags: data_flag::FRAMES,
+        ..SocketData::default()
+    };
+    let all = tail.clone();
+    Masker::default().call(&data, &all).apply(&mut tail);
+    let seen = String::from_utf8_lossy(&tail).into_owned();
+    assert!(!seen.contains("sec") && !seen.contains("ret") && !seen.ends_with("ab"), "{seen:?}");
+    assert_eq!(tail.iter().zip(&all).filter(|(a, b)| a != b).count(), 8);
+}
+
+proptest! {
+    /// Whatever is captured, nothing panics and nothing outside of it is touched.
+    #[test]
+    fn any_frames(tail in proptest::collection::vec(any::<u8>(), 0..300), prefix in 0u32..300, more in 0u32..300, at in 0u32..300) {
+        let data = SocketData { data_len: prefix, more_len: more, frame_at: at, flags: data_flag::FRAMES, ..SocketData::default() };
+        let mut bytes = tail.clone();
+        Masker::default().call(&data, &tail).apply(&mut bytes);
+        prop_assert_eq!(bytes.len(), tail.len());
+    }
+}

@@ -34,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) records: Vec<Vec<u8>>,
     /// Payload prefix per call.
     pub(crate) limit: usize,
+    /// What is kept behind that of the next calls: offset and bytes; whether or not it makes sense.
+    pub(crate) pieces: Vec<(u32, Vec<u8>)>,
     next_sock: u64,
 }
 
@@ -111,7 +113,13 @@ impl Node {
         self.now += took;
         let kept = payload.get(..payload.len().min(self.limit)).unwrap();
         let fixed = size_of::<SocketData>();
-        let len = (fixed + kept.len()).next_multiple_of(8);
+        let mut more = Vec::new();
+        for (offset, piece) in &self.pieces {
+            more.extend_from_slice(&offset.to_le_bytes());
+            more.extend_from_slice(&u32::try_from(piece.len()).unwrap().to_le_bytes());
+            more.extend_from_slice(piece);
+        }
+        let len = (fixed + kept.len() + more.len()).next_multiple_of(8);
         let data = SocketData {
             hdr: RecordHeader {
                 len: u32::try_from(len).unwrap(),
@@ -126,10 +134,12 @@ impl Node {
             flags,
             call,
             data_len: u32::try_from(kept.len()).unwrap(),
+            more_len: u32::try_from(more.len()).unwrap(),
             ..sock.data
         };
         let mut record = data.as_bytes().to_vec();
         record.extend_from_slice(kept);
+        record.extend_from_slice(&more);
         record.resize(len, 0);
         self.records.push(record);
         self.now += 1000;

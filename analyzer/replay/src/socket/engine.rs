@@ -11,7 +11,7 @@ use crate::model::Nanos;
 use crate::order::ip_number;
 use crate::parse::ParseOptions;
 use ahash::AHashMap;
-use formats::event::{Record, SocketData, call, data_flag, tail};
+use formats::event::{Pieces, Record, SocketData, call, data_flag, tail};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -126,7 +126,20 @@ impl SocketEngine {
         let captured = rest.get(..data.data_len as usize).unwrap_or(rest);
         let mut payload = self.shared.spare.pop().unwrap_or_default();
         payload.extend_from_slice(captured);
-        let call = Call { data, enter, exit, payload };
+        let mut pieces = Vec::new();
+        let mut passed = captured.len() as u64;
+        for (offset, piece) in Pieces::of(&data, rest) {
+            let end = u64::from(offset) + piece.len() as u64;
+            // Damage: pieces follow each other within the call.
+            if u64::from(offset) < passed || end > data.ret.unsigned_abs() {
+                self.shared.out.bad_records += 1;
+                break;
+            }
+            passed = end;
+            pieces.push((offset, u32::try_from(piece.len()).unwrap_or(0)));
+            payload.extend_from_slice(piece);
+        }
+        let call = Call { data, enter, exit, payload, pieces };
 
         self.watermark = self.watermark.max(exit);
         let key = ChannelKey::of(&data);

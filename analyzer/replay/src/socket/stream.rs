@@ -56,7 +56,10 @@ pub(super) struct Call {
     pub(super) data: SocketData,
     pub(super) enter: Nanos,
     pub(super) exit: Nanos,
+    /// The captured prefix, then the bytes of all `pieces`.
     pub(super) payload: Vec<u8>,
+    /// What was captured behind the prefix: offset in the call and length of each.
+    pub(super) pieces: Vec<(u32, u32)>,
 }
 
 impl Call {
@@ -68,6 +71,30 @@ impl Call {
             _ if Direction::of(&self.data) == Direction::In => self.exit,
             _ => self.enter,
         }
+    }
+
+    /// What was captured of the `len` bytes moved: runs without a hole, each with its offset and the number of bytes
+    /// missing behind it.
+    fn runs(&self, len: u32) -> impl Iterator<Item = (u32, &[u8], u32)> {
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let in_pieces: u32 = self.pieces.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
+        let mut pieces = self.pieces.iter().copied().peekable();
+        let mut rest = self.payload.as_slice();
+        let mut next = Some((0, small(rest.len()).saturating_sub(in_pieces)));
+        std::iter::from_fn(move || {
+            let (offset, n) = next.take()?;
+            let offset = offset.min(len);
+            let mut end = offset.saturating_add(n);
+            while let Some((_, more)) = pieces.next_if(|(at, _)| *at <= end) {
+                end = end.saturating_add(more);
+            }
+            next = pieces.next();
+            let (run, behind) = rest.split_at(((end - offset) as usize).min(rest.len()));
+            rest = behind;
+            let run = run.get(..(len - offset) as usize).unwrap_or(run);
+            let until = next.map_or(len, |(at, _)| at.min(len));
+            Some((offset, run, until.saturating_sub(offset.saturating_add(small(run.len())))))
+        })
     }
 
     fn point(&self) -> ThreadPoint {
@@ -282,16 +309,17 @@ impl Stream {
         self.keep(moved, at, len);
 
         // sendfile and splice hand over no payload: a body from a file, or passed on between sockets.
-        let kept = moved.payload.len().min(len as usize);
-        self.conversation.data(&Segment {
-            from,
-            start_ts: moved.moment(),
-            end_ts: last_byte,
-            tcp_seq: at,
-            point: Some(moved.point()),
-            data: moved.payload.get(..kept).unwrap_or(&[]),
-            missing: len - u32::try_from(kept).unwrap_or(len),
-        });
+        for (offset, kept, missing) in moved.runs(len) {
+            self.conversation.data(&Segment {
+                from,
+                start_ts: moved.moment(),
+                end_ts: last_byte,
+                tcp_seq: at.map(|at| at.wrapping_add(offset)),
+                point: Some(moved.point()),
+                data: kept,
+                missing,
+            });
+        }
         self.conversation.sessions(&mut self.sessions);
     }
 

@@ -248,6 +248,48 @@ fn bytes_without_payload_are_a_body() {
     }
 }
 
+/// Two requests in one call, a body of 5,000 bytes between them that was not kept.
+#[test]
+fn what_lies_behind_the_prefix() {
+    let mut sent = b"POST /first HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n".to_vec();
+    let head = sent.len();
+    sent.extend_from_slice(&[b'x'; 5000]);
+    let second = u32::try_from(sent.len()).unwrap();
+    sent.extend_from_slice(&get("/second"));
+    let rows = |pieces: Vec<(u32, Vec<u8>)>| {
+        let mut n = Node::new();
+        let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+        n.connect(CURL, &c);
+        n.limit = head;
+        n.pieces = pieces;
+        n.write(CURL, &mut c, &sent);
+        n.limit = 512;
+        n.pieces.clear();
+        n.read(CURL, &mut c, &ok("one"));
+        n.read(CURL, &mut c, &ok("two"));
+        // The other end saw nothing.
+        let _ = &mut s;
+        let out = replay(&n.sorted(), &names());
+        assert_eq!(out.flows[0].client.payload_bytes, sent.len() as u64);
+        let mut rows: Vec<_> = out.requests.iter().map(|r| r.fields.request_resource.to_string()).collect();
+        rows.retain(|r| !r.is_empty());
+        rows
+    };
+    let request = get("/second");
+    let (a, b) = request.split_at(7);
+    let both = ["/first", "/second"];
+    assert_eq!(rows(vec![(second, request.clone())]), both);
+    assert_eq!(rows(vec![(second, a.to_vec()), (second + 7, b.to_vec())]), both);
+    // A piece that goes on where the prefix ends is no gap, and what of the body is there does no harm.
+    assert_eq!(rows(vec![(u32::try_from(head).unwrap(), vec![b'x'; 100]), (second, request.clone())]), both);
+    assert_eq!(rows(vec![]), ["/first"]);
+    // Damage: into the prefix, behind the call's end, back again. What comes before it counts.
+    for bad in [(0, request.clone()), (second + 1, request.clone()), (u32::MAX, request.clone())] {
+        assert_eq!(rows(vec![bad]), ["/first"]);
+    }
+    assert_eq!(rows(vec![(second, request.clone()), (second, request)]), both);
+}
+
 #[test]
 fn a_peeked_payload_is_not_read_twice() {
     let mut n = Node::new();
