@@ -24,6 +24,7 @@ mod trace_context;
 mod unpack;
 
 mod amqp;
+mod amqp1;
 mod brpc;
 mod cassandra;
 mod dameng;

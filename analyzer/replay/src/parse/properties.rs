@@ -22,6 +22,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("mqtt", 1883, super::mqtt::tests::sample()),
         ("nats", 4222, super::nats::tests::sample()),
         ("amqp", 5672, super::amqp::tests::sample()),
+        ("amqp", 5672, super::amqp1::tests::sample()),
         ("kafka", 9092, super::kafka::tests::sample()),
         ("fastcgi", 9000, super::fastcgi::tests::sample()),
         ("dubbo", 20880, super::dubbo::tests::sample()),

@@ -1,7 +1,7 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka,
+    Protocol, amqp, amqp1, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka,
     ldap, memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, radius,
     redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, uwsgi, websocket,
     websphere_mq, zmtp,
@@ -19,6 +19,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &mongodb::PROTOCOL,
     &mqtt::PROTOCOL,
     &amqp::PROTOCOL,
+    &amqp1::PROTOCOL,
     &nats::PROTOCOL,
     &memcached::PROTOCOL,
     &kafka::PROTOCOL,
