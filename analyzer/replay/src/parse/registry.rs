@@ -1,10 +1,10 @@
 //! The protocols that are known. To add one: its folder, and its line here.
 
 use super::{
-    Protocol, amqp, amqp1, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583, kafka,
-    ldap, memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic, radius,
-    redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, uwsgi, websocket,
-    websphere_mq, zmtp,
+    Protocol, amqp, amqp1, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583,
+    kafka, ldap, memcached, mongodb, mqtt, mysql, nats, ntp, openwire, oracle, pop3, postgresql, proxy, pulsar, quic,
+    radius, redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls, trpc, uwsgi,
+    websocket, websphere_mq, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.

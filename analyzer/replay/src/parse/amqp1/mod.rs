@@ -122,7 +122,8 @@ impl Parser for Amqp1 {
 
     /// Messages whose other frames are missing go on until the next frame that is found.
     fn lost(&mut self, side: Side, out: &mut Output<'_>) {
-        let mut keys: Vec<(Side, u32, u64)> = self.contents.keys().filter(|(from, ..)| *from == side).copied().collect();
+        let mut keys: Vec<(Side, u32, u64)> =
+            self.contents.keys().filter(|(from, ..)| *from == side).copied().collect();
         keys.sort_by_key(|(_, session, handle)| (*session, *handle));
         for content in keys.into_iter().filter_map(|key| self.contents.remove(&key)) {
             out.emit(content.message().truncated(true));
@@ -175,7 +176,8 @@ impl Amqp1 {
                 self.both(side, key(kind, 0), row, out);
             }
             message::BEGIN => {
-                let remote = list(fields).next().and_then(Value::number).and_then(|channel| u16::try_from(channel).ok());
+                let remote =
+                    list(fields).next().and_then(Value::number).and_then(|channel| u16::try_from(channel).ok());
                 let session = match remote {
                     Some(remote) => self.session(side.other(), remote),
                     None => {

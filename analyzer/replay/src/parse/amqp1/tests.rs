@@ -124,7 +124,8 @@ fn links_and_messages() {
     // A message that answers has the id of what it answers.
     assert_eq!(ids, ["m-0", "m-1", "c-2"]);
     assert_eq!(&*sessions[6].fields.trace_id, "0af7651916cd43dd8448eb211c80319c");
-    let two_frames = transfer(0, 2, false, true, &content("m-2", "c-2")).len() + transfer(0, 2, false, false, &[0; 100]).len();
+    let two_frames =
+        transfer(0, 2, false, true, &content("m-2", "c-2")).len() + transfer(0, 2, false, false, &[0; 100]).len();
     assert_eq!(sessions[6].request_bytes, two_frames as u64);
 }
 
