@@ -85,7 +85,7 @@ fn address<'a>(terminus: Option<Value<'a>>) -> Option<&'a [u8]> {
 }
 
 /// A link being attached: its name, handle, whether who says so receives, and the address at the server.
-pub(super) fn attach<'a>(fields: &'a [u8], side: Side) -> Option<(&'a [u8], u64, bool, Box<str>)> {
+pub(super) fn attach(fields: &[u8], side: Side) -> Option<(&[u8], u64, bool, Box<str>)> {
     let mut fields = list(fields);
     let (name, handle, role) = (fields.next()?.bytes()?, fields.next()?.number()?, fields.next()?.is_true());
     let mut ends = fields.skip(2);
