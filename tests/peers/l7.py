@@ -11,7 +11,7 @@ What has no line is listed, as are lines that cover another number than they say
 """
 import argparse, collections, concurrent.futures, fnmatch, json, os, subprocess, sys, tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import l7_oracles, l7_zeek
+import l7_oracles, l7_suricata, l7_zeek
 
 def run(command, path):
     """Rows of a capture; none if it takes too long or cannot be read, which is said."""
@@ -53,7 +53,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         sources = {'tshark': lambda: l7_oracles.tshark(field), 'deepflow': lambda: l7_oracles.deepflow(os.path.join(o.corpora, 'deepflow')),
                    'zeek': lambda: l7_zeek.cases(field), 'arkime': lambda: l7_oracles.arkime(field), 'ndpi': lambda: l7_oracles.ndpi(field),
-                   'suricata': lambda: l7_oracles.suricata(field), 'percona': lambda: l7_oracles.percona(field), 'kindling': lambda: l7_oracles.kindling(field, work)}
+                   'suricata': lambda: l7_suricata.cases(field), 'ipfixprobe': lambda: l7_oracles.ipfixprobe(field), 'percona': lambda: l7_oracles.percona(field), 'kindling': lambda: l7_oracles.kindling(field, work)}
         source, _, protocol = o.only.partition('/')
         cases = [(s, *case) for s, oracle in sources.items() if s.startswith(source) for case in oracle() if case[0].startswith(protocol)]
         captures = sorted({c[2] for c in cases if os.path.exists(c[2]) and os.path.getsize(c[2]) < 60e6})
@@ -75,7 +75,7 @@ def main():
             if line is None or o.v: unexplained.append((line, s, protocol, name, missing, w.most_common(4), h.most_common(4)))
         for (s, protocol), t in sorted(totals.items()):
             n = t['equal'] + t['richer'] + t['missing'] + t['different']
-            if n: print(f"{s:9} {protocol:14} equal {t['equal']:6} richer {t['richer']:5} missing {t['missing']:5} different {t['different']:5}   {100 * (t['equal'] + t['richer']) / n:5.1f} %   only ours {t['more']}")
+            if n: print(f"{s:10} {protocol:14} equal {t['equal']:6} richer {t['richer']:5} missing {t['missing']:5} different {t['different']:5}   {100 * (t['equal'] + t['richer']) / n:5.1f} %   only ours {t['more']}")
         sums = collections.defaultdict(collections.Counter)
         for (_, protocol), t in totals.items(): sums[family(protocol)].update(t)
         print('of all sources, per protocol:')

@@ -4,7 +4,7 @@ Each oracle is a generator of (protocol, capture, wanted, ours): `wanted` is a C
 same keys from our rows. A fifth part, if there is one and it is not None, judges a pair of keys, theirs and ours, that differ: whether
 ours says more, by something else than ourselves. A protocol with a word behind it ("http code") compares another part of the same rows.
 """
-import collections, functools, glob, gzip, json, os, re, struct, subprocess
+import collections, csv, functools, glob, gzip, json, os, re, struct, subprocess
 
 Counter = collections.Counter
 
@@ -296,48 +296,58 @@ def ndpi(base):
             judge = (lambda t, o, third=third: o is None and t not in third) if third else None
             yield name, capture, wanted, lambda rows, o=ours, w=wanted: Counter({k: 1 for k in map(o, rows) if k in w}), judge
 
-def suricata(base):
-    """suricata/T/test.yaml: so many events with these fields. Only events and fields that have a counterpart are compared."""
-    import yaml
-    events = {
-        'http': {'http.hostname': lambda r: re.sub(r':\d+$', '', r['request_domain']), 'http.url': lambda r: r['request_resource'], 'http.http_method': lambda r: r['request_type'], 'http.status': lambda r: r['response_code']},
-        'tls': {'tls.sni': lambda r: r['request_domain'], 'tls.ja3.hash': lambda r: attribute(r, 'ja3'), 'tls.ja4': lambda r: attribute(r, 'ja4')},
-        'quic': {'quic.sni': lambda r: r['request_domain'], 'quic.ja4': lambda r: attribute(r, 'ja4')},
-        'mqtt': {'mqtt.publish.topic': lambda r: r['request_resource'] if r['request_type'] == 'PUBLISH' else None, 'mqtt.connect.client_id': lambda r: r['request_domain'] if r['request_type'] == 'CONNECT' else None},
-        'pgsql': {'pgsql.request.simple_query': lambda r: r['request_resource'] if r['request_type'] == 'Query' else None},
-        'pop3': {'pop3.request.command': lambda r: r['request_type']},
-        'ldap': {'ldap.request.message_id': lambda r: r['session_id']},
+def ipfixprobe(base):
+    """ipfixprobe/X.PLUGIN.csv: what its plugins read, per flow record; compared as sets, as long connections have several records."""
+    plain = lambda v: squeeze(v.strip().strip('"'))
+    ways = {
+        'tls': (('TLS_SNI', 'TLS_JA3', 'TLS_JA4'), lambda r: (squeeze(r['request_domain']), attribute(r, 'ja3') or '', attribute(r, 'ja4') or '') if r['l7_protocol'] == 'tls' else None),
+        'rtsp': (('RTSP_REQUEST_METHOD', 'RTSP_REQUEST_URI', 'RTSP_REQUEST_AGENT'), lambda r: (r['request_type'], squeeze(r['request_resource']), squeeze(r['user_agent'])) if r['l7_protocol'] == 'rtsp' else None),
     }
-    names = {'http': ('http', 'http2'), 'pgsql': ('postgresql',)}
-    for test in sorted(glob.glob(os.path.join(base, 'pcap/suricata/**/test.yaml'), recursive=True)):
-        captures = [p for e in ('*.pcap', '*.pcapng') for p in glob.glob(os.path.join(os.path.dirname(test), e))]
-        if len(captures) != 1: continue
-        try:
-            with open(test, errors='replace') as f: checks = (yaml.safe_load(f) or {}).get('checks') or []
-        except yaml.YAMLError: continue
-        wanted = collections.defaultdict(list)
-        for check in checks:
-            match = (check.get('filter') or {}).get('match') or {}
-            kind, count = match.get('event_type'), (check.get('filter') or {}).get('count')
-            fields = {k: v for k, v in match.items() if k.startswith(str(kind) + '.')}
-            if kind in events and fields and set(fields) <= set(events[kind]) and isinstance(count, int): wanted[kind].append((fields, count))
-        for kind, filters in sorted(wanted.items()):
-            want = Counter({json.dumps(f, sort_keys=True): n for f, n in filters})
-            def ours(rows, kind=kind, filters=filters):
-                mine = [r for r in rows if r['l7_protocol'] in names.get(kind, (kind,))]
-                return Counter({json.dumps(f, sort_keys=True): sum(all(str(events[kind][k](r)) == str(v) for k, v in f.items()) for r in mine) for f, _ in filters})
-            yield kind, captures[0], want, ours
+    for path in sorted(glob.glob(os.path.join(base, 'pcap/ipfixprobe/*.csv'))):
+        capture, plugin, _ = path.rsplit('.', 2)
+        if plugin not in ways or not os.path.exists(capture): continue
+        columns, key = ways[plugin]
+        with open(path) as f: lines = list(csv.reader(f))
+        names = next([c.split(' ')[-1] for c in line] for line in lines if line[0].startswith('ipaddr '))
+        rows = [dict(zip(names, line)) for line in lines if not line[0].startswith('ipaddr ')]
+        for row in rows:
+            # JA4 leaves GREASE (RFC 8701) out of the number of extensions, which ipfixprobe lists, and counts.
+            if 'TLS_JA4' in row:
+                kinds = [int(k) for k in row['TLS_EXT_TYPE'].strip('[]').split('|')]
+                ja4 = plain(row['TLS_JA4'])
+                row['TLS_JA4'] = f"{ja4[:6]}{sum(k & 0x0f0f != 0x0a0a for k in kinds):02}{ja4[8:]}"
+        want = Counter({tuple(plain(row[c]) for c in columns): 1 for row in rows if plain(row[columns[0]])})
+        if want: yield plugin, capture, want, lambda rows, key=key, want=want: Counter({k: 1 for k in map(key, rows) if k in want})
+
+@functools.cache
+def opened(capture):
+    """Per client's port: when it opened connections, in microseconds."""
+    fields = ['-e', 'frame.time_epoch', '-e', 'tcp.srcport']
+    out = subprocess.run(['tshark', '-r', capture, '-Y', 'tcp.flags.syn == 1 && tcp.flags.ack == 0', '-T', 'fields', *fields], capture_output=True, text=True).stdout
+    times = collections.defaultdict(list)
+    for line in out.splitlines():
+        time, port = line.split('\t')
+        times[int(port)].append(round(float(time) * 1e6))
+    return times
 
 def percona(base):
-    """percona/X.expected.json: queries with their times (microseconds), rows affected and errors."""
+    """percona/X.expected.json: queries with their times (microseconds), rows affected and errors. A connect is measured from the SYN."""
     commands = {'Login': 'Connect', 'COM_QUIT': 'Quit', 'COM_PING': 'Ping', 'COM_INIT_DB': 'Init DB'}
-    def ours(part):
+    def ours(part, capture):
+        def connect(r):
+            """From the last SYN before the answer."""
+            end = round((r['response_ts'] or 0) / 1000)
+            start = max((t for t in opened(capture)[r['client_port']] if t <= end), default=None)
+            return None if start is None else end - start
         def key(r):
+            # What is answered before anything was asked is the connect.
+            refused = r['request_ts'] is None and r['response_code'] is not None
+            if refused and r['l7_protocol'] == 'mysql': r = {**r, 'request_type': 'Login', 'request_ts': r['response_ts']}
             if r['l7_protocol'] != 'mysql' or not asked(r): return None
             kind, text = r['request_type'], r['request_resource']
             text = {'COM_STMT_PREPARE': 'PREPARE ' + text, 'COM_STMT_EXECUTE': 'EXECUTE', 'COM_STMT_CLOSE': 'DEALLOCATE PREPARE', 'COM_STMT_RESET': 'RESET'}.get(kind, text)
             arg = 'administrator command: ' + commands[kind] if kind in commands else squeeze(text)
-            if part == 'time': return arg[:40], (r['duration_ns'] or 0) // 1000
+            if part == 'time': return arg[:40], connect(r) if kind == 'Login' else (r['duration_ns'] or 0) // 1000
             rows = 0 if kind == 'Login' or r['affected_rows'] is None or not text.lower().startswith(('insert', 'update', 'delete', 'replace')) else r['affected_rows']
             return arg, rows, r['response_code']
         return keyed(key)
@@ -351,8 +361,8 @@ def percona(base):
                     want[arg, int(e.get('Rows_affected') or 0), int(e['Error_no']) if e.get('Error_no') else None] += 1
                     times[arg[:40], round(float(e['Query_time']) * 1e6)] += 1
         if want and os.path.exists(capture):
-            yield 'mysql', capture, want, ours('')
-            yield 'mysql time', capture, times, ours('time')
+            yield 'mysql', capture, want, ours('', capture)
+            yield 'mysql time', capture, times, ours('time', capture)
 
 def kindling_bytes(parts):
     out = b''

@@ -1,6 +1,6 @@
 """What Suricata's own tests assert of requests in captures: suricata/T/test.yaml, so many events with these fields. A field without a
 counterpart in our rows is left out; if some are, that many rows at least must have the others, else exactly that many."""
-import collections, glob, json, os, re
+import collections, glob, ipaddress, json, os, re
 from l7_oracles import attribute, asked, interim, name_of, query_type, squeeze
 
 Counter = collections.Counter
@@ -15,6 +15,7 @@ def typed(protocol, *types): return lambda r: r['l7_protocol'] == protocol and r
 
 RCODES = {0: 'NOERROR', 1: 'FORMERR', 2: 'SERVFAIL', 3: 'NXDOMAIN', 4: 'NOTIMP', 5: 'REFUSED', 6: 'YXDOMAIN', 7: 'YXRRSET', 8: 'NXRRSET', 9: 'NOTAUTH', 10: 'NOTZONE'}
 LDAP_CODES = {0: 'success', 1: 'operations_error', 2: 'protocol_error', 14: 'sasl_bind_in_progress', 32: 'no_such_object', 49: 'invalid_credentials', 68: 'entry_already_exists'}
+POP3 = ('USER', 'PASS', 'APOP', 'QUIT', 'STAT', 'LIST', 'RETR', 'DELE', 'NOOP', 'RSET', 'TOP', 'UIDL', 'CAPA', 'STLS', 'AUTH')
 MQTT_VERSIONS = {'3': '3.1', '4': '3.1.1', '5': '5'}
 
 def dns_name(r): return name_of(r['request_resource'])
@@ -23,7 +24,22 @@ def topics(v): return sorted(t['topic'] if isinstance(t, dict) else str(t) for t
 
 def our_topics(r): return sorted(r['request_resource'].split(', '))
 
-def distinguished(v): return squeeze(re.sub(r',\s*', ', ', str(v))) if v else ''
+def distinguished(v): return squeeze(re.sub(r',\s*', ', ', str(v)).replace('emailAddress=', 'Email=')) if v else ''
+
+def address(v):
+    """IPv6 addresses are shortened (RFC 5952), names as they are."""
+    try: return str(ipaddress.ip_address(v))
+    except ValueError: return name_of(v)
+
+def version(v):
+    """Drafts of 1.3 are it."""
+    return {'TLSv1': '1.0'}.get(str(v), str(v).split(' draft')[0].removeprefix('TLS ').removeprefix('TLSv'))
+
+def error_text(r): return plain(re.sub(r'^\w{5}: ', '', r['response_exception']))
+
+def smb_command(v):
+    name = re.sub('SMB[12]_COMMAND_', '', str(v)).replace('_ANDX', '').replace('_PROTOCOL', '').replace('SESSION_LOGOFF', 'LOGOFF').replace('_', '').lower()
+    return {'trans2': 'transaction2', 'trans': 'transaction', 'ntcreate': 'create', 'find': 'querydirectory', 'getinfo': 'queryinfo'}.get(name, name)
 
 def code_of(r): return '' if r['response_code'] is None else str(r['response_code'])
 
@@ -38,18 +54,18 @@ FIELDS = {
     'http': (of('http', 'http2'), {
         'http.url': is_(lambda r: r['request_resource']), 'http.http_method': is_(lambda r: r['request_type']), 'http.status': is_(code_of),
         'http.hostname': lambda v, r: plain(v) == re.sub(r':\d+$', '', plain(r['request_domain'])), 'http.http_user_agent': is_(lambda r: r['user_agent']),
-        'http.protocol': lambda v, r: plain(v).removeprefix('HTTP/') == r['version'], 'http.http_refer': is_(lambda r: attribute(r, 'referer') or '')}),
+        'http.http_refer': is_(lambda r: attribute(r, 'referer') or '')}),
     'dns': (of('dns'), {
         'dns.type': lambda v, r: asked(r) if v in ('query', 'request') else r['response_code'] is not None,
         'dns.id': is_(lambda r: '' if r['session_id'] is None else r['session_id']),
         'dns.rrname': is_(dns_name, name_of), 'dns.queries[0].rrname': is_(dns_name, name_of),
         'dns.rrtype': is_(query_type), 'dns.queries[0].rrtype': is_(query_type), 'dns.rcode': lambda v, r: v == RCODES.get(r['response_code']),
-        'dns.answers[0].rdata': lambda v, r: name_of(v) in name_of(r['response_result']), 'dns.answers[0].rrtype': lambda v, r: f'{v}=' in r['response_result'],
-        'dns.answers[0].ttl': lambda v, r: f'TTL={v}' in r['response_result'], 'dns.answers[1].rdata': lambda v, r: name_of(v) in name_of(r['response_result']),
+        'dns.answers[0].rdata': lambda v, r: address(v) in r['response_result'].lower(), 'dns.answers[0].rrtype': lambda v, r: f'{v}=' in r['response_result'],
+        'dns.answers[0].ttl': lambda v, r: f'TTL={v}' in r['response_result'], 'dns.answers[1].rdata': lambda v, r: address(v) in r['response_result'].lower(),
         'dns.grouped.A[0]': lambda v, r: f'A={v}' in r['response_result'], 'dns.grouped.CNAME[0]': lambda v, r: f'CNAME={v}'.lower() in r['response_result'].lower()}),
     'tls': (of('tls'), {
         'tls.sni': is_(lambda r: r['request_domain']), 'tls.ja3.hash': is_(lambda r: attribute(r, 'ja3') or ''), 'tls.ja4': is_(lambda r: attribute(r, 'ja4') or ''),
-        'tls.version': lambda v, r: str(v).removeprefix('TLS ').removeprefix('TLSv') == r['version'],
+        'tls.version': lambda v, r: version(v) == r['version'],
         'tls.subject': is_(lambda r: attribute(r, 'certificate_subject') or '', distinguished), 'tls.issuerdn': is_(lambda r: attribute(r, 'certificate_issuer') or '', distinguished),
         'tls.notafter': lambda v, r: str(v) == (attribute(r, 'certificate_not_after') or '').rstrip('Z')}),
     'quic': (of('quic'), {'quic.sni': is_(lambda r: r['request_domain']), 'quic.ja4': is_(lambda r: attribute(r, 'ja4') or '')}),
@@ -69,13 +85,14 @@ FIELDS = {
         'pgsql.request.startup_parameters.user': is_(lambda r: attribute(r, 'user') or ''),
         'pgsql.request.startup_parameters.optional_parameters[0].database': is_(lambda r: r['request_domain']),
         'pgsql.response.code': lambda v, r: str(v) in r['response_exception'] or str(v) in str(r['attributes']),
-        'pgsql.response.message': lambda v, r: True if v in ('authentication_ok',) else squeeze(v) in squeeze(r['response_exception']) or r['response_exception'] == ''}),
+        # Steps of a log-in belong to it.
+        'pgsql.response.message': lambda v, r: r['request_type'] == 'Login' and r['response_status'] == 'ok' if str(v).startswith('authentication_') else plain(v) == error_text(r)}),
     'ldap': (of('ldap'), {
         'ldap.request.message_id': is_(lambda r: r['session_id']),
         'ldap.request.operation': lambda v, r: str(v).removesuffix('_request').replace('_', '') == {'modifydn': 'moddn', 'delete': 'del'}.get(r['request_type'].lower(), r['request_type'].lower()),
         'ldap.request.search_request.base_object': is_(lambda r: r['request_resource']),
-        'ldap.request.search_request.scope': lambda v, r: {'base_object': 'base', 'single_level': 'one', 'whole_subtree': 'sub'}.get(v, v) == attribute(r, 'scope'),
-        'ldap.request.search_request.deref_alias': lambda v, r: {'never_deref_aliases': 'never', 'deref_in_searching': 'searching', 'deref_finding_base_obj': 'finding', 'deref_always': 'always'}.get(v, v) == attribute(r, 'deref_aliases'),
+        'ldap.request.search_request.scope': lambda v, r: {'base_object': 'base', 'single_level': 'one', 'whole_subtree': 'sub', 0: 'base', 1: 'one', 2: 'sub'}.get(v, v) == attribute(r, 'scope'),
+        'ldap.request.search_request.deref_alias': lambda v, r: {0: 'never', 1: 'searching', 2: 'finding', 3: 'always', 'never_deref_aliases': 'never', 'deref_in_searching': 'searching', 'deref_finding_base_obj': 'finding', 'deref_always': 'always'}.get(v, v) == attribute(r, 'deref_aliases'),
         'ldap.request.search_request.size_limit': lambda v, r: str(v) == (attribute(r, 'size_limit') or '0'),
         'ldap.request.search_request.time_limit': lambda v, r: str(v) == (attribute(r, 'time_limit') or '0'),
         'ldap.request.search_request.attributes[0]': lambda v, r: str(v) == (attribute(r, 'attributes') or '').split(',')[0],
@@ -86,7 +103,8 @@ FIELDS = {
         'ldap.responses[0].extended_response.result_code': lambda v, r: v == LDAP_CODES.get(r['response_code']),
         'ldap.responses[1].search_result_done.result_code': lambda v, r: v == LDAP_CODES.get(r['response_code'])}),
     'pop3': (of('pop3'), {
-        'pop3.request.command': lambda v, r: {'UnknownCommand': ''}.get(v, v).upper() in ('', r['request_type'].upper()),
+        # What is said within AUTH belongs to it.
+        'pop3.request.command': lambda v, r: r['request_type'].upper() == {'<SASL DATA>': 'AUTH'}.get(v, v).upper() or v == 'UnknownCommand' and r['request_type'].upper() not in POP3,
         'pop3.response.success': lambda v, r: (r['response_status'] == 'ok') == (v in (True, 'true'))}),
     'sip': (of('sip'), {
         'sip.method': is_(lambda r: r['request_type']), 'sip.uri': is_(lambda r: r['request_resource']),
@@ -96,11 +114,20 @@ FIELDS = {
     'snmp': (of('snmp'), {
         'snmp.version': lambda v, r: str(v) == {'2c': '2'}.get(r['version'], r['version']),
         'snmp.pdu_type': lambda v, r: str(v).replace('_request', '').replace('_', '') in r['request_type'].lower().replace('-', '')}),
-    'smb': (of('smb'), {'smb.command': lambda v, r: re.sub('SMB[12]_COMMAND_', '', str(v)).replace('_', '').lower() == r['request_type'].lower()}),
+    'smb': (of('smb'), {'smb.command': lambda v, r: smb_command(v) == r['request_type'].lower()}),
     'websocket': (of('websocket'), {'websocket.opcode': is_(lambda r: r['request_type'], lower)}),
     'smtp': (of('mail'), {
         'smtp.helo': is_(lambda r: r['helo']), 'smtp.mail_from': is_(lambda r: r['from']), 'smtp.rcpt_to[0]': lambda v, r: plain(v) in r['to']}),
 }
+
+def messages(rows):
+    """Suricata has an event per message of these: the answer is another one."""
+    for r in rows:
+        yield r
+        if r['request_ts'] is not None and r['response_ts'] is not None: yield r
+
+# An event per message, unless the filter says which of the two.
+EACH = {'dns': 'dns.type', 'snmp': 'snmp.pdu_type'}
 
 def mails(rows):
     """Mails out of the commands of SMTP: who says hello, from whom, to whom."""
@@ -139,6 +166,7 @@ def cases(base):
             want = Counter({key: count for key, (_, count, _) in filters.items()})
             def ours(rows, select=select, ways=ways, filters=filters, kind=kind):
                 mine = [r for r in (mails(rows) if kind == 'smtp' else rows) if select(r)]
-                found = {key: sum(all(ways[k](v, r) for k, v in fields.items()) for r in mine) for key, (fields, _, _) in filters.items()}
+                units = lambda fields: messages(mine) if kind in EACH and EACH[kind] not in fields else mine
+                found = {key: sum(all(ways[k](v, r) for k, v in fields.items()) for r in units(fields)) for key, (fields, _, _) in filters.items()}
                 return Counter({key: n if filters[key][2] else min(n, filters[key][1]) for key, n in found.items()})
             yield kind, captures[0], want, ours

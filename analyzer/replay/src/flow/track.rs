@@ -16,6 +16,9 @@ use crate::parse::{Conversation, Segment};
 use crate::reassemble::{Limits, Piece, Stream, distance};
 use std::collections::VecDeque;
 
+/// Silence after which no SYN is one sent again: Linux's six retries take 127 s.
+const LAST_SYN: Nanos = 130_000_000_000;
+
 /// What makes packets one conversation: both ends, protocol, interface, tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -218,8 +221,7 @@ impl Track {
             Some(tcp) if settings.deepflow => tcp.machine.timeout().nanos(),
             None if settings.deepflow => TimeoutClass::Exception.nanos(),
             Some(tcp) if tcp.machine.is_over() => 60 * SECOND,
-            // A SYN is sent again for 127 s at most (Linux's six retries).
-            Some(tcp) if tcp.machine.is_opening() => 130 * SECOND,
+            Some(tcp) if tcp.machine.is_opening() => LAST_SYN,
             Some(_) => (2 * 3600 + 15 * 60) * SECOND,
             None => 60 * SECOND,
         }
@@ -253,6 +255,8 @@ impl Track {
         }
         let side = self.side_of(d);
         match tcp.analysis.halves[side.index()].isn {
+            // A SYN is sent again for 127 s at most: later it is another one, whatever its number.
+            Some(_) if side == Side::Client && d.ts.saturating_sub(self.last) > LAST_SYN => true,
             Some(isn) => isn != d.seq && (side == Side::Client || tcp.machine.is_over()),
             // Joined in the middle: a SYN opens another one, except that of a simultaneous open.
             None => tcp.analysis.halves[side.index()].has_seq() || tcp.machine.is_over(),

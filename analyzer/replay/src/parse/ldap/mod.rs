@@ -28,7 +28,8 @@ const WINDOW: usize = 2048;
 const REMEMBERED: usize = 4096;
 
 fn detect(first: First<'_>) -> Detection {
-    if !matches!(first.transport, Transport::Tcp | Transport::Unix) {
+    // Connectionless LDAP is how Windows looks for its domain controllers ([MS-ADTS] section 6.3.3).
+    if !matches!(first.transport, Transport::Tcp | Transport::Unix | Transport::Udp) {
         return Detection::No;
     }
     let bytes = first.bytes;

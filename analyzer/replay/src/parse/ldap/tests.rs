@@ -207,3 +207,12 @@ fn what_is_encrypted_is_passed_over() {
     script.extend([c(sealed(2)), s(sealed(3)), c(message(9, 0x42, &[]))]);
     assert_eq!(lines(&play(&script))[1..], ["ldap Unbind|||Unbind unknown async"]);
 }
+
+/// One datagram asks, one holds the entry and the result.
+#[test]
+fn without_a_connection() {
+    let entry = message(1, 0x64, &[&text(""), &hex("30 00")]);
+    let script = [c(search(1, &element(0x87, &[b"NtVer"]))), s([entry, done(1)].concat())];
+    let sessions = play_on(Transport::Udp, 50000, 389, &script);
+    assert_eq!(lines(&sessions), ["ldap Search||dc=x|Search sub ok 0 rows=1"]);
+}

@@ -126,6 +126,8 @@ impl Head {
             None => match (self.second, self.command) {
                 (false, 0x72) => "Negotiate".into(),
                 (false, 0x73) => "SessionSetup".into(),
+                (false, 0x71) => "TreeDisconnect".into(),
+                (false, 0x74) => "Logoff".into(),
                 (false, 0x75) => "TreeConnect".into(),
                 (false, 0x2e) => "Read".into(),
                 (false, 0x2f) => "Write".into(),

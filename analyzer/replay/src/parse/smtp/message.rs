@@ -52,9 +52,13 @@ pub(super) fn reply(line: &[u8]) -> Option<(i32, bool, &[u8])> {
     (200..600).contains(&code).then(|| (code, last, line.get(4..).unwrap_or_default()))
 }
 
-/// Bytes that follow `BDAT size [LAST]`.
+/// Bytes that follow `BDAT size [LAST]` (RFC 3030 section 2). With anything else behind the size it is refused, and nothing follows.
 pub(super) fn chunk(rest: &[u8]) -> Option<u64> {
-    let size = rest.split(|byte| *byte == b' ').next()?;
+    let (size, last) = rest.split_at(rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len()));
+    let last = last.trim_ascii();
+    if !last.is_empty() && !last.eq_ignore_ascii_case(b"LAST") {
+        return None;
+    }
     decimal(size).filter(|size| *size <= 1 << 40)
 }
 

@@ -63,3 +63,24 @@ fn a_client_that_does_not_wait_for_the_greeting() {
     let script = vec![c("HELO me\r\n"), s("220 x ESMTP\r\n250 x\r\n")];
     assert_eq!(lines(&play(&script)), ["smtp GREETING||| ok 220 async", "smtp HELO|me|| ok 250"]);
 }
+
+/// A chunk's size must be followed by LAST or nothing: else it is refused, and the next command stands right behind.
+#[test]
+fn a_chunk_that_is_refused_has_no_bytes() {
+    let script = [
+        s("220 mx.example ESMTP\r\n"),
+        c("EHLO me.example\r\n"),
+        s("250 CHUNKING\r\n"),
+        c("BDAT 9 X\r\nRSET\r\nBDAT 4 LAST\r\nabc\nNOOP\r\n"),
+        s("501 syntax\r\n250 ok\r\n250 queued\r\n250 ok\r\n"),
+    ];
+    assert_eq!(
+        lines(&play(&script))[2..],
+        [
+            "smtp BDAT||9 X| client_error 501 'syntax'",
+            "smtp RSET||| ok 250",
+            "smtp BDAT||4 LAST| ok 250",
+            "smtp NOOP||| ok 250"
+        ]
+    );
+}

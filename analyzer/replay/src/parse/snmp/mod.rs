@@ -1,4 +1,4 @@
-//! SNMP (RFC 1157, 3416, 3412): questions and answers by request id; of version 3, which may be encrypted, by message id.
+//! SNMP (RFC 1157, 3416, 3412): questions and answers by request id; of version 3, whose operation may be encrypted, by message id.
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -13,6 +13,9 @@ use std::fmt::Write as _;
 pub(super) static PROTOCOL: Protocol =
     Protocol { name: "snmp", ports: &[161, 162], timeout: 15_000_000_000, detect, start: |_| Box::new(Snmp) };
 
+/// Flags of version 3 (RFC 3412 section 6.4): the rest is encrypted; a report is wanted.
+const PRIVATE: u8 = 2;
+const REPORTABLE: u8 = 4;
 /// Tag of a sequence.
 const SEQUENCE: u8 = 0x30;
 
@@ -54,8 +57,10 @@ fn integer(cursor: &mut Cursor<'_>) -> Option<u64> {
 #[derive(Clone, Debug)]
 struct Packet<'a> {
     version: u64,
-    /// Tag of the operation; of version 3 the flags of the message.
+    /// Tag of the operation; 0 where version 3 encrypts it.
     operation: u8,
+    /// Flags of a message of version 3.
+    flags: u8,
     id: u64,
     error: u64,
     object: &'a [u8],
@@ -66,21 +71,44 @@ impl<'a> Packet<'a> {
         let (SEQUENCE, body) = element(&mut Cursor::new(bytes))? else { return None };
         let mut body = Cursor::new(body);
         let version = integer(&mut body).filter(|version| matches!(version, 0 | 1 | 3))?;
-        let mut packet = Self { version, operation: 0, id: 0, error: 0, object: &[] };
+        let mut packet = Self { version, operation: 0, flags: 0, id: 0, error: 0, object: &[] };
         if version == 3 {
             let (SEQUENCE, head) = element(&mut body)? else { return None };
             let mut head = Cursor::new(head);
             packet.id = integer(&mut head)?;
             integer(&mut head)?;
             match element(&mut head)? {
-                (4, [flags]) => packet.operation = *flags,
+                (4, [flags]) => packet.flags = *flags,
                 _ => return None,
+            }
+            if packet.flags & PRIVATE == 0 {
+                packet.scoped(&mut body);
             }
             return Some(packet);
         }
         // The community, which is a password.
         let (4, _) = element(&mut body)? else { return None };
-        let (tag @ 0xa0..=0xa8, operation) = element(&mut body)? else { return None };
+        packet.operation(&mut body)?;
+        Some(packet)
+    }
+
+    /// Version 3 that is not encrypted: security, then engine, context and operation (RFC 3412 section 6).
+    fn scoped(&mut self, body: &mut Cursor<'a>) -> Option<()> {
+        let id = self.id;
+        element(body).filter(|(tag, _)| *tag == 4)?;
+        let (SEQUENCE, scoped) = element(body)? else { return None };
+        let mut scoped = Cursor::new(scoped);
+        element(&mut scoped)?;
+        element(&mut scoped)?;
+        self.operation(&mut scoped);
+        // Reports have the message's id, not always the request's.
+        self.id = id;
+        Some(())
+    }
+
+    fn operation(&mut self, body: &mut Cursor<'a>) -> Option<()> {
+        let packet = self;
+        let (tag @ 0xa0..=0xa8, operation) = element(body)? else { return None };
         packet.operation = tag;
         let mut operation = Cursor::new(operation);
         if tag == 0xa4 {
@@ -88,7 +116,7 @@ impl<'a> Packet<'a> {
             if let Some((6, object)) = element(&mut operation) {
                 packet.object = object;
             }
-            return Some(packet);
+            return Some(());
         }
         packet.id = integer(&mut operation)?;
         packet.error = integer(&mut operation)?;
@@ -99,14 +127,14 @@ impl<'a> Packet<'a> {
             element(&mut Cursor::new(binding)).filter(|(tag, _)| *tag == 6).map(|(_, object)| object)
         };
         packet.object = { first }().unwrap_or_default();
-        Some(packet)
+        Some(())
     }
 
     fn kind(&self) -> Kind {
         match (self.version, self.operation) {
             // Who wants a report asks.
-            (3, flags) if flags & 4 != 0 => Kind::Request,
-            (3, _) | (_, 0xa2 | 0xa8) => Kind::Response,
+            (3, 0) if self.flags & REPORTABLE != 0 => Kind::Request,
+            (3, 0) | (_, 0xa2 | 0xa8) => Kind::Response,
             (_, 0xa4 | 0xa7) => Kind::OneWay,
             _ => Kind::Request,
         }
@@ -115,7 +143,7 @@ impl<'a> Packet<'a> {
     fn row(&self) -> RequestFields {
         let names = ["Get", "GetNext", "Response", "Set", "Trap", "GetBulk", "Inform", "Trap", "Report"];
         let name = match self.version {
-            3 => "Message",
+            3 if self.operation == 0 => "Message",
             _ => names.get(usize::from(self.operation & 0xf)).copied().unwrap_or_default(),
         };
         let answers = self.kind() == Kind::Response;
@@ -131,7 +159,7 @@ impl<'a> Packet<'a> {
         };
         if answers {
             fields.status = Status::Ok;
-            if self.version != 3 && self.error != 0 {
+            if self.operation == 0xa2 && self.error != 0 {
                 // tooBig, genErr, resourceUnavailable and the like are the agent's; the others say what was asked wrongly.
                 let server = matches!(self.error, 1 | 5 | 13..=15);
                 fields.status = if server { Status::ServerError } else { Status::ClientError };

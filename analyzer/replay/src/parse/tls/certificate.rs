@@ -74,6 +74,8 @@ fn name(bytes: &[u8]) -> String {
                 [0x55, 4, 8] => "ST",
                 [0x55, 4, 10] => "O",
                 [0x55, 4, 11] => "OU",
+                // 1.2.840.113549.1.9.1 (RFC 2985 section 5.2.1).
+                [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
                 _ => return None,
             };
             Some((short, clean_to(value, 128)))
