@@ -370,6 +370,18 @@ fn another_syn_is_another_flow() {
     assert_eq!(seen, [(0, "SF"), (30, "REJ")]);
 }
 
+/// The same number, from a machine that starts anew or a capture that repeats itself: within 127 s it is the SYN sent again.
+#[test]
+fn a_syn_long_after_is_another_connection() {
+    for (ms, flows) in [(60_000, 1), (200_000, 2)] {
+        let mut wire = Wire::new(settings());
+        wire.tcp(0, false, SYN, 100, 0, b"").tcp(1, true, SYN | ACK, 500, 101, b"");
+        wire.tcp(2, false, ACK, 101, 501, b"").tcp(3, false, ACK | FIN, 101, 501, b"");
+        wire.tcp(ms, false, SYN, 100, 0, b"").tcp(ms + 1, true, SYN | ACK, 500, 101, b"");
+        assert_eq!(wire.finish().flows.len(), flows, "after {ms} ms");
+    }
+}
+
 #[test]
 fn silence_ends_a_flow() {
     // Nothing came for as long as DeepFlow waits.
