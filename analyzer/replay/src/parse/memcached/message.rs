@@ -79,11 +79,25 @@ pub(super) fn body_length(verb: Verb, line: &[u8]) -> Option<u64> {
     (length <= 1 << 30).then_some(length + 2)
 }
 
-/// noreply, quit, or the quiet flag of meta commands.
+/// noreply, quit: never answered.
 pub(super) fn is_quiet(verb: Verb, line: &[u8]) -> bool {
-    line == b"quit"
-        || (!matches!(verb, Verb::Get | Verb::Stats) && words(line).last() == Some(b"noreply"))
-        || (line.starts_with(b"m") && words(line).skip(2).any(|word| word == b"q"))
+    line == b"quit" || (!matches!(verb, Verb::Get | Verb::Stats) && words(line).last() == Some(b"noreply"))
+}
+
+/// A meta command with the quiet flag: answered if it is not what one expects.
+pub(super) fn is_quiet_meta(line: &[u8]) -> bool {
+    matches!(line, [b'm', _, b' ', ..]) && words(line).skip(2).any(|word| word == b"q")
+}
+
+/// A reply that meta commands may have.
+pub(super) fn is_meta_reply(line: &[u8]) -> bool {
+    matches!(words(line).next(), Some(b"VA" | b"HD" | b"EN" | b"NF" | b"NS" | b"EX" | b"MN"))
+}
+
+/// The opaque token of a meta command, which its reply repeats (flag `O`), as a number; 0: none.
+pub(super) fn token(line: &[u8]) -> u64 {
+    let token = words(line).skip(1).find_map(|word| word.strip_prefix(b"O")).unwrap_or_default();
+    token.iter().take(32).fold(0, |hash: u64, byte| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte) | 1)
 }
 
 /// Bytes of a value announced by `VALUE key flags bytes` or `VA bytes`.
@@ -249,6 +263,16 @@ impl Binary {
     /// Answers only failures, or only hits.
     pub(super) fn is_quiet(self) -> bool {
         self.name().ends_with('q')
+    }
+
+    /// The connection ends.
+    pub(super) fn leaves(self) -> bool {
+        matches!(self.opcode, 0x07 | 0x17)
+    }
+
+    /// One of the answers to `stat` but the last.
+    pub(super) fn is_statistic(self) -> bool {
+        self.opcode == 0x10 && self.key > 0
     }
 
     /// As a request.

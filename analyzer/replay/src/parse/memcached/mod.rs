@@ -1,12 +1,15 @@
 //! Memcached: the text protocol (protocol.txt of memcached) in order, the binary one by opaque.
 
 mod message;
+mod quiet;
 #[cfg(test)]
 pub(super) mod tests;
 
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
 use crate::model::{RequestFields, Side, Transport};
+use ahash::AHashMap;
 use message::{Binary, Verb};
+use quiet::Quiet;
 use std::collections::VecDeque;
 
 /// Line in the registry.
@@ -70,11 +73,20 @@ fn detect(first: First<'_>) -> Detection {
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     verb: Verb,
+    /// Which command of the connection it is.
+    place: u64,
 }
+
+/// Commands of the binary protocol whose places are remembered.
+const PLACES: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Memcached {
     asked: VecDeque<Asked>,
+    commands: u64,
+    quiet: Quiet,
+    /// Binary: places of commands, by their key.
+    places: AHashMap<u64, u64>,
     since: Option<Mark>,
     values: u64,
 }
@@ -82,7 +94,7 @@ struct Memcached {
 impl Parser for Memcached {
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
         if let Some(0x80 | 0x81) = input.bytes.first() {
-            return binary(side, input, out);
+            return self.binary(side, input, out);
         }
         let window = input.bytes.get(..LINE_LIMIT).unwrap_or(input.bytes);
         let Some(end) = memchr::memchr(b'\n', window) else {
@@ -116,6 +128,12 @@ impl Parser for Memcached {
             self.respond(fields, out);
         }
         self.asked.clear();
+        self.places.clear();
+        self.quiet.close(out);
+    }
+
+    fn close(&mut self, out: &mut Output<'_>) {
+        self.quiet.close(out);
     }
 }
 
@@ -128,10 +146,16 @@ impl Memcached {
         let Some(body) = message::body_length(verb, line) else {
             return Step::Reject("length of a value");
         };
+        self.commands += 1;
+        let place = self.commands;
+        if message::is_quiet_meta(line) {
+            self.quiet.hold(place, message::token(line), used + body, message::request(line), out);
+            return Step::Consume(used + body);
+        }
         let kind = if message::is_quiet(verb, line) { Kind::OneWay } else { Kind::Request };
         out.emit(Message::new(kind, message::request(line)));
         if kind == Kind::Request && self.asked.len() < 32 * 1024 {
-            self.asked.push_back(Asked { verb });
+            self.asked.push_back(Asked { verb, place });
         }
         Step::Consume(used + body)
     }
@@ -140,6 +164,16 @@ impl Memcached {
         self.since.get_or_insert(out.mark);
         out.hold = true;
         let verb = self.asked.front().map(|asked| asked.verb);
+        if message::is_meta_reply(line)
+            && let Some(key) = self.quiet_reply(line, out)
+        {
+            out.hold = false;
+            let start = self.since.take().unwrap_or(out.mark);
+            let length = message::value_length(line);
+            let fields = if length.is_some() { message::values(1) } else { message::reply(line) };
+            out.emit(Message::new(Kind::Response, fields).keyed(key).since(start));
+            return Step::Consume(used + length.map_or(0, |length| length + 2));
+        }
         if let Some(length) = message::value_length(line) {
             self.values += 1;
             if line.starts_with(b"VA ") {
@@ -159,35 +193,76 @@ impl Memcached {
         Step::Consume(used)
     }
 
+    /// The quiet command that a reply of a meta command answers: that of its token, else the oldest, if it was asked before all others.
+    fn quiet_reply(&mut self, line: &[u8], out: &mut Output<'_>) -> Option<u64> {
+        let oldest = self.quiet.oldest()?;
+        match message::token(line) {
+            0 if self.asked.front().is_none_or(|asked| oldest < asked.place) && line != b"MN" => {
+                self.quiet.oldest_answered(out)
+            }
+            0 => None,
+            token => self.quiet.answered(token, out),
+        }
+    }
+
     fn respond(&mut self, fields: RequestFields, out: &mut Output<'_>) {
-        self.asked.pop_front();
+        if let Some(asked) = self.asked.pop_front() {
+            self.quiet.passed(asked.place, out);
+        }
         self.values = 0;
         out.hold = false;
         let start = self.since.take().unwrap_or(out.mark);
         out.emit(Message::new(Kind::Response, fields).since(start));
     }
-}
 
-fn binary(side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
-    if input.bytes.len() < 24 {
-        return Step::More(24);
-    }
-    let Some(packet) = Binary::parse(input.bytes) else {
-        return Step::Reject("not a packet of the binary protocol");
-    };
-    let wanted = (packet.total as usize).min(24 + 512);
-    if input.bytes.len() < wanted && !input.cut {
-        return Step::More(wanted);
-    }
-    let key = u64::from(packet.opaque) << 8 | u64::from(packet.opcode);
-    let body = input.bytes.get(24..).unwrap_or_default();
-    let message = match side {
-        Side::Client => {
-            let kind = if packet.is_quiet() { Kind::OneWay } else { Kind::Request };
-            Message::new(kind, packet.request(body, out.mask))
+    fn binary(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        if input.bytes.len() < 24 {
+            return Step::More(24);
         }
-        Side::Server => Message::new(Kind::Response, packet.response(body)),
-    };
-    out.emit(message.keyed(key));
-    Step::Consume(u64::from(packet.total))
+        let Some(packet) = Binary::parse(input.bytes) else {
+            return Step::Reject("not a packet of the binary protocol");
+        };
+        let wanted = (packet.total as usize).min(24 + 512);
+        if input.bytes.len() < wanted && !input.cut {
+            return Step::More(wanted);
+        }
+        let total = u64::from(packet.total);
+        let key = u64::from(packet.opaque) << 8 | u64::from(packet.opcode);
+        let body = input.bytes.get(24..).unwrap_or_default();
+        match side {
+            Side::Client => {
+                self.commands += 1;
+                let fields = packet.request(body, out.mask);
+                if packet.leaves() {
+                    out.emit(Message::new(Kind::OneWay, fields));
+                } else if packet.is_quiet() {
+                    self.quiet.hold(self.commands, key, total, fields, out);
+                } else {
+                    if self.places.len() < PLACES {
+                        self.places.insert(key, self.commands);
+                    }
+                    out.emit(Message::new(Kind::Request, fields).keyed(key));
+                }
+            }
+            Side::Server if packet.is_statistic() => {
+                // One of many, up to an empty one.
+                self.since.get_or_insert(out.mark);
+                self.values += 1;
+                out.hold = true;
+            }
+            Side::Server => {
+                let mut fields = packet.response(body);
+                if let Some(place) = self.places.remove(&key) {
+                    self.quiet.passed(place, out);
+                }
+                let key = if packet.is_quiet() { self.quiet.answered(key, out).unwrap_or(key) } else { key };
+                let start = self.since.take().unwrap_or(out.mark);
+                if self.values > 0 {
+                    fields.affected_rows = Some(std::mem::take(&mut self.values));
+                }
+                out.emit(Message::new(Kind::Response, fields).keyed(key).since(start));
+            }
+        }
+        Step::Consume(total)
+    }
 }

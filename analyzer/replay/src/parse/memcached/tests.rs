@@ -89,3 +89,66 @@ fn binary() {
     ]);
     assert_eq!(lines(&sessions), ["memcached get||get Hello| ok 1"]);
 }
+
+/// Three `getq` and a `noop`: the second key is there, which its answer says; the answer to `noop` says that no more come.
+#[test]
+fn quiet_binary() {
+    let ask = |opcode: u8, opaque: u8, key: &str| {
+        let length = u8::try_from(key.len()).unwrap();
+        [&[0x80, opcode, 0, length, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0, opaque][..], &[0; 8], key.as_bytes()].concat()
+    };
+    let answer = |opcode: u8, opaque: u8, body: &[u8]| {
+        let length = u8::try_from(body.len()).unwrap();
+        let extras = length.min(4);
+        [&[0x81, opcode, 0, 0, extras, 0, 0, 0, 0, 0, 0, length, 0, 0, 0, opaque][..], &[0; 8], body].concat()
+    };
+    let statistic = |key: &str, value: &str| {
+        let (key_length, length) = (u8::try_from(key.len()).unwrap(), u8::try_from(key.len() + value.len()).unwrap());
+        let head = [0x81, 0x10, 0, key_length, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0, 9];
+        [&head[..], &[0; 8], key.as_bytes(), value.as_bytes()].concat()
+    };
+    let script = [
+        c([ask(9, 1, "a"), ask(9, 2, "b"), ask(9, 3, "c"), ask(10, 4, "")].concat()),
+        s([answer(9, 2, b"\0\0\0\0hello"), answer(10, 4, b"")].concat()),
+        c(ask(0x10, 9, "")),
+        s([statistic("pid", "1"), statistic("uptime", "2"), answer(0x10, 9, b"")].concat()),
+        c(ask(0x17, 5, "")),
+    ];
+    assert_eq!(
+        lines(&play(&script)),
+        [
+            "memcached getq||getq a| ok async",
+            "memcached getq||getq b| ok 0",
+            "memcached getq||getq c| ok async",
+            "memcached noop||noop| ok 0",
+            "memcached stat||stat| ok 0 rows=2",
+            "memcached quitq||quitq| unknown async",
+        ]
+    );
+}
+
+/// Meta commands with `q`, told by their token, by the order, by nothing.
+#[test]
+fn quiet_meta() {
+    let script = [
+        c("mg a v q\r\nmg b v q\r\nmn\r\n"),
+        s("VA 1\r\nx\r\nMN\r\n"),
+        c("ms c 1 q O7\r\ny\r\nms d 1 q O8\r\nz\r\nmn\r\n"),
+        s("NS O8\r\nMN\r\n"),
+        c("mg e v\r\nmg f v q\r\n"),
+        s("EN\r\n"),
+    ];
+    assert_eq!(
+        lines(&super::super::script::play_on(crate::model::Transport::Tcp, 40000, 11211, &script)),
+        [
+            "memcached mg||mg a v q| ok 'END' rows=1",
+            "memcached mg||mg b v q| ok async",
+            "memcached mn||mn| ok 'MN'",
+            "memcached ms||ms c 1 q O7| ok async",
+            "memcached ms||ms d 1 q O8| ok 'NS O8'",
+            "memcached mn||mn| ok 'MN'",
+            "memcached mg||mg e v| ok 'EN'",
+            "memcached mg||mg f v q| unknown async",
+        ]
+    );
+}
