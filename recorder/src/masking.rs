@@ -5,6 +5,7 @@
 //!   `-DapiKey=x`, `"password":"x"`;
 //! - `-pSECRET` of the MySQL and MariaDB clients, `-a SECRET` of redis-cli, `-u user:SECRET` of curl, `-w SECRET` of
 //!   LDAP tools, `-p SECRET` of sshpass; `auth SECRET` and `>SECRET` given to redis-cli;
+//! - the same in the words of a script that is one argument (`sh -c 'mysql -pSECRET shop'`);
 //! - passwords in SQL: `PASSWORD 'x'`, `IDENTIFIED BY 'x'`;
 //! - `scheme://user:SECRET@host`;
 //! - the credentials after `Authorization:`, `Cookie:`, `X-Api-Key:` and after the word `Bearer`.
@@ -29,7 +30,10 @@ pub fn mask_arguments(words: &mut [String]) -> u64 {
             Some(Next::AfterColon) => word.split_once(':').map(|(user, _)| format!("{user}:{MASK}")),
             _ => attached(&program, word).or_else(|| {
                 next_is_secret = expects(&program, word);
-                mask_text(word)
+                let script = mask_script(word);
+                script
+                    .as_deref()
+                    .map_or_else(|| mask_text(word), |script| mask_text(script).or_else(|| script.to_owned().into()))
             }),
         };
         if let Some(masked) = masked
@@ -47,6 +51,43 @@ pub fn mask_arguments(words: &mut [String]) -> u64 {
         changed += 1;
     }
     changed
+}
+
+/// Words of a shell after which a command follows.
+const BEFORE_COMMANDS: [&str; 15] =
+    ["", "!", "{", "do", "if", "then", "else", "elif", "while", "until", "exec", "env", "sudo", "time", "nohup"];
+
+/// Options of the commands of a script that is one argument; `None` if there is nothing to mask, or one word only.
+fn mask_script(text: &str) -> Option<String> {
+    if !text.contains(char::is_whitespace) {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut program = String::new();
+    let mut next_is_secret = None;
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let spaced = piece.trim_end();
+        let word = spaced.trim_end_matches([';', '&', '|', ')']);
+        let bare = word.trim_matches(['"', '\'', '(']);
+        let masked = match next_is_secret.take() {
+            Some(Next::Whole) if !bare.is_empty() && !bare.starts_with("--") => Some(MASK.to_owned()),
+            Some(Next::AfterColon) => bare.split_once(':').map(|(user, _)| format!("{user}:{MASK}")),
+            _ => attached(&program, bare),
+        };
+        if program.is_empty() && !bare.contains('=') && !BEFORE_COMMANDS.contains(&bare) {
+            program = bare.rsplit('/').next().unwrap_or(bare).to_ascii_lowercase();
+        } else if masked.is_none() {
+            next_is_secret = expects(&program, bare);
+        }
+        out.push_str(masked.as_deref().unwrap_or(word));
+        out.push_str(piece.get(word.len()..).unwrap_or(""));
+        if word.len() < spaced.len() || piece.ends_with('\n') {
+            // The command ends here.
+            program.clear();
+            next_is_secret = None;
+        }
+    }
+    (out != text).then_some(out)
 }
 
 enum Next {

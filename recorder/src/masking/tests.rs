@@ -33,6 +33,25 @@ fn programs_with_their_own_ways() {
 }
 
 #[test]
+fn scripts_in_one_argument() {
+    for (script, hidden) in [
+        ("mysql -uroot -pSECRET shop", "mysql -uroot -p*** shop"),
+        ("true --password SECRET --db-pass=SECRET; exit", "true --password *** --db-pass=***; exit"),
+        ("cd /a && redis-cli -a SECRET; ls -a b", "cd /a && redis-cli -a ***; ls -a b"),
+        (
+            "A=1 /usr/bin/curl -u 'joe:SECRET' http://h | cat -u me:you",
+            "A=1 /usr/bin/curl -u joe:*** http://h | cat -u me:you",
+        ),
+        ("while :; do\n  sshpass -p SECRET ssh h\ndone", "while :; do\n  sshpass -p *** ssh h\ndone"),
+        ("app --token SECRET&", "app --token ***&"),
+        ("echo --token; echo plain", "echo --token; echo plain"),
+        ("ls -la /tmp", "ls -la /tmp"),
+    ] {
+        assert_eq!(masked(&["sh", "-c", script]), format!("sh -c {hidden}"));
+    }
+}
+
+#[test]
 fn texts() {
     assert_eq!(masked(&["env", "PGPASSWORD=x", "psql"]), "env PGPASSWORD=*** psql");
     assert_eq!(masked(&["sh", "-c", "PGPASSWORD=x psql -c 'select 1'"]), "sh -c PGPASSWORD=*** psql -c 'select 1'");

@@ -117,6 +117,9 @@ fn head(p: &[u8], mut at: usize, cut: bool, marks: &mut Marks) -> Result<usize, 
         if let Some((from, to)) = secret {
             marks.add(Kind::HttpHeader, at + from..at + to);
         }
+        if is_link(line) {
+            target(p, at, at + line.len(), marks);
+        }
         match end {
             Some(end) => at += end + 1,
             // Without a colon so far, the name may turn out to be one of a secret.
@@ -125,6 +128,16 @@ fn head(p: &[u8], mut at: usize, cut: bool, marks: &mut Marks) -> Result<usize, 
                 return Err(State::Head(if plain { Line::Plain } else { Line::Secret }));
             }
         }
+    }
+}
+
+/// Whether the header's value is an address, as of the page before or the one to go to: both may carry tokens.
+fn is_link(line: &[u8]) -> bool {
+    let is = |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    match line.first().map(|first| first | 0x20) {
+        Some(b'r') => is(b"referer:"),
+        Some(b'l') => is(b"location:"),
+        _ => false,
     }
 }
 
@@ -192,7 +205,8 @@ fn target(p: &[u8], from: usize, to: usize, marks: &mut Marks) {
         }
     }
     let Some(query) = memchr(b'?', line) else { return };
-    let end = memchr(b' ', line.get(query..).unwrap_or(&[])).map_or(line.len(), |i| query + i);
+    let rest = line.get(query..).unwrap_or(&[]);
+    let end = memchr2(b' ', b'\r', rest).map_or(line.len(), |i| query + i);
     let mut at = query + 1;
     while at < end {
         let rest = line.get(at..end).unwrap_or(&[]);

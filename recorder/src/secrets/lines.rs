@@ -1,10 +1,10 @@
 //! Protocols of lines in which a client tells its password in a line of its own.
 
-use super::{Kind, Marks};
+use super::{Kind, Marks, State};
 use memchr::{memchr, memmem};
 
-/// A payload that begins with a letter or a digit.
-pub(super) fn line(p: &[u8], marks: &mut Marks) {
+/// A payload that begins with a letter or a digit. Returns what the stream is in the middle of.
+pub(super) fn line(p: &[u8], marks: &mut Marks) -> State {
     let end = memchr(b'\n', p.get(..600).unwrap_or(p)).unwrap_or(p.len());
     let line = p.get(..end).unwrap_or(p);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -17,16 +17,14 @@ pub(super) fn line(p: &[u8], marks: &mut Marks) {
         // SMTP and POP3: mechanism, then an initial response. Redis typed by hand: the password at once.
         secret(match memchr(b' ', line.get(5..).unwrap_or(&[])) {
             Some(space) => 5 + space + 1,
-            None if is_mechanism(line.get(5..).unwrap_or(&[])) => line.len(),
+            None if is_mechanism(line.get(5..).unwrap_or(&[])) => return State::Login,
             None => 5,
         });
     } else if starts(b"CONNECT {") {
         // NATS
-        for name in [&b"\"pass\":\""[..], b"\"auth_token\":\"", b"\"sig\":\"", b"\"jwt\":\""] {
+        for name in [&b"\"pass\""[..], b"\"auth_token\"", b"\"sig\"", b"\"jwt\""] {
             if let Some(at) = memmem::find(line, name) {
-                let from = at + name.len();
-                let len = memchr(b'"', line.get(from..).unwrap_or(&[])).unwrap_or(line.len() - from);
-                marks.add(Kind::Line, from..from + len);
+                marks.add(Kind::Line, string_after(line, at + name.len()));
             }
         }
     } else if let Some(space) = memchr(b' ', line.get(..16).unwrap_or(line)) {
@@ -42,8 +40,43 @@ pub(super) fn line(p: &[u8], marks: &mut Marks) {
         };
         if let Some(from) = from {
             secret(space + 1 + from);
+        } else if word(b"AUTHENTICATE ") {
+            return State::Login;
         }
     }
+    State::Nothing
+}
+
+/// What comes after a login was begun: lines of base64 are answers to challenges, another one ends it. `None`: this is another one.
+pub(super) fn answer(p: &[u8], marks: &mut Marks) -> Option<State> {
+    let end = memchr(b'\n', p).unwrap_or(p.len());
+    let line = p.get(..end).unwrap_or(p);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    // `QUIT` would be base64, too.
+    if line.len() < 4 || !line.iter().all(base64) || is_command(line) {
+        return None;
+    }
+    marks.add(Kind::Line, 0..line.len());
+    Some(State::Login)
+}
+
+fn is_command(line: &[u8]) -> bool {
+    [&b"QUIT"[..], b"RSET", b"NOOP", b"DATA", b"EHLO", b"HELO", b"STARTTLS"]
+        .iter()
+        .any(|c| c.eq_ignore_ascii_case(line))
+}
+
+/// Where the JSON string is that belongs to the name which ends at `at`: libraries put spaces around the colon, or none.
+fn string_after(line: &[u8], at: usize) -> std::ops::Range<usize> {
+    let blank = |from: usize| line.get(from..).unwrap_or(&[]).iter().take_while(|b| **b == b' ').count();
+    let colon = at + blank(at);
+    let quote = colon + 1 + blank(colon + 1);
+    if (line.get(colon), line.get(quote)) != (Some(&b':'), Some(&b'"')) {
+        return 0..0;
+    }
+    let from = quote + 1;
+    from..from + memchr(b'"', line.get(from..).unwrap_or(&[])).unwrap_or(line.len() - from)
 }
 
 fn is_mechanism(word: &[u8]) -> bool {

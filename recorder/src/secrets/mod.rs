@@ -139,6 +139,8 @@ enum State {
     Body,
     /// Of a MySQL login, seen from the client.
     Mysql,
+    /// Of a login in lines (SMTP, IMAP), seen from the client.
+    Login,
 }
 
 /// Where in the headers.
@@ -337,6 +339,11 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
             return State::Body;
         }
         State::Mysql => return mysql::rest(payload, marks),
+        State::Login => {
+            if let Some(next) = lines::answer(payload, marks) {
+                return next;
+            }
+        }
     }
     if http2::is_begin(payload) {
         let mut view = http2::View::default();
@@ -354,7 +361,7 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
     match payload.first() {
         Some(b'*') => resp::commands(payload, marks),
         Some(b'p') if postgres::is_login(payload, total) => postgres::login(payload, marks),
-        Some(byte) if byte.is_ascii_alphanumeric() => lines::line(payload, marks),
+        Some(byte) if byte.is_ascii_alphanumeric() => return lines::line(payload, marks),
         _ => {}
     }
     State::Nothing

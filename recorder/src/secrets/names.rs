@@ -58,8 +58,14 @@ pub fn is_secret(name: &[u8]) -> bool {
         }
     }
     let plain = plain.get(..len).unwrap_or(&[]);
-    let named = WHOLE.contains(&plain) || contains_part(plain);
+    let named = WHOLE.contains(&plain) || contains_part(plain) || ends_with_pass(name);
     named && !HARMLESS_ENDINGS.iter().any(|end| plain.ends_with(end))
+}
+
+/// `DB_PASS`, `--smtp-pass`; not `bypass`.
+fn ends_with_pass(name: &[u8]) -> bool {
+    let Some((before, end)) = name.split_last_chunk::<4>() else { return false };
+    end.eq_ignore_ascii_case(b"pass") && matches!(before.last(), Some(b'_' | b'-' | b'.'))
 }
 
 fn contains_part(plain: &[u8]) -> bool {

@@ -54,6 +54,15 @@ fn http_targets_and_bodies() {
         masked(b"HTTP/1.1 200 OK\r\n\r\n{\"access_token\": \"a\\\"b\",\"expires_in\":3600,\"refreshToken\":null}"),
         "HTTP/1.1 200 OK\r\n\r\n{\"access_token\": \"****\",\"expires_in\":3600,\"refreshToken\":null}"
     );
+    // Addresses in headers: where one came from, where to go to.
+    assert_eq!(
+        masked(b"GET / HTTP/1.1\r\nreferer: http://u:pw@h/x?id=1&access_token=abc\r\nRange: bytes=1-2\r\n\r\n"),
+        "GET / HTTP/1.1\r\nreferer: http://u:**@h/x?id=1&access_token=***\r\nRange: bytes=1-2\r\n\r\n"
+    );
+    assert_eq!(
+        masked(b"HTTP/1.1 302 Found\r\nLocation: /cb?token=abc&x=y\r\nLast-Modified: z\r\n\r\n"),
+        "HTTP/1.1 302 Found\r\nLocation: /cb?token=***&x=y\r\nLast-Modified: z\r\n\r\n"
+    );
     assert_eq!(masked(b"CONNECT db:443 HTTP/1.1\r\n\r\n"), "CONNECT db:443 HTTP/1.1\r\n\r\n");
 }
 
@@ -195,7 +204,27 @@ fn lines() {
         masked(b"CONNECT {\"user\":\"joe\",\"pass\":\"hunter2\",\"verbose\":false}\r\n"),
         "CONNECT {\"user\":\"joe\",\"pass\":\"*******\",\"verbose\":false}\r\n"
     );
+    // Python's libraries put spaces behind colons.
+    assert_eq!(
+        masked(b"CONNECT {\"lang\": \"python3\", \"pass\": \"hunter2\", \"auth_token\": \"abc\", \"jwt\": null}\r\n"),
+        "CONNECT {\"lang\": \"python3\", \"pass\": \"*******\", \"auth_token\": \"***\", \"jwt\": null}\r\n"
+    );
     assert_eq!(masked(b"set key 0 0 5\r\nvalue\r\n"), "set key 0 0 5\r\nvalue\r\n");
+}
+
+/// SMTP and IMAP: what answers the server's challenges comes in lines of its own.
+#[test]
+fn logins_of_several_lines() {
+    let m = &mut Masker::default();
+    assert_eq!(keep(m, 5, false, b"AUTH LOGIN\r\n", 12), "AUTH LOGIN\r\n");
+    assert_eq!(keep(m, 5, true, b"334 VXNlcm5hbWU6\r\n", 18), "334 VXNlcm5hbWU6\r\n");
+    assert_eq!(keep(m, 5, false, b"am9l\r\n", 6), "****\r\n");
+    assert_eq!(keep(m, 5, false, b"aHVudGVyMg==\r\n", 14), "************\r\n");
+    assert_eq!(keep(m, 5, false, b"MAIL FROM:<a@b>\r\n", 17), "MAIL FROM:<a@b>\r\n");
+    assert_eq!(keep(m, 5, false, b"QUIT\r\n", 6), "QUIT\r\n");
+    assert_eq!(keep(m, 6, false, b"a1 AUTHENTICATE PLAIN\r\n", 23), "a1 AUTHENTICATE PLAIN\r\n");
+    assert_eq!(keep(m, 6, false, b"AGpvZQB4\r\n", 10), "********\r\n");
+    assert_eq!(keep(m, 6, false, b"a2 SELECT inbox\r\n", 17), "a2 SELECT inbox\r\n");
 }
 
 /// An Ethernet frame with a TCP segment over IPv4.
@@ -257,11 +286,33 @@ fn closed_sockets_are_forgotten() {
 
 #[test]
 fn names() {
-    for name in ["password", "PGPASSWORD", "X-Api-Key", "accessToken", "user[password]", "sig", "client_secret", "pwd"]
-    {
+    for name in [
+        "password",
+        "PGPASSWORD",
+        "X-Api-Key",
+        "accessToken",
+        "user[password]",
+        "sig",
+        "client_secret",
+        "pwd",
+        "DB_PASS",
+        "--smtp-pass",
+    ] {
         assert!(is_secret(name.as_bytes()), "{name}");
     }
-    for name in ["user", "max_tokens", "password-file", "token_type", "expires_in", "keyboard", "", "p", "design"] {
+    for name in [
+        "user",
+        "max_tokens",
+        "password-file",
+        "token_type",
+        "expires_in",
+        "keyboard",
+        "",
+        "p",
+        "design",
+        "bypass",
+        "compass",
+    ] {
         assert!(!is_secret(name.as_bytes()), "{name}");
     }
 }

@@ -221,7 +221,15 @@ pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> Box<RequestFiel
         _ if head.first == b"CONNECT" => (&*target, ""),
         _ => ("", &*target),
     };
-    fields.request_domain = if head.host.is_empty() { authority.into() } else { clean_to(head.host, VALUE_LIMIT) };
+    // A host has no user and password (RFC 9110 section 7.2), but some clients send what stood in the URL.
+    let host = match memchr::memrchr(b'@', head.host).filter(|_| !mask.shows()) {
+        Some(at) => {
+            mask.hid(Secret::Header, 1);
+            head.host.get(at + 1..).unwrap_or_default()
+        }
+        None => head.host,
+    };
+    fields.request_domain = if host.is_empty() { authority.into() } else { clean_to(host, VALUE_LIMIT) };
     fields.endpoint = endpoint(if path.is_empty() { authority } else { path }).into();
     if !head.referer.is_empty() {
         fields.attributes.push(("referer", mask.url(clean_to(head.referer, VALUE_LIMIT))));

@@ -45,6 +45,13 @@ fn methods_statuses_bodies() {
 }
 
 #[test]
+fn a_host_without_its_user() {
+    let script = [c("GET / HTTP/1.1\r\nHost: joe:hunter2@shop:80\r\n\r\n"), s("HTTP/1.1 204 No Content\r\n\r\n")];
+    assert_eq!(lines(&play(&script)), ["http GET|shop:80|/|/ ok 204"]);
+    assert_eq!(&*play_open(&script)[0].fields.request_domain, "joe:hunter2@shop:80");
+}
+
+#[test]
 fn secrets_on_demand() {
     let sessions = play_open(&sample());
     assert_eq!(&*sessions[0].fields.request_resource, "/a/b/c?x=1&token=abc");
