@@ -19,6 +19,8 @@ const LINE: f64 = 30.0;
 /// The columns of the two directions, and how long a bar may be.
 const COLUMNS: [f64; 2] = [350.0, 680.0];
 const BAR: f64 = 130.0;
+/// Width of a letter of the small texts, about.
+const LETTER: f64 = 6.0;
 /// Conversations that are drawn.
 const MOST: usize = 6;
 /// Places of one that are drawn.
@@ -104,7 +106,10 @@ pub(crate) fn draw(analysis: &Analysis, conversation: u64, hops: &[&Hop], is_sta
         let i = hop.hop as usize;
         if i + 1 < shown {
             let x = COLUMNS[usize::from(hop.way == Way::ToClient)];
-            leg(&mut svg, hop, (x, TOP + ROW * (i as f64 + 0.5)), longest);
+            // An interface that shows the directions under different addresses is two places, each of one direction: the other passes it by.
+            let next = hops.iter().filter(|h| h.way == hop.way && h.hop > hop.hop).map(|h| h.hop as usize).min();
+            let to = next.unwrap_or(stops.len() - 1).min(shown - 1);
+            leg(&mut svg, hop, (x, TOP + ROW * (i + to) as f64 / 2.0), longest);
         }
     }
     let mut height = TOP + ROW * shown as f64 - 8.0;
@@ -136,20 +141,24 @@ fn leg(svg: &mut Svg, hop: &Hop, (x, y): (f64, f64), longest: f64) {
     if !hop.nat.is_empty() {
         words.push(hop.nat.to_uppercase());
     }
-    if let Some(ns) = hop.clock_uncertainty_ns.filter(|ns| *ns > 0) {
-        words.push(format!("clocks \u{b1}{}", delay_label(ns as f64)));
-    }
+    let mut more = Vec::new();
     if hop.resent > 0 {
-        words.push(format!("{} resent", human::count(hop.resent)));
+        more.push(format!("{} resent", human::count(hop.resent)));
+    }
+    if let Some(ns) = hop.clock_uncertainty_ns.filter(|ns| *ns > 0) {
+        more.push(format!("clocks \u{b1}{}", delay_label(ns as f64)));
     }
     let start = hop.delay.map_or(x, |d| x + (d.p50_ns.max(0) as f64 / longest * BAR).max(1.0) + 6.0);
     let lost = hop.lost.filter(|l| *l > 0);
-    let dy = if lost.is_some() { -2.0 } else { 4.0 };
-    svg.text((start, y + dy), "value", "start", &words.join(", "));
+    let one_line = lost.is_none() && more.is_empty();
+    svg.text((start, y + if one_line { 4.0 } else { -2.0 }), "value", "start", &words.join(", "));
+    let mut below = start;
     if let Some(lost) = lost {
         let text = format!("{} of {} lost", human::count(lost), human::count(hop.packets));
-        svg.text((start, y + 11.0), "failing", "start", &text);
+        svg.text((below, y + 11.0), "failing", "start", &text);
+        below += (text.len() + 2) as f64 * LETTER;
     }
+    svg.text((below, y + 11.0), "muted", "start", &more.join(", "));
     let mut title = format!("{} packets, {} seen again", human::count(hop.packets), human::count(hop.matched));
     for (event, count) in &hop.events {
         title += &format!("\n{count} {event}");

@@ -138,12 +138,14 @@ impl<'a> Facts<'a> {
             12 | 14 | 101 | 228 | 229 => self.by_version(0),
             0 | 108 => self.by_version(4),
             113 => {
+                self.cooked(be16(self.bytes, 0)?);
                 if be16(self.bytes, 4)? == 6 {
                     self.mac_src = mac(self.bytes, 6);
                 }
                 self.network(be16(self.bytes, 14)?, 16)
             }
             276 => {
+                self.cooked(u16::from(*self.bytes.get(10)?));
                 if *self.bytes.get(11)? == 6 {
                     self.mac_src = mac(self.bytes, 12);
                 }
@@ -152,6 +154,13 @@ impl<'a> Facts<'a> {
             9 | 50 => self.ppp(0),
             104 => self.network(be16(self.bytes, 2)?, 4),
             _ => Some(()),
+        }
+    }
+
+    /// A cooked header's packet type says which way it went, where nothing else does: 4 is PACKET_OUTGOING.
+    fn cooked(&mut self, packet_type: u16) {
+        if self.direction == 0 {
+            self.direction = if packet_type == 4 { 2 } else { 1 };
         }
     }
 

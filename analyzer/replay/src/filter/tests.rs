@@ -9,12 +9,17 @@ fn judge(filter: &str, bytes: &[u8]) -> Truth {
 }
 
 fn judge_as(filter: &str, bytes: &[u8], link_type: u16) -> Truth {
+    judge_from(filter, bytes, link_type, 1)
+}
+
+/// `direction`: what the capture says of it, 0 where it says nothing.
+fn judge_from(filter: &str, bytes: &[u8], link_type: u16, direction: u8) -> Truth {
     let mut out = Output::default();
     let wire_len = bytes.len() as u32;
     let frame = Frame { bytes, wire_len, ts: 5, interface: 0, link_type, index: 0, packets: 1 };
     let before = Before::of(&out);
     decode(&frame, &mut out);
-    Filter::new(filter).unwrap().packet(&frame, 1, &out, before)
+    Filter::new(filter).unwrap().packet(&frame, direction, &out, before)
 }
 
 fn tcp(src: u16, dst: u16, flags: u8) -> Vec<u8> {
@@ -241,6 +246,13 @@ fn link_layers_other_than_ethernet() {
     let mut sll = vec![0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 0xaa, 0, 0, 8, 0];
     sll.extend(&ip);
     assert_eq!(judge_as("ether src 02:00:00:00:00:aa and port 80", &sll, 113), Truth::Yes);
+    // Packet types HOST and OUTGOING; what the capture itself says comes first.
+    for (packet_type, own, inbound) in [(0, 0, true), (4, 0, false), (4, 1, true), (3, 0, true)] {
+        sll[1] = packet_type;
+        let words = if inbound { ("inbound", "outbound") } else { ("outbound", "inbound") };
+        let judged = (judge_from(words.0, &sll, 113, own), judge_from(words.1, &sll, 113, own));
+        assert_eq!(judged, (Truth::Yes, Truth::No), "{packet_type} {own}");
+    }
     let mut loopback = vec![2, 0, 0, 0];
     loopback.extend(&ip);
     assert_eq!(judge_as("host 10.0.0.2 and tcp", &loopback, 0), Truth::Yes);

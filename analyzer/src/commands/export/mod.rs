@@ -2,6 +2,7 @@
 
 mod comments;
 mod log;
+mod order;
 mod pcapng;
 mod time;
 mod zeek;

@@ -2,6 +2,7 @@
 
 use super::Span;
 use super::comments::Comments;
+use super::order::{Order, Waiting};
 use crate::analysis::Analysis;
 use crate::cli::ExportArgs;
 use anyhow::{Context, bail};
@@ -58,6 +59,9 @@ pub(super) fn write(
     }
     let mut interfaces: HashMap<u32, u32> = HashMap::new();
     let mut comment = String::new();
+    let mut waiting = Order::default();
+    // The input that is a bundle, whose packets wait for each other.
+    let mut bundle = None;
     let mut one = |p: &Packet<'_>| -> Result<(), Failed> {
         if !span.has(p.ts) {
             return Ok(());
@@ -82,13 +86,34 @@ pub(super) fn write(
         }
         // pcapng's times begin in 1970.
         let ts = u64::try_from(p.ts).unwrap_or(0);
-        writer.packet(interface, ts, p.direction, p.wire_len, &[p.bytes], &comment)?;
+        if !p.is_ordered {
+            bundle = Some(p.input);
+        }
+        if bundle != Some(p.input) {
+            while let Some(earlier) = waiting.next_of_all() {
+                put(&mut writer, &earlier)?;
+            }
+            writer.packet(interface, ts, p.direction, p.wire_len, &[p.bytes], &comment)?;
+            return Ok(());
+        }
+        let (number, direction, wire_len, bytes) = (p.number, p.direction, p.wire_len, p.bytes.to_vec());
+        waiting.push(Waiting { ts, number, interface, direction, wire_len, bytes, comment: comment.clone() });
+        while let Some(due) = waiting.next_due() {
+            put(&mut writer, &due)?;
+        }
         Ok(())
     };
     reread(&args.input.inputs, args.input.filter.as_ref(), &mut one).map_err(|e: Failed| match e {
         Failed::Read(e) => anyhow::Error::from(e),
         Failed::Write(e) => anyhow::Error::from(e).context(cannot()),
     })?;
+    while let Some(left) = waiting.next_of_all() {
+        put(&mut writer, &left).with_context(cannot)?;
+    }
     writer.finish().with_context(cannot)?;
     Ok(())
+}
+
+fn put<W: Write>(writer: &mut Writer<W>, p: &Waiting) -> io::Result<()> {
+    writer.packet(p.interface, p.ts, p.direction, p.wire_len, &[&p.bytes], &p.comment)
 }

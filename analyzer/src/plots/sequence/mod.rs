@@ -6,6 +6,7 @@ mod closeup;
 mod graphs;
 mod panel;
 mod shapes;
+mod ticks;
 
 use super::svg::{Svg, number};
 use crate::human;

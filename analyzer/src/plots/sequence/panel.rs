@@ -1,9 +1,8 @@
 //! One direction of a flow, the whole of it or a part: segments, acknowledgements, and the receiver's window.
 
 use super::shapes::{Bars, Steps};
+use super::ticks;
 use super::{LEFT, WIDTH};
-use crate::human;
-use crate::plots::red::delay_label;
 use crate::plots::svg::{Svg, number};
 use replay::decode::tcp_flag as f;
 use replay::model::Side;
@@ -119,13 +118,15 @@ impl<'a> Panel<'a> {
     }
 
     fn frame(&self, svg: &mut Svg) {
-        for quarter in 0..=4 {
-            let share = f64::from(quarter) / 4.0;
-            let y = self.top + self.height * (1.0 - share);
+        let low = self.lowest as f64;
+        let (at, step) = ticks::round(low, low + self.range);
+        for seq in at {
+            let y = self.top + self.height * (1.0 - (seq - low) / self.range);
             svg.path(&format!("M{} {}H{}", number(LEFT), number(y), number(LEFT + WIDTH)), "grid", None);
-            let seq = self.lowest as f64 + self.range * share;
-            let sign = if seq <= -1.0 { "\u{2212}" } else { "" };
-            svg.text((LEFT - 8.0, y + 4.0), "muted", "end", &format!("{sign}{}", human::bytes(seq.abs() as u64)));
+            svg.text((LEFT - 8.0, y + 4.0), "muted", "end", &ticks::label(seq, step, ticks::BYTES));
+        }
+        for y in [self.top, self.top + self.height] {
+            svg.path(&format!("M{} {}H{}", number(LEFT), number(y), number(LEFT + WIDTH)), "grid", None);
         }
         times(svg, (self.top, self.height), (self.from.saturating_sub(self.zero) as f64, self.length), true);
     }
@@ -266,48 +267,22 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Upright lines at the quarters of a time, and what they stand for. Times are ns: of the left edge, and from there to the right one.
+/// Upright lines at round times, and what they stand for. Times are ns: of the left edge, and from there to the right one.
 pub(super) fn times(svg: &mut Svg, (top, height): (f64, f64), (from, length): (f64, f64), is_labelled: bool) {
-    for quarter in 0..=4u8 {
-        let share = f64::from(quarter) / 4.0;
-        let x = LEFT + WIDTH * share;
+    let (at, step) = ticks::round(from, from + length);
+    for time in at {
+        let x = LEFT + WIDTH * (time - from) / length;
         svg.path(&format!("M{} {}V{}", number(x), number(top), number(top + height)), "grid", None);
         if is_labelled {
-            let anchor = match quarter {
-                0 => "start",
-                4 => "end",
+            // Labels stay between the edges.
+            let anchor = match (time - from) / length {
+                share if share < 0.04 => "start",
+                share if share > 0.96 => "end",
                 _ => "middle",
             };
-            let at = from + length * share;
-            let at = if at < 1.0 { "0".to_owned() } else { format!("+{}", time_label(at, length)) };
-            svg.text((x, top + height + 16.0), "muted", anchor, &at);
+            let sign = if time >= 0.5 { "+" } else { "" };
+            let text = format!("{sign}{}", ticks::label(time, step, ticks::TIME));
+            svg.text((x, top + height + 16.0), "muted", anchor, &text);
         }
-    }
-}
-
-/// A time, with as many digits as tell the quarters of `length` apart.
-fn time_label(ns: f64, length: f64) -> String {
-    if ns <= length * 8.0 {
-        return delay_label(ns);
-    }
-    let (unit, name) = match ns {
-        n if n < 1e6 => (1e3, "\u{b5}s"),
-        n if n < 1e9 => (1e6, "ms"),
-        _ => (1e9, "s"),
-    };
-    let digits = (unit / (length / 4.0)).log10().ceil().clamp(0.0, 9.0) as usize + 1;
-    format!("{:.digits$} {name}", ns / unit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn late_times_keep_the_digits_that_differ() {
-        assert_eq!(time_label(2_500_000.0, 10_000_000.0), "2.5 ms");
-        // A part of 2 ms at 1.2 s: its quarters are 0.5 ms apart.
-        assert_eq!(time_label(1_200_500_000.0, 2_000_000.0), "1.20050 s");
-        assert_eq!(time_label(1_201_000_000.0, 2_000_000.0), "1.20100 s");
     }
 }
