@@ -309,6 +309,24 @@ def apache(port):
         single.close()
 
 
+def gateways(port, rounds):
+    """What an application answers behind nginx: pages, none, broken ones, large ones, and bodies of its own."""
+    import http.client
+    kept = http.client.HTTPConnection("127.0.0.1", int(port))
+    for i in range(int(rounds)):
+        for group in ("php", "kept", "python"):
+            for method, kind, status, code in (("GET", "ok", "ok", 200), ("GET", "none", "client_error", 404),
+                                               ("GET", "big", "ok", 200), ("POST", "broken", "server_error", 500)):
+                call = Call()
+                path = f"/{group}/{kind}?n={i}"
+                kept.request(method, path, b"p" * (i * 150 + 1) if method == "POST" else None)
+                response = kept.getresponse()
+                size = len(response.read())
+                assert response.status == code, (path, response.status)
+                call.log(method, path, status, code, group, size)
+    kept.close()
+
+
 def secrets(port):
     """Says passwords in SQL; logs in with one."""
     import pymysql
@@ -345,4 +363,4 @@ def chain(port, count, clients, first):
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (mariadb, memcached, redis, dns, mqtt, nats, amqp, web, apache, secrets, chain)}[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (mariadb, memcached, redis, dns, mqtt, nats, amqp, web, apache, gateways, secrets, chain)}[sys.argv[1]](*sys.argv[2:])

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Debian packages of the servers that the live tests put under load, beyond those of the shop.
-pub const PACKAGES: [&str; 14] = [
+pub const PACKAGES: [&str; 17] = [
     "apache2-bin",
     "bind9-dnsutils",
     "dnsmasq-base",
@@ -25,9 +25,12 @@ pub const PACKAGES: [&str; 14] = [
     "nghttp2-client",
     "nodejs",
     "openssl",
+    "php-fpm",
     "python3-venv",
     "rabbitmq-server",
     "unbound",
+    "uwsgi-core",
+    "uwsgi-plugin-python3",
 ];
 
 /// A call as its client logged it.

@@ -2,6 +2,7 @@
 
 mod counts;
 mod cpu;
+mod gateways;
 mod hops;
 mod logs;
 mod losses;
@@ -27,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::web::sizes", web::sizes),
     ("live::web::apache", web::apache),
     ("live::web::tls", web::tls),
+    ("live::gateways::fastcgi_and_uwsgi", gateways::fastcgi_and_uwsgi),
     ("live::multiplexed::grpc", multiplexed::grpc),
     ("live::multiplexed::http2", multiplexed::http2),
     ("live::traces::a_thread_per_connection", traces::a_thread_per_connection),

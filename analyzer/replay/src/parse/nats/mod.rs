@@ -51,7 +51,8 @@ fn detect(first: First<'_>) -> Detection {
         Some(line) if line.sized => yes(85, Some(line.side)),
         Some(line) if line.verb == "SUB" => yes(70, Some(line.side)),
         Some(line) if line.verb == "-ERR" || line.verb == "UNSUB" => yes(45, Some(line.side)),
-        Some(_) => yes(25, None),
+        // Redis has a `PING` too: at the port of either it is that one's.
+        Some(_) => yes(35, None),
         None => Detection::No,
     }
 }

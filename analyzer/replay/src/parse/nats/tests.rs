@@ -1,5 +1,5 @@
-use super::super::script::{c, lines, play, s};
-use crate::model::Side;
+use super::super::script::{c, lines, play, play_on, s};
+use crate::model::{Side, Transport};
 
 pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
     vec![
@@ -29,6 +29,16 @@ fn requests_and_messages() {
             "nats -ERR||| server_error 'Slow Consumer' async",
         ]
     );
+}
+
+/// Redis knows PING, too: the port decides.
+#[test]
+fn joined_at_a_ping() {
+    let script = [s("PING\r\n"), c("PONG\r\nPUB greet _INBOX.1 1\r\nq\r\n"), s("MSG _INBOX.1 1 1\r\nr\r\n")];
+    let joined = play_on(Transport::Tcp, 40000, 4222, &script);
+    assert_eq!(lines(&joined), ["nats PING||| ok", "nats PUB||greet|greet ok"]);
+    let asked = play_on(Transport::Tcp, 40000, 6379, &[c("PING\r\n"), s("+PONG\r\n")]);
+    assert_eq!((asked.len(), asked[0].fields.l7_protocol, &*asked[0].fields.request_type), (1, "redis", "PING"));
 }
 
 #[test]
