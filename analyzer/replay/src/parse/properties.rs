@@ -287,6 +287,43 @@ proptest! {
         end(conversation, pieces.len());
     }
 
+    /// Wherever lengths are, they say something else: 4 GB, 2 GB, a negative number, nothing. Memory stays bounded whatever they promise,
+    /// and nothing is larger than what went over the wire.
+    #[test]
+    fn hostile_lengths_are_survived(
+        at in 0_usize..100_000, width in 1_usize..9, byte in prop::sample::select(vec![0xff_u8, 0x7f, 0x80, 0x00]), rest in any::<u8>(),
+    ) {
+        for (name, port, script) in samples() {
+            let (turn, place) = {
+                let total: usize = script.iter().map(|(_, data)| data.len()).sum();
+                let mut place = at % total;
+                let turn = script.iter().position(|(_, data)| {
+                    let here = place < data.len();
+                    place -= if here { 0 } else { data.len() };
+                    here
+                });
+                (turn.unwrap_or_default(), place)
+            };
+            let mut script = script;
+            if let Some(field) = script.get_mut(turn).and_then(|(_, data)| data.get_mut(place..)) {
+                for (n, target) in field.iter_mut().take(width).enumerate() {
+                    *target = if n == 0 { byte } else { rest };
+                }
+            }
+            let mut conversation = Conversation::new(Transport::Tcp, 40000, port);
+            let mut largest = 0;
+            for round in 0..3 {
+                for (from, data) in &script {
+                    say(&mut conversation, *from, data, 0, round);
+                    largest = largest.max(conversation.waiting());
+                }
+            }
+            let longest = script.iter().map(|(_, data)| data.len()).max().unwrap_or_default();
+            prop_assert!(largest <= 2 * (super::half::BUFFER_LIMIT + longest), "{} keeps {} bytes", name, largest);
+            end(conversation, 3);
+        }
+    }
+
     #[test]
     fn damage_is_survived(
         at in 0_usize..100_000, byte in any::<u8>(), drop in 0_usize..100_000, gap in 0_usize..3000, prefix in 1_usize..600,

@@ -5,12 +5,15 @@ use super::super::cursor::Cursor;
 use super::super::protobuf::{Fields, Value, entry};
 use super::super::text::{clean_to, number};
 use super::super::trace_context;
+use super::super::unpack::{Packing, unpack};
 use super::command::{Frame, Role};
 use crate::model::{RequestFields, Side, Status};
 use ahash::AHashMap;
 
 /// Most producers and consumers of a connection whose topics are kept.
 const PARTIES: usize = 4096;
+/// Bytes of a compressed batch looked at.
+const UNPACKED: usize = 8192;
 /// `ServerError` values that are the client's doing; the rest is the broker's.
 const CLIENT_ERRORS: [u64; 15] = [3, 4, 5, 9, 10, 11, 12, 13, 16, 17, 18, 21, 22, 24, 25];
 
@@ -150,23 +153,37 @@ fn described(bytes: &[u8], fields: &mut RequestFields) {
         at = checked;
     }
     let len = at.u32().unwrap_or_default() as usize;
-    let (mut compressed, mut batch) = (false, false);
+    let (mut packing, mut batch) = (0, false);
     for (number, value) in Fields::new(at.up_to(len)) {
         match (number, value) {
             (1, Value::Bytes(producer)) => fields.attributes.push(("producer", clean_to(producer, 128))),
             (4, Value::Bytes(property)) => property_of(property, fields),
             (6, Value::Bytes(key)) => fields.attributes.push(("key", clean_to(key, 128))),
-            (8, Value::Number(kind)) => compressed = kind != 0,
+            (8, Value::Number(kind)) => packing = kind,
             (11, Value::Number(_)) => batch = true,
             _ => {}
         }
     }
-    if batch && !compressed {
-        let len = at.u32().unwrap_or_default() as usize;
-        for (number, value) in Fields::new(at.up_to(len)) {
-            if let (1, Value::Bytes(property)) = (number, value) {
-                property_of(property, fields);
-            }
+    if !batch {
+        return;
+    }
+    let packing = match packing {
+        0 => return batched(at, fields),
+        1 => Packing::Lz4,
+        2 => Packing::Zlib,
+        3 => Packing::Zstd,
+        4 => Packing::Snappy,
+        _ => return,
+    };
+    batched(Cursor::new(&unpack(packing, at.rest(), UNPACKED)), fields);
+}
+
+/// The first message of a batch.
+fn batched(mut at: Cursor<'_>, fields: &mut RequestFields) {
+    let len = at.u32().unwrap_or_default() as usize;
+    for (number, value) in Fields::new(at.up_to(len)) {
+        if let (1, Value::Bytes(property)) = (number, value) {
+            property_of(property, fields);
         }
     }
 }

@@ -95,3 +95,24 @@ fn joined_in_the_middle() {
     assert!(play(&[c(hex("00 00 00 10 00 00 00 08 08 15 aa 01 20 0a 24 70 65 72 73 69"))]).is_empty());
     assert_eq!(lines(&play(&sample()[8..9])).len(), 2);
 }
+
+/// A batch whose first message has `traceparent` among its properties, compressed by lz4.block, zlib, the `zstd` program and python-snappy.
+#[test]
+fn compressed_batches() {
+    let packed = [
+        (1, "f0410000004a0a460a0b7472616365706172656e74123730302d30616637363531393136636434336464383434386562323131633830333139632d623761643662373136393230333333312d303118026869"),
+        (2, "789c05c1310e80200c0040e2889b939f206929b6f001077f012d46176388ff8f77ceb9c3ef7efe46d5fed6d19f6f118000f514deb020ab2532cb29e5de22a266202c1a9a54e326c825021161005ca7ebfe0137fe141c"),
+        (3, "28b52ffd04588102000000004a0a460a0b7472616365706172656e74123730302d30616637363531393136636434336464383434386562323131633830333139632d623761643662373136393230333333312d303118026869cf404355"),
+        (4, "50f04f0000004a0a460a0b7472616365706172656e74123730302d30616637363531393136636434336464383434386562323131633830333139632d623761643662373136393230333333312d303118026869"),
+    ];
+    for (packing, batch) in packed {
+        // Producer, sequence, time; compression; two messages in the batch.
+        let metadata = [field(1, b"p-1"), hex("10 00 18 01"), vec![8 << 3, packing], hex("58 02")].concat();
+        let whole = [&hex("0e 01 de ad be ef")[..], &(metadata.len() as u32).to_be_bytes(), &metadata, &hex(batch)].concat();
+        let mut script = sample()[..7].to_vec();
+        script.push(c(command(6, &hex("08 00 10 00 18 02"), &whole)));
+        let sessions = play(&script);
+        let sent = sessions.iter().find(|session| &*session.fields.request_type == "send").unwrap();
+        assert_eq!(&*sent.fields.trace_id, "0af7651916cd43dd8448eb211c80319c", "{packing}");
+    }
+}
