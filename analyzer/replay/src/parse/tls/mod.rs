@@ -74,6 +74,8 @@ struct Tls {
     bytes: u64,
     /// ChangeCipherSpec was seen from that side: what follows is encrypted.
     changed: [bool; 2],
+    /// The server asked for another ClientHello.
+    retried: bool,
     done: bool,
 }
 
@@ -115,6 +117,8 @@ impl Parser for Tls {
                 out.hold = false;
                 self.finish(None, out);
             }
+            // Both sides may send one behind a HelloRetryRequest, for boxes in between (RFC 8446 appendix D.4): nothing is encrypted yet.
+            CHANGE_CIPHER_SPEC if self.retried && self.server.is_none() => {}
             CHANGE_CIPHER_SPEC => {
                 let modern = self.server.as_ref().is_some_and(ServerHello::is_13);
                 if !modern {
@@ -184,6 +188,7 @@ impl Tls {
                             let (summary, done) = (Summary::default(), false);
                             (self.summary, self.done, self.server) = (summary, done, None);
                             (self.since, self.last, self.bytes, self.changed) = (None, None, 0, [false; 2]);
+                            self.retried = false;
                             let fields = hello.fields(b't');
                             out.hold = false;
                             out.emit(Message::new(Kind::Request, fields).truncated(!whole));
@@ -192,10 +197,12 @@ impl Tls {
                     }
                 }
                 (Side::Server, 2) => {
-                    if let Some(hello) = ServerHello::parse(message)
-                        && !hello.is_retry()
-                    {
-                        self.server = Some(hello);
+                    if let Some(hello) = ServerHello::parse(message) {
+                        if hello.is_retry() {
+                            self.retried = true;
+                        } else {
+                            self.server = Some(hello);
+                        }
                     }
                 }
                 (Side::Server, 11) => self.summary.certificate = certificate::first(message),
@@ -216,7 +223,10 @@ impl Tls {
         }
         self.done = true;
         let summary = std::mem::take(&mut self.summary);
-        let fields = summary.fields(self.client.as_ref(), self.server.as_ref());
+        let mut fields = summary.fields(self.client.as_ref(), self.server.as_ref());
+        if self.retried {
+            fields.attributes.push(("hello_retry", "true".into()));
+        }
         let mut message = Message::new(Kind::Response, fields).since(self.since.unwrap_or(out.mark));
         message.end = end;
         if end.is_some() {

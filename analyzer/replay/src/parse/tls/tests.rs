@@ -134,3 +134,24 @@ fn a_close_is_no_error() {
         play(&[c(client_hello()), s(server_hello("002b 0002 0304")), c(record(21, &[1, 0])), c(record(23, &[6; 60]))]);
     assert_eq!(lines(&sessions), ["tls Handshake|a.example|a.example|a.example ok 'TLS_AES_128_GCM_SHA256'"]);
 }
+
+/// The server asks for another key share: its HelloRetryRequest (RFC 8446 section 4.1.4, whose random this is), ChangeCipherSpec of both
+/// sides for boxes in between, as OpenSSL sends them, then the handshake.
+#[test]
+fn hello_retry() {
+    let mut retry = hex("0303 cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c 00 1301 00");
+    retry.extend(hex("000c 002b 0002 0304 0033 0002 0017"));
+    let script = [
+        c(client_hello()),
+        s([handshake(2, &retry), record(20, &[1])].concat()),
+        c([record(20, &[1]), client_hello()].concat()),
+        s([server_hello("002b 0002 0304"), record(23, &[5; 900])].concat()),
+        c([record(23, &[6; 60]), record(23, &[6; 90])].concat()),
+        s(record(23, &[7; 100])),
+    ];
+    let sessions = play(&script);
+    assert_eq!(lines(&sessions), ["tls Handshake|a.example|a.example|a.example ok 'TLS_AES_128_GCM_SHA256'"]);
+    assert_eq!((sessions[0].fields.version, sessions[0].first_byte_ts), ("1.3", Some(1_000_000)));
+    assert_eq!(sessions[0].response_ts, Some(3_000_000));
+    assert!(sessions[0].fields.attributes.contains(&("hello_retry", "true".into())));
+}
