@@ -114,7 +114,10 @@ FIELDS = {
     'snmp': (of('snmp'), {
         'snmp.version': lambda v, r: str(v) == {'2c': '2'}.get(r['version'], r['version']),
         'snmp.pdu_type': lambda v, r: str(v).replace('_request', '').replace('_', '') in r['request_type'].lower().replace('-', '')}),
-    'smb': (of('smb'), {'smb.command': lambda v, r: smb_command(v) == r['request_type'].lower()}),
+    'smb': (of('smb'), {
+        'smb.status': lambda v, r: r['response_ts'] is not None and (r['response_exception'] or r['response_result']).split(' ')[0] == ('' if v == 'STATUS_SUCCESS' else v),
+        'smb.share': is_(lambda r: r['request_resource'], lower), 'smb.filename': lambda v, r: plain(v).lstrip('\\\\') == plain(r['request_resource']),
+        'smb.command': lambda v, r: smb_command(v) == r['request_type'].lower()}),
     'websocket': (of('websocket'), {'websocket.opcode': is_(lambda r: r['request_type'], lower)}),
     'smtp': (of('mail'), {
         'smtp.helo': is_(lambda r: r['helo']), 'smtp.mail_from': is_(lambda r: r['from']), 'smtp.rcpt_to[0]': lambda v, r: plain(v) in r['to']}),

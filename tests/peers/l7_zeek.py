@@ -105,6 +105,8 @@ LOGS = {
         'method': (same, lambda r: r['request_type']), 'uri': (same, lambda r: r['request_resource']), 'status_code': (number, lambda r: r['response_code'] or '')}),
     'websocket': (lambda r: r['l7_protocol'] == 'http' and attribute(r, 'upgrade') == 'websocket' and r['response_code'] == 101, {
         'host': (host, lambda r: host(r['request_domain'])), 'uri': (uri, lambda r: uri(r['request_resource'])), 'user_agent': (same, lambda r: r['user_agent'])}),
+    'smb_mapping': (lambda r: r['l7_protocol'] == 'smb' and r['request_type'] == 'TreeConnect' and r['response_status'] == 'ok', {
+        'path': (lambda v: text(v).replace('\\\\', '\\').lower(), lambda r: r['request_resource'].lower())}),
     'syslog': (of('syslog'), {'facility': (lower, lambda r: r['request_resource']), 'severity': (lower, lambda r: r['request_type'])}),
 }
 

@@ -1,6 +1,7 @@
-//! SMB over TCP: versions 2 and 3 (MS-SMB2) and 1 (MS-CIFS): commands by message id, with their status. Names of files and what is in
-//! them are not read; encrypted messages of version 3 are passed over.
+//! SMB over TCP: versions 2 and 3 (MS-SMB2) and 1 (MS-CIFS): commands by message id, with their status; of versions 2 and 3 the names of
+//! shares and files that are opened. What is in them is not read; encrypted messages of version 3 are passed over.
 
+mod names;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -17,6 +18,10 @@ pub(super) static PROTOCOL: Protocol =
 const WINDOW: usize = 4096;
 /// Commands asked in one frame.
 const COMPOUND: usize = 16;
+/// Bytes of a head of versions 2 and 3.
+const HEAD: usize = 64;
+const TREE_CONNECT: u16 = 3;
+const CREATE: u16 = 5;
 /// The operation goes on, and another answer follows.
 const PENDING: u32 = 0x0000_0103;
 /// A log-in goes on.
@@ -106,6 +111,20 @@ impl Head {
         }
     }
 
+    /// Of versions 2 and 3: the share or file that is opened. `bytes`: the message from its head on.
+    fn opens(&self, bytes: &[u8]) -> Option<Box<str>> {
+        // Where offset and length of the name stand (MS-SMB2 sections 2.2.9 and 2.2.13).
+        let at = match self.command {
+            TREE_CONNECT => HEAD + 4,
+            CREATE => HEAD + 44,
+            _ => return None,
+        };
+        let mut cursor = Cursor::new(bytes.get(at..)?);
+        let (start, length) = (usize::from(cursor.u16_le()?), usize::from(cursor.u16_le()?));
+        let name = bytes.get(start..)?;
+        (self.second && !self.answers).then(|| names::text(name.get(..length).unwrap_or(name)))
+    }
+
     fn row(&self) -> RequestFields {
         let version = if self.second { "2" } else { "1" };
         let mut fields =
@@ -114,10 +133,13 @@ impl Head {
             fields.status = Status::Ok;
             // The top two bits: 3 is an error (MS-ERREF section 2.3).
             if self.status >> 30 == 3 && self.status != MORE_PROCESSING {
-                fields.exception = format!("0x{:08x}", self.status).into();
+                fields.exception = names::status(self.status);
                 // What fails for want of memory, disk or time is the server's.
                 let server = matches!(self.status, 0xc000_009a | 0xc000_007f | 0xc000_00b5 | 0xc000_0001 | 0xc000_00e5);
                 fields.status = if server { Status::ServerError } else { Status::ClientError };
+            } else if self.status != 0 {
+                // More of it follows, or there is no more.
+                fields.result = names::status(self.status);
             }
             return fields;
         }
@@ -180,6 +202,7 @@ impl Parser for Smb {
                     (false, false) => Kind::Request,
                 };
                 let mut fields = head.row();
+                fields.request_resource = view.bytes.get(at..).and_then(|rest| head.opens(rest)).unwrap_or_default();
                 if notice {
                     fields.request_type = "OplockBreak".into();
                 }
