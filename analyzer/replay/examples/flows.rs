@@ -56,7 +56,7 @@ fn main() -> std::process::ExitCode {
         out.packets,
         out.flows.len(),
         out.requests.len(),
-        out.profile.len(),
+        out.profile.iter().count(),
         out.packets as f64 / seconds,
     );
     for h in &out.health {
@@ -98,7 +98,7 @@ fn main() -> std::process::ExitCode {
             }
         }
         "profile" => {
-            for p in &out.profile {
+            for p in out.profile.iter() {
                 let more = line(json!({
                     "flow": p.flow_id, "request": p.request_id, "segment": p.segment, "exchange": p.exchange, "start": p.start,
                     "duration": p.duration_ns, "bytes": p.bytes, "retransmissions": p.retransmissions,

@@ -11,8 +11,11 @@ use crate::order::{ip_from_number, ip_number};
 use ahash::AHashMap;
 use formats::pcapng::InterfaceDesc;
 use formats::read::{FormatKind, Reader};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+/// LINKTYPE_ETHERNET.
+const ETHERNET: u16 = 1;
 /// Fragments held for datagrams that are not whole, in bytes at most.
 const MAX_HELD: usize = 64 << 20;
 
@@ -78,6 +81,7 @@ impl Held {
 }
 
 /// Hands every packet that passes `filter` to `visit`, in the order of the files; fragments when their datagram is whole, or at the end.
+/// Those that `wanted` says no to, by their interface, link type and bytes, are passed over undecoded: fragments must be wanted.
 /// Returns the inputs in the order of reading.
 ///
 /// # Errors
@@ -85,6 +89,7 @@ impl Held {
 pub fn reread<E: From<ReplayError>>(
     inputs: &[PathBuf],
     filter: Option<&Filter>,
+    wanted: &dyn Fn(u32, u16, &[u8]) -> bool,
     visit: &mut dyn FnMut(&Packet<'_>) -> Result<(), E>,
 ) -> Result<Vec<PathBuf>, E> {
     if inputs.iter().any(|p| p.as_os_str() == "-") {
@@ -116,15 +121,11 @@ pub fn reread<E: From<ReplayError>>(
                 else {
                     continue;
                 };
-                let frame = Frame {
-                    bytes: batch.data(p),
-                    wire_len: p.wire_len,
-                    ts: p.ts,
-                    interface,
-                    link_type,
-                    index: 0,
-                    packets: 1,
-                };
+                let bytes = batch.data(p);
+                if !wanted(interface, link_type, bytes) {
+                    continue;
+                }
+                let frame = Frame { bytes, wire_len: p.wire_len, ts: p.ts, interface, link_type, index: 0, packets: 1 };
                 let packet = Packet {
                     input,
                     number,
@@ -254,6 +255,29 @@ type Ends = (u32, u8, (u128, u16), (u128, u16));
 pub struct FlowIndex {
     /// Places in the flows, by start.
     by_ends: AHashMap<Ends, Vec<u32>>,
+    /// Bits of what is in `by_ends` of TCP over IPv4: see [`bit`].
+    seen: Box<[u64]>,
+}
+
+/// Words of [`FlowIndex::seen`].
+const WORDS: usize = 64;
+
+/// Word and bit of a conversation, the same for both directions.
+fn bit(a: (u32, u16), b: (u32, u16)) -> (usize, u64) {
+    let end = |(ip, port): (u32, u16)| (u64::from(ip) << 16 | u64::from(port)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = end(a).wrapping_add(end(b)) >> 40;
+    (mixed as usize / 64 % WORDS, 1 << (mixed % 64))
+}
+
+/// The ends of a TCP segment that stands behind the plainest headers there are: Ethernet, then IPv4 without options, and no fragment.
+fn plain_tcp(link_type: u16, frame: &[u8]) -> Option<((u32, u16), (u32, u16))> {
+    let frame: &[u8; 38] = frame.first_chunk().filter(|_| link_type == ETHERNET)?;
+    let short = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let long = |at: usize| u32::from(short(at)) << 16 | u32::from(short(at + 2));
+    if short(12) != 0x0800 || frame[14] != 0x45 || short(20) & 0x3fff != 0 || frame[23] != 6 {
+        return None;
+    }
+    Some(((long(26), short(34)), (long(30), short(36))))
 }
 
 fn ends(interface: u32, protocol: u8, a: (u128, u16), b: (u128, u16)) -> Ends {
@@ -277,6 +301,7 @@ impl FlowIndex {
     #[must_use]
     pub fn new(flows: &[Flow], choose: impl Fn(&Flow) -> bool) -> Self {
         let mut by_ends: AHashMap<Ends, Vec<u32>> = AHashMap::new();
+        let mut seen = vec![0; WORDS].into_boxed_slice();
         for (place, flow) in flows.iter().enumerate().filter(|(_, f)| choose(f)) {
             let ObservedAt::Interface(interface) = flow.observed_at else { continue };
             let e = &flow.endpoints;
@@ -286,8 +311,25 @@ impl FlowIndex {
             };
             let key = ends(interface, protocol, (ip_number(client), e.client_port), (ip_number(server), e.server_port));
             by_ends.entry(key).or_default().push(place as u32);
+            if let (IpAddr::V4(client), IpAddr::V4(server)) = (client.to_canonical(), server.to_canonical()) {
+                let (word, bit) = bit((client.to_bits(), e.client_port), (server.to_bits(), e.server_port));
+                if let Some(word) = seen.get_mut(word) {
+                    *word |= bit;
+                }
+            }
         }
-        Self { by_ends }
+        Self { by_ends, seen }
+    }
+
+    /// Whether a packet may be one of the flows': no only where that is plain to see in its headers.
+    #[must_use]
+    #[inline]
+    pub fn may_have(&self, interface: u32, link_type: u16, frame: &[u8]) -> bool {
+        let Some((a, b)) = plain_tcp(link_type, frame) else { return true };
+        let (word, bit) = bit(a, b);
+        let number = |(ip, port): (u32, u16)| (ip_number(IpAddr::V4(ip.into())), port);
+        self.seen.get(word).is_some_and(|word| word & bit != 0)
+            && self.by_ends.contains_key(&ends(interface, 6, number(a), number(b)))
     }
 
     /// Whether no flow was chosen.
@@ -320,4 +362,68 @@ impl FlowIndex {
 #[must_use]
 pub fn is_from_client(flow: &Flow, d: &Decoded) -> bool {
     flow.endpoints.client_ip == Some(ip_from_number(d.src)) && flow.endpoints.client_port == d.src_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::decode;
+    use crate::flow::{FlowTable, Settings};
+    use proptest::prelude::*;
+
+    /// An Ethernet frame with a TCP segment, by hand.
+    fn frame(src: [u8; 4], dst: [u8; 4], ports: [u16; 2], first: u8, fragment: u16, protocol: u8) -> Vec<u8> {
+        let mut f = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, first, 0, 0, 40, 0, 1];
+        f.extend(fragment.to_be_bytes());
+        f.extend([64, protocol, 0, 0]);
+        f.extend(src);
+        f.extend(dst);
+        f.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+        f.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 16, 0, 0, 0, 0, 0]);
+        f
+    }
+
+    fn flow_of(bytes: &[u8]) -> Option<Flow> {
+        let mut out = Output::default();
+        let at = Frame { bytes, wire_len: bytes.len() as u32, ts: 5, interface: 0, link_type: 1, index: 0, packets: 1 };
+        decode(&at, &mut out);
+        let (mut table, settings) = (FlowTable::default(), Settings { max_flows: 8, ..Settings::default() });
+        let d = *out.packets.first()?;
+        table.packet(&d, bytes, &[], &settings);
+        table.finish(9, &settings);
+        table.finished.flows.pop()
+    }
+
+    proptest! {
+        /// What is passed over undecoded is never a packet of a chosen flow.
+        #[test]
+        fn no_packet_of_a_chosen_flow_is_passed_over(
+            hosts in prop::array::uniform2(0u8..4),
+            ports in prop::array::uniform2(1u16..4),
+            other in prop::array::uniform2(0u8..4),
+            other_ports in prop::array::uniform2(1u16..4),
+            back: bool,
+        ) {
+            let ip = |n: u8| [10, 0, 0, n];
+            let chosen = frame(ip(hosts[0]), ip(hosts[1]), ports, 0x45, 0, 6);
+            let Some(flow) = flow_of(&chosen) else { return Ok(()) };
+            let flows = [flow];
+            let index = FlowIndex::new(&flows, |_| true);
+            let (a, b) = if back { (1, 0) } else { (0, 1) };
+            let packet = frame(ip(other[a]), ip(other[b]), [other_ports[a], other_ports[b]], 0x45, 0, 6);
+            let mut out = Output::default();
+            let at = Frame {
+                bytes: &packet, wire_len: packet.len() as u32, ts: 6, interface: 0, link_type: 1, index: 0, packets: 1,
+            };
+            decode(&at, &mut out);
+            let found = out.packets.first().is_some_and(|d| index.find(&flows, d, &[]).is_some());
+            prop_assert_eq!(index.may_have(0, 1, &packet), found);
+            // Whatever is less plain is looked at.
+            for odd in [frame(ip(9), ip(8), [1, 2], 0x46, 0, 6), frame(ip(9), ip(8), [1, 2], 0x45, 0x2000, 6),
+                frame(ip(9), ip(8), [1, 2], 0x45, 0, 17), packet[..37].to_vec()] {
+                prop_assert!(index.may_have(0, 1, &odd));
+            }
+            prop_assert!(index.may_have(0, 101, &packet));
+        }
+    }
 }

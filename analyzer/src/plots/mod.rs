@@ -68,10 +68,10 @@ pub fn write_flows(dir: &Path, analysis: &Analysis, flow_ids: &[u64]) -> Result<
     let events = flows::events_by_flow(&r.socket_events);
     let packets = analysis.tcp_packets().map_err(|e| anyhow::anyhow!("{e}"))?;
     for flow in flow_ids.iter().filter_map(|id| r.flows.get(usize::try_from(*id).ok()?)) {
-        let (id, segments) = (flow.flow_id.to_string(), flows::segments(&r.profile, flow.flow_id));
+        let (id, segments) = (flow.flow_id.to_string(), r.profile.of_flow(flow.flow_id).collect::<Vec<_>>());
         if !segments.is_empty() {
             let events = events.get(&flow.flow_id).map_or(&[][..], Vec::as_slice);
-            out.write("flow", &id, &profile::draw(flow, segments, packets.of_flow(flow.flow_id), events)?)?;
+            out.write("flow", &id, &profile::draw(flow, &segments, packets.of_flow(flow.flow_id), events)?)?;
         }
         if let Some(svg) = sequence::draw(flow, packets.of_flow(flow.flow_id), true) {
             out.write("tcp-sequence", &id, &svg)?;
@@ -104,14 +104,14 @@ pub fn write_all(dir: &Path, analysis: &Analysis) -> Result<Vec<PathBuf>> {
 
     let events = flows::events_by_flow(&r.socket_events);
     let profiled = flows::ranked(analysis).into_iter().filter_map(|f| {
-        let segments = flows::segments(&r.profile, f.flow_id);
+        let segments: Vec<_> = r.profile.of_flow(f.flow_id).collect();
         (!segments.is_empty()).then_some((f, segments))
     });
     let packets = analysis.tcp_packets().map_err(|e| anyhow::anyhow!("{e}"))?;
     for (flow, segments) in profiled.take(MOST) {
         let events = events.get(&flow.flow_id).map_or(&[][..], Vec::as_slice);
         let packets = packets.of_flow(flow.flow_id);
-        out.write("flow", &flow.flow_id.to_string(), &profile::draw(flow, segments, packets, events)?)?;
+        out.write("flow", &flow.flow_id.to_string(), &profile::draw(flow, &segments, packets, events)?)?;
     }
 
     for flow in analysis.remarkable_flows().into_iter().filter_map(|id| r.flows.get(id as usize)) {

@@ -2,7 +2,7 @@
 
 use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use crate::analysis::{Analysis, name_of};
-use replay::model::{Flow, ProfileSegment, SocketEvent};
+use replay::model::{Flow, SocketEvent};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -85,13 +85,6 @@ pub(crate) fn rank(flows: &[Flow]) -> Vec<usize> {
     out.into_iter().map(|(_, i)| i).collect()
 }
 
-/// The segments of one flow: the profile is sorted by flow.
-pub(crate) fn segments(profile: &[ProfileSegment], flow_id: u64) -> &[ProfileSegment] {
-    let from = profile.partition_point(|s| s.flow_id < flow_id);
-    let to = profile.partition_point(|s| s.flow_id <= flow_id);
-    profile.get(from..to).unwrap_or_default()
-}
-
 /// The list of flows.
 pub(super) fn table(analysis: &Analysis, ranked: &[&Flow], strings: &mut Strings) -> Table {
     let r = &analysis.replayed;
@@ -159,7 +152,7 @@ pub(super) fn profiles(analysis: &Analysis, ranked: &[&Flow], strings: &mut Stri
     let mut left = MOST_SEGMENTS;
     let mut out = Vec::new();
     for flow in ranked.iter().take(MOST_ROWS) {
-        let segments = segments(&r.profile, flow.flow_id);
+        let segments: Vec<_> = r.profile.of_flow(flow.flow_id).collect();
         if segments.is_empty() || segments.len() > left {
             continue;
         }

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod columns;
+mod delta;
 mod flows;
 mod health;
 mod hops;

@@ -15,7 +15,7 @@ pub(super) const TABLE: Table = Table {
 };
 
 fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    of(&a.replayed.profile)
+    of(&a.replayed.profile.iter().collect::<Vec<_>>())
 }
 
 /// The table of some of the rows.

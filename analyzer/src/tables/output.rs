@@ -84,6 +84,12 @@ impl std::fmt::Debug for Piece {
 }
 
 impl Form {
+    /// How Parquet pages are made, if any are.
+    #[cfg(test)]
+    pub(super) fn parquet(&self) -> Option<&parquet::Form> {
+        self.parquet.as_deref()
+    }
+
     /// Makes rows ready to be written, at most [`ROW_GROUP_ROWS`] of them: this is most of the work.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! make small (`DELTA_BINARY_PACKED`) at a fraction of the time and without compression; texts come again and again, often many rows
 //! one after the other.
 
+use super::delta;
 use ahash::AHashMap;
 use polars::prelude::{ArrayRef, DataFrame, PolarsResult};
 use polars_arrow::array::{Array, DictionaryArray, MutableBinaryViewArray, PrimitiveArray, Utf8ViewArray};
@@ -17,11 +18,20 @@ use polars_parquet::write::{
     CompressedPage, CompressionOptions, Encoding, Page, ParquetType, WriteOptions, array_to_columns, compress,
 };
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::{CParameter, ParamSwitch};
 
 /// zstd's level for texts: 1 takes half the time of the usual 3, for some percent of size.
 pub(super) const LEVEL: i32 = 1;
 /// After so many rows a column that has mostly different texts is not worth a dictionary.
 const PROBE: usize = 1024;
+
+/// zstd's level for random digits: it looks at one place in so many.
+const DIGITS_LEVEL: i32 = -100;
+/// Texts that are looked at to tell whether a column is of random digits.
+const DIGITS_PROBE: usize = 32;
+/// Lengths of such ids: shorter numbers have digits in common, longer ones have other statistics.
+const DIGITS_LEAST: usize = 16;
+const DIGITS_MOST: usize = 64;
 
 /// Texts that are known again by their bits.
 const LATELY: usize = 256;
@@ -42,7 +52,7 @@ impl Form {
     /// The pages of every column of a row group.
     pub(super) fn columns(&self, frame: &DataFrame) -> PolarsResult<Vec<Vec<CompressedPage>>> {
         let mut columns = Vec::with_capacity(frame.width());
-        let mut zstd = Zstd { compressor: Compressor::new(LEVEL)?, scratch: Vec::new() };
+        let mut zstd = Zstd { compressor: Compressor::new(LEVEL)?, scratch: Vec::new(), content: Content::Texts };
         // One chunk: tables are built in one piece.
         for batch in frame.iter_chunks(polars::prelude::CompatLevel::newest(), false) {
             for (array, field) in batch.columns().iter().zip(&self.fields) {
@@ -56,14 +66,25 @@ impl Form {
         let known = array.null_count() < array.len();
         match array.dtype().to_physical_type() {
             PhysicalType::Primitive(PrimitiveType::Int64) if known => {
-                self.plain(array.as_ref(), field, Encoding::DeltaBinaryPacked)
+                let integers: Option<&PrimitiveArray<i64>> = array.as_any().downcast_ref();
+                match integers.map(|integers| delta::integers(integers, field)).transpose()?.flatten() {
+                    Some(page) => Ok(vec![compress(Page::Data(page), Vec::new(), CompressionOptions::Uncompressed)?]),
+                    None => self.plain(array.as_ref(), field, Encoding::DeltaBinaryPacked),
+                }
             }
             PhysicalType::Utf8View if known => {
                 let texts: Option<&Utf8ViewArray> = array.as_any().downcast_ref();
-                match texts.and_then(dictionary) {
-                    Some(coded) => self.compressed(&coded, field, Encoding::RleDictionary, zstd),
-                    None => self.compressed(array.as_ref(), field, Encoding::Plain, zstd),
+                if let Some(coded) = texts.and_then(dictionary) {
+                    return self.compressed(&coded, field, Encoding::RleDictionary, zstd);
                 }
+                let digits = texts.filter(|texts| are_digits(texts));
+                if let Some(page) = digits.map(|texts| delta::texts(texts, field)).transpose()?.flatten() {
+                    zstd.expect(Content::Digits)?;
+                    let page = zstd.page(Page::Data(page));
+                    zstd.expect(Content::Texts)?;
+                    return Ok(vec![page?]);
+                }
+                self.compressed(array.as_ref(), field, Encoding::Plain, zstd)
             }
             PhysicalType::Boolean => self.compressed(array.as_ref(), field, Encoding::Plain, zstd),
             // Nothing but nulls takes some bytes.
@@ -95,9 +116,32 @@ impl Form {
 struct Zstd {
     compressor: Compressor<'static>,
     scratch: Vec<u8>,
+    content: Content,
+}
+
+/// What is to be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Whatever comes again is looked for.
+    Texts,
+    /// Digits at random, such as ids: nothing comes again, but there are only 16 of them, which Huffman's code is for.
+    Digits,
 }
 
 impl Zstd {
+    fn expect(&mut self, content: Content) -> PolarsResult<()> {
+        if content != self.content {
+            let (level, literals) = match content {
+                Content::Texts => (LEVEL, ParamSwitch::Auto),
+                Content::Digits => (DIGITS_LEVEL, ParamSwitch::Enable),
+            };
+            self.compressor.set_parameter(CParameter::CompressionLevel(level))?;
+            self.compressor.set_parameter(CParameter::LiteralCompressionMode(literals))?;
+            self.content = content;
+        }
+        Ok(())
+    }
+
     fn page(&mut self, page: Page) -> PolarsResult<CompressedPage> {
         Ok(match page {
             Page::Data(page) => CompressedPage::Data(self.data(&page)?),
@@ -138,6 +182,22 @@ impl Zstd {
         self.compressor.compress_to_buffer(bytes, &mut self.scratch)?;
         Ok(CowBuffer::Owned([before, &self.scratch].concat()))
     }
+}
+
+/// Whether texts are hexadecimal ids drawn at random, as far as a few from all over the column tell. They are known to be different.
+fn are_digits(texts: &Utf8ViewArray) -> bool {
+    let step = (texts.len() / DIGITS_PROBE).max(1);
+    let mut probed: Vec<&[u8]> =
+        (0..texts.len()).step_by(step).filter_map(|row| texts.get(row)).map(str::as_bytes).collect();
+    let is_id = |t: &&[u8]| (DIGITS_LEAST..=DIGITS_MOST).contains(&t.len()) && t.iter().all(|b| b.is_ascii_hexdigit());
+    if probed.len() < DIGITS_PROBE || !probed.iter().all(is_id) {
+        return false;
+    }
+    // Of those that are counted up, the first digits are alike.
+    let first = |t: &&[u8]| t.first_chunk::<4>().copied();
+    probed.sort_unstable_by_key(first);
+    probed.dedup_by_key(|t| first(t));
+    probed.len() > DIGITS_PROBE / 4 * 3
 }
 
 /// Where a text with these bits stands among those seen lately.
@@ -200,6 +260,7 @@ mod tests {
         let some = |keep: usize| move |n: usize| (!n.is_multiple_of(keep)).then_some(n);
         let (all, sparse): (Vec<usize>, Vec<_>) = ((0..rows).collect(), (0..rows).map(some(3)).collect());
         let edges = [i64::MIN, i64::MAX, 0, -1, 1 << 40];
+        let id = |n: usize| (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         round_trip(
             &df!(
                 "counted" => all.iter().map(|&n| n as i64).collect::<Vec<_>>(),
@@ -216,6 +277,8 @@ mod tests {
                 // Different only where nobody probes.
                 "later" => all.iter().map(|&n| n.saturating_sub(PROBE).to_string()).collect::<Vec<_>>(),
                 "no text" => vec![None::<&str>; rows],
+                "ids" => all.iter().map(|&n| format!("{:016x}", id(n))).collect::<Vec<_>>(),
+                "some ids" => sparse.iter().map(|n| n.map(|n| format!("{:032x}", u128::from(id(n)) << 64 | 7))).collect::<Vec<_>>(),
             )
             .unwrap(),
         );
@@ -228,6 +291,20 @@ mod tests {
             let numbers: Vec<_> = (0..rows).map(|n| (n % 7 != 0).then_some(n * n)).collect();
             round_trip(&df!("texts" => texts, "numbers" => numbers).unwrap());
         }
+    }
+
+    #[test]
+    fn ids_are_told_from_texts_that_begin_alike() {
+        let column = |of: &dyn Fn(u64) -> String| -> bool {
+            let texts: Vec<Option<String>> = (1..5000).map(|n| Some(of(n))).collect();
+            are_digits(&Utf8ViewArray::from_slice(&texts))
+        };
+        let random = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        assert!(column(&|n| format!("{:016x}", random(n))));
+        assert!(!column(&|n| format!("{n:016x}")));
+        assert!(!column(&|n| format!("{:032x}", random(n))));
+        assert!(!column(&|n| format!("/api/{:016x}", random(n))));
+        assert!(!column(&|n| format!("{:08x}", random(n) >> 32)));
     }
 
     #[test]

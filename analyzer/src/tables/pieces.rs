@@ -5,7 +5,7 @@ use super::{Table, flows, network_profile, requests, round_trips, spans, traces}
 use crate::analysis::Analysis;
 use polars::prelude::{DataFrame, PolarsResult};
 use replay::engine::{Keep, Stored};
-use replay::model::Replayed;
+use replay::model::{ProfileSegment, Replayed};
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 
@@ -42,7 +42,19 @@ pub fn each_piece<E: From<polars::prelude::PolarsError>>(
         "requests" => chunks(&r.requests, |rows| requests::of(a, rows), each),
         "spans" => chunks(&r.spans, |rows| spans::of(a, rows), each),
         "traces" => chunks(&r.traces, traces::of, each),
-        "network_profile" => chunks(&r.profile, network_profile::of, each),
+        "network_profile" => {
+            // They are unpacked a row group at a time.
+            let mut rows = r.profile.iter();
+            let mut some: Vec<ProfileSegment> = rows.by_ref().take(ROW_GROUP_ROWS).collect();
+            loop {
+                each(network_profile::of(&some)?)?;
+                some.clear();
+                some.extend(rows.by_ref().take(ROW_GROUP_ROWS));
+                if some.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
         _ => each((table.build)(a)?),
     }
 }
@@ -104,7 +116,7 @@ pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
         let mut out = Replayed { interfaces: interfaces.clone(), ..Replayed::default() };
         match table.name {
             "requests" => out.requests = stored.requests(range),
-            "network_profile" => out.profile = stored.profile(range),
+            "network_profile" => return make(network_profile::of(&stored.profile(range))?),
             _ => out.flows = stored.flows(range),
         }
         make((table.build)(&Analysis::new(out, String::new()))?)

@@ -3,7 +3,7 @@
 use crate::flow::Finished;
 use crate::hops::PlaceLog;
 use crate::model::{Endpoints, Flow, Request};
-use crate::netprofile::Profile;
+use crate::netprofile::{Packed, Profile};
 use crate::parse::mask::Masked;
 use crate::socket::{SocketLog, SocketOutput};
 use crate::store::{Coded, Entry, Log, Rows, Spill, Texts};
@@ -65,10 +65,10 @@ impl Part {
         self.requests.add(&mut self.texts, spill, (key, r.flow_id as u32), |w| r.put(w));
     }
 
-    /// Unpacks a flow, with its segments.
+    /// Unpacks a flow; its segments stay packed.
     #[inline]
-    pub(super) fn flow_at(&self, rows: &mut Rows<'_>, entry: &Entry) -> Option<(Flow, Profile)> {
-        rows.get(&self.flows, &self.texts, entry, |r| Some((Flow::get(r)?, Profile::get(r)?)))
+    pub(super) fn flow_at(&self, rows: &mut Rows<'_>, entry: &Entry) -> Option<(Flow, Packed)> {
+        rows.get(&self.flows, &self.texts, entry, |r| Some((Flow::get(r)?, Packed::get(r)?)))
     }
 
     /// Unpacks a flow alone.

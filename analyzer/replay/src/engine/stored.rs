@@ -5,6 +5,7 @@ use super::part::Part;
 use crate::hops::PlaceLog;
 use crate::link::{LinkInput, LinkOptions, link};
 use crate::model::{Completeness, Flow, Health, Interface, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::netprofile::{Packed, Profiles};
 use crate::profile::Served;
 use crate::socket::Losses;
 use crate::store::{Entry, Rows, Spill};
@@ -104,12 +105,25 @@ impl Stored {
 
     fn unpack_flow(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Flow>) {
         let Some(mut f) = self.parts.get(entry.part as usize).and_then(|p| p.bare_flow_at(rows, entry)) else { return };
+        self.complete(&mut f, id, entry);
+        out.push(f);
+    }
+
+    fn unpack_flow_and_profile(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<(Flow, Packed)>) {
+        let Some((mut f, packed)) = self.parts.get(entry.part as usize).and_then(|p| p.flow_at(rows, entry)) else {
+            return;
+        };
+        self.complete(&mut f, id, entry);
+        out.push((f, packed));
+    }
+
+    /// What is known of a flow only now.
+    fn complete(&self, f: &mut Flow, id: usize, entry: &Entry) {
         f.flow_id = id as u64;
         (f.netns, f.node) = match self.interface(&f.observed_at) {
             Some(interface) => (interface.netns, interface.node),
             None => (f.netns, self.parts.get(entry.part as usize).map_or(0, |p| p.log.node)),
         };
-        out.push(f);
     }
 
     fn unpack_request(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Request>) {
@@ -124,10 +138,15 @@ impl Stored {
         let Some((_, profile)) = self.parts.get(entry.part as usize).and_then(|p| p.flow_at(rows, entry)) else {
             return;
         };
-        let first = self.first_request.get(entry.part as usize).copied().unwrap_or(0);
-        out.extend(
-            profile.rows(id as u64, |n| self.request_ids.get(first + n as usize).map(|&request| u64::from(request))),
-        );
+        let first = self.first_request(entry);
+        out.extend(profile.rows((id as u64, entry.key), |n| {
+            self.request_ids.get(first + n as usize).map(|&request| u64::from(request))
+        }));
+    }
+
+    /// Where the final ids of the requests of an entry's part begin.
+    fn first_request(&self, entry: &Entry) -> usize {
+        self.first_request.get(entry.part as usize).copied().unwrap_or(0)
     }
 
     fn interface(&self, at: &ObservedAt) -> Option<&Interface> {
@@ -140,12 +159,17 @@ impl Stored {
     /// Unpacks everything, and ties it together.
     #[must_use]
     pub fn into_replayed(self) -> Replayed {
-        let (flows, profile, requests) = install(self.pool.as_ref(), || {
-            (
-                unpack_all(&self.flows, |ids| self.flows(ids)),
-                unpack_all(&self.flows, |ids| self.profile(ids)),
-                unpack_all(&self.requests, |ids| self.requests(ids)),
-            )
+        let mut profile = Profiles::new(self.request_ids.clone());
+        let (flows, requests) = install(self.pool.as_ref(), || {
+            let some = |ids| {
+                unpack(&self.spill, &self.flows, ids, |rows, id, e, out| self.unpack_flow_and_profile(rows, id, e, out))
+            };
+            let flows = unpack_all(&self.flows, some, |(flow, packed): (Flow, _)| {
+                let first = self.flows.get(flow.flow_id as usize).map_or(0, |e| self.first_request(e));
+                profile.push(&flow, first, packed);
+                flow
+            });
+            (flows, unpack_all(&self.requests, |ids| self.requests(ids), |r| r))
         });
         let unreadable = self.unreadable() as u64;
         let Self { pool, mut out, mut parts, events, seen, link: options, spans, .. } = self;
@@ -200,23 +224,20 @@ fn install<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T +
     }
 }
 
-/// The rows of all entries, unpacked side by side, some chunks at a time, so that what they are unpacked to is used again.
-fn unpack_all<T: Send>(entries: &[Entry], some: impl Fn(Range<usize>) -> Vec<T> + Sync) -> Vec<T> {
+/// The rows of all entries, unpacked side by side, some chunks at a time, so that what they are unpacked to is used again; and what `keep`
+/// makes of them.
+fn unpack_all<T: Send, U: Send>(
+    entries: &[Entry],
+    some: impl Fn(Range<usize>) -> Vec<T> + Sync,
+    mut keep: impl FnMut(T) -> U,
+) -> Vec<U> {
     let (len, at_once) = (entries.len(), CHUNK * rayon::current_num_threads() * 2);
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(len);
     for from in (0..len).step_by(at_once) {
         let to = len.min(from + at_once);
         let starts: Vec<usize> = (from..to).step_by(CHUNK).collect();
-        let mut chunks: Vec<Vec<T>> = starts.par_iter().map(|&n| some(n..to.min(n + CHUNK))).collect();
-        let rows: usize = chunks.iter().map(Vec::len).sum();
-        if from == 0 {
-            // As many rows from every entry as from these, and a few.
-            let expected = rows as f64 / to as f64 * len as f64 * 1.01;
-            out.reserve(rows.max(expected as usize));
-        }
-        for chunk in &mut chunks {
-            out.append(chunk);
-        }
+        let chunks: Vec<Vec<T>> = starts.par_iter().map(|&n| some(n..to.min(n + CHUNK))).collect();
+        out.extend(chunks.into_iter().flatten().map(&mut keep));
     }
     out
 }

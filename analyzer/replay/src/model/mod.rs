@@ -241,8 +241,8 @@ pub struct Replayed {
     pub conversations: Vec<u64>,
     /// By request: the first of the observations of the same request at several places; itself for one seen once.
     pub exchanges: Vec<u64>,
-    /// Network profile, sorted by flow, then start.
-    pub profile: Vec<ProfileSegment>,
+    /// Network profile, by flow, then start.
+    pub profile: crate::netprofile::Profiles,
     /// Stacks, sorted by process, thread, frames.
     pub stacks: Vec<Stack>,
     /// Processes by pid (and start).

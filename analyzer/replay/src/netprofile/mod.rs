@@ -7,10 +7,13 @@
 //! cut at times of packets, each starts where the one before ends, so they sum up to the flow's duration exactly.
 //! [`Turns`] does the same for datagrams that are answered (UDP, ICMP echo).
 
+mod packed;
 #[cfg(test)]
 mod tests;
 mod turns;
 
+pub(crate) use packed::Packed;
+pub use packed::Profiles;
 pub use turns::Turns;
 
 use crate::model::{Nanos, ProfileSegment};
@@ -32,6 +35,17 @@ enum Name {
 }
 
 impl Name {
+    const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Tls,
+        Self::ClientWait,
+        Self::RequestTransfer,
+        Self::ServerAck,
+        Self::ServerResponse,
+        Self::ResponseTransfer,
+        Self::Close,
+    ];
+
     fn text(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -96,19 +110,25 @@ impl Profile {
     pub fn rows(&self, flow_id: u64, request_id: impl Fn(u32) -> Option<u64>) -> impl Iterator<Item = ProfileSegment> {
         let mut start = self.start;
         self.segments.iter().map(move |s| {
-            let row = ProfileSegment {
-                flow_id,
-                request_id: if s.has_request { request_id(s.request) } else { None },
-                segment: s.name.text(),
-                exchange: s.exchange,
-                start,
-                duration_ns: u64::try_from(s.end - start).unwrap_or(0),
-                bytes: s.bytes,
-                retransmissions: s.retransmissions,
-            };
+            let row = s.row(flow_id, start, &request_id);
             start = s.end;
             row
         })
+    }
+}
+
+impl Segment {
+    fn row(&self, flow_id: u64, start: Nanos, request_id: impl Fn(u32) -> Option<u64>) -> ProfileSegment {
+        ProfileSegment {
+            flow_id,
+            request_id: if self.has_request { request_id(self.request) } else { None },
+            segment: self.name.text(),
+            exchange: self.exchange,
+            start,
+            duration_ns: u64::try_from(self.end.saturating_sub(start)).unwrap_or(0),
+            bytes: self.bytes,
+            retransmissions: self.retransmissions,
+        }
     }
 }
 

@@ -132,3 +132,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn segments_stay_the_same_when_they_are_packed() {
+    use super::Profiles;
+    use crate::model::ProfileSegment;
+    let row = |flow_id, request_id, segment, start: i64, duration_ns, bytes| ProfileSegment {
+        flow_id,
+        request_id,
+        segment,
+        exchange: 3,
+        start,
+        duration_ns,
+        bytes,
+        retransmissions: 2,
+    };
+    // Flow 1 has none; times before 1970 and of any length.
+    let rows = [
+        row(0, None, "connect", -5, 10, 0),
+        row(0, Some(7), "request_transfer", 5, 0, 1 << 40),
+        row(2, Some(u64::from(u32::MAX)), "server_response", i64::MAX - 9, 9, 1),
+        row(3, None, "close", 1_795_408_363_123_456_789, u64::from(u32::MAX) << 10, 0),
+    ];
+    let profiles: Profiles = rows.iter().cloned().collect();
+    assert!(profiles.iter().eq(rows.iter().cloned()));
+    assert!(profiles.of_flow(0).eq(rows[..2].iter().cloned()));
+    assert_eq!(profiles.of_flow(1).count() + profiles.of_flow(4).count() + profiles.of_flow(u64::MAX).count(), 0);
+    assert!(profiles.of_flow(2).eq(rows[2..3].iter().cloned()));
+}

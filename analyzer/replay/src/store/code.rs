@@ -9,17 +9,17 @@ use std::sync::Arc;
 
 /// Where a row is written to.
 pub(crate) struct Writer<'a> {
-    pub(super) bytes: &'a mut Vec<u8>,
-    pub(super) texts: &'a mut Texts,
+    pub(crate) bytes: &'a mut Vec<u8>,
+    pub(crate) texts: &'a mut Texts,
     /// What times are distances from.
-    pub(super) base: Nanos,
+    pub(crate) base: Nanos,
 }
 
 /// Where a row is read from.
 pub(crate) struct Reader<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) texts: &'a Texts,
-    pub(super) base: Nanos,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) texts: &'a Texts,
+    pub(crate) base: Nanos,
 }
 
 /// What can be written into a row and read back: the same value. Reading is total, since rows may have been on a disk.

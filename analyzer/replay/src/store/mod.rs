@@ -12,6 +12,6 @@ mod rows;
 mod tests;
 mod texts;
 
-pub(crate) use code::{Coded, coded, coded_enum};
+pub(crate) use code::{Coded, Reader, Writer, coded, coded_enum};
 pub(crate) use log::{Entry, Log, Rows, Spill};
 pub(crate) use texts::Texts;

@@ -206,7 +206,8 @@ pub fn tcp_packets(
     }
     let mut raw: BTreeMap<u64, Vec<Raw>> = BTreeMap::new();
     let mut count = 0;
-    out.inputs = reread(inputs, filter, &mut |p| {
+    let wanted = |interface, link_type, frame: &[u8]| index.may_have(interface, link_type, frame);
+    out.inputs = reread(inputs, filter, &wanted, &mut |p| {
         for d in p.rows.iter().filter(|d| d.protocol == 6 && !d.cut_header && !p.is_part) {
             let Some(flow) = index.find(flows, d, p.tunnels) else { continue };
             if count == most {

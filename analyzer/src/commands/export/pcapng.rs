@@ -103,7 +103,7 @@ pub(super) fn write(
         }
         Ok(())
     };
-    reread(&args.input.inputs, args.input.filter.as_ref(), &mut one).map_err(|e: Failed| match e {
+    reread(&args.input.inputs, args.input.filter.as_ref(), &|_, _, _| true, &mut one).map_err(|e: Failed| match e {
         Failed::Read(e) => anyhow::Error::from(e),
         Failed::Write(e) => anyhow::Error::from(e).context(cannot()),
     })?;

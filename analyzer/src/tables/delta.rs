@@ -1,0 +1,208 @@
+//! Pages of differences: integers (`DELTA_BINARY_PACKED`), and texts behind their lengths (`DELTA_LENGTH_BYTE_ARRAY`).
+//!
+//! Polars comes to the same bytes, value by value through iterators; here each step goes over a whole block, for most columns of all tables are integers.
+
+use polars_arrow::array::{Array, PrimitiveArray, Utf8ViewArray};
+use polars_arrow::bitmap::Bitmap;
+use polars_parquet::parquet::CowBuffer;
+use polars_parquet::parquet::encoding::{bitpacked, hybrid_rle, uleb128, zigzag_leb128};
+use polars_parquet::parquet::metadata::Descriptor;
+use polars_parquet::parquet::page::{DataPage, DataPageHeader, DataPageHeaderV1};
+use polars_parquet::parquet::schema::types::PrimitiveType;
+use polars_parquet::parquet::statistics::{BinaryStatistics, ParquetStatistics, PrimitiveStatistics};
+use polars_parquet::write::{Encoding, ParquetType};
+use std::io;
+
+/// Values in a block, which has one miniblock.
+const BLOCK: usize = 256;
+
+/// Integers as one page; `None` if the column is nested.
+pub(super) fn integers(array: &PrimitiveArray<i64>, field: &ParquetType) -> io::Result<Option<DataPage>> {
+    let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
+    let mut bytes = levels(array)?;
+    let known: Vec<i64>;
+    let values = if array.null_count() == 0 {
+        array.values().as_slice()
+    } else {
+        known = array.non_null_values_iter().collect();
+        &known
+    };
+    differences(values, &mut bytes);
+    let statistics = PrimitiveStatistics::<i64> {
+        primitive_type: kind.clone(),
+        null_count: Some(array.null_count() as i64),
+        distinct_count: None,
+        min_value: values.iter().min().copied(),
+        max_value: values.iter().max().copied(),
+    };
+    Ok(Some(page(bytes, array.len(), kind, Encoding::DeltaBinaryPacked, statistics.serialize())))
+}
+
+/// Texts as one page, their lengths apart from them: equal lengths take no place then. `None` if the column is nested.
+pub(super) fn texts(array: &Utf8ViewArray, field: &ParquetType) -> io::Result<Option<DataPage>> {
+    let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
+    let mut bytes = levels(array)?;
+    let lengths: Vec<i64> = array.iter().flatten().map(|text| text.len() as i64).collect();
+    differences(&lengths, &mut bytes);
+    let (mut least, mut most): (Option<&str>, Option<&str>) = (None, None);
+    for text in array.iter().flatten() {
+        bytes.extend_from_slice(text.as_bytes());
+        least = Some(least.map_or(text, |least| least.min(text)));
+        most = most.max(Some(text));
+    }
+    let statistics = BinaryStatistics {
+        primitive_type: kind.clone(),
+        null_count: Some(array.null_count() as i64),
+        distinct_count: None,
+        max_value: most.map(|text| text.as_bytes().to_vec()),
+        min_value: least.map(|text| text.as_bytes().to_vec()),
+    };
+    Ok(Some(page(bytes, array.len(), kind, Encoding::DeltaLengthByteArray, statistics.serialize())))
+}
+
+/// A page, version 1.
+fn page(
+    bytes: Vec<u8>,
+    rows: usize,
+    kind: &PrimitiveType,
+    encoding: Encoding,
+    statistics: ParquetStatistics,
+) -> DataPage {
+    let header = DataPageHeader::V1(DataPageHeaderV1 {
+        num_values: rows as i32,
+        encoding: encoding.into(),
+        definition_level_encoding: Encoding::Rle.into(),
+        repetition_level_encoding: Encoding::Rle.into(),
+        statistics: Some(statistics),
+    });
+    let descriptor = Descriptor { primitive_type: kind.clone(), max_def_level: 0, max_rep_level: 0 };
+    DataPage::new(header, CowBuffer::Owned(bytes), descriptor, rows)
+}
+
+/// What a page begins with: which rows have a value, and how many bytes tell that.
+fn levels(array: &dyn Array) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 4];
+    let validity: Option<&Bitmap> = array.validity();
+    match validity {
+        None => <bool as hybrid_rle::Encoder<bool>>::run_length_encode(&mut bytes, array.len(), true, 1)?,
+        Some(validity) => hybrid_rle::encode::<bool, _, _>(&mut bytes, validity.iter(), 1)?,
+    }
+    let length = (bytes.len() - 4) as u32;
+    if let Some(first) = bytes.first_chunk_mut() {
+        *first = length.to_le_bytes();
+    }
+    Ok(bytes)
+}
+
+/// Differences from value to value, as far as they are from the smallest of their block, in as many bits as the largest of them needs.
+fn differences(values: &[i64], bytes: &mut Vec<u8>) {
+    let number = |n: u64, bytes: &mut Vec<u8>| {
+        let mut coded = [0; 10];
+        let len = uleb128::encode(n, &mut coded);
+        bytes.extend_from_slice(&coded[..len]);
+    };
+    let signed = |n: i64, bytes: &mut Vec<u8>| {
+        let (coded, len) = zigzag_leb128::encode(n);
+        bytes.extend_from_slice(&coded[..len]);
+    };
+    number(BLOCK as u64, bytes);
+    number(1, bytes);
+    number(values.len() as u64, bytes);
+    let (first, rest) = values.split_first().map_or((0, values), |(first, rest)| (*first, rest));
+    signed(first, bytes);
+    let mut before = first;
+    // A last block that is not full has anything behind its values.
+    let mut deltas = [0u64; BLOCK];
+    for block in rest.chunks(BLOCK) {
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        for (delta, value) in deltas.iter_mut().zip(block) {
+            let difference = value.wrapping_sub(before);
+            before = *value;
+            (least, most) = (least.min(difference), most.max(difference));
+            *delta = difference.cast_unsigned();
+        }
+        let bits = (u64::BITS - most.abs_diff(least).leading_zeros()) as usize;
+        for delta in deltas.iter_mut().take(block.len()) {
+            *delta = delta.wrapping_sub(least.cast_unsigned());
+        }
+        signed(least, bytes);
+        bytes.push(bits as u8);
+        if bits == 0 {
+            continue;
+        }
+        let start = bytes.len();
+        bytes.resize(start + BLOCK * bits / 8, 0);
+        if let Some(packed) = bytes.get_mut(start..) {
+            bitpacked::encode(&deltas, bits, packed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::{Format, Output};
+    use super::*;
+    use polars::prelude::df;
+    use polars_parquet::write::{CompressionOptions, Page, WriteOptions, array_to_columns};
+
+    #[test]
+    fn the_bytes_are_those_of_polars() {
+        let mut sink = Vec::new();
+        let empty = df!("n" => Vec::<i64>::new()).unwrap();
+        let form = Output::new(Format::Parquet, None, &mut sink, &empty).unwrap().form();
+        let form = form.parquet().unwrap();
+        let options = WriteOptions { compression: CompressionOptions::Uncompressed, ..form.options };
+        let field = form.fields.first().unwrap();
+        let kinds: [fn(u64) -> i64; 7] = [
+            |_| 7,
+            |n| n as i64,
+            |n| (n * n % 1009) as i64,
+            |n| -((n * 1_000_003 % 977) as i64) << 20,
+            |n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).cast_signed(),
+            |n| [i64::MIN, i64::MAX, 0][n as usize % 3],
+            |n| if n < 300 { n as i64 } else { 300 },
+        ];
+        for rows in [0u64, 1, 2, 255, 256, 257, 258, 512, 513, 4000] {
+            for kind in kinds {
+                for keep in [1, 2, 3, 1000] {
+                    let value = |n: u64| Some(kind(n)).filter(|_| keep == 1 || !n.is_multiple_of(keep));
+                    let array: PrimitiveArray<i64> = (0..rows).map(value).collect();
+                    let theirs =
+                        array_to_columns(array.to_boxed(), field.clone(), options, &[Encoding::DeltaBinaryPacked]);
+                    let theirs: Vec<Page> = theirs.unwrap().into_iter().flatten().map(Result::unwrap).collect();
+                    let here = integers(&array, field).unwrap().unwrap();
+                    match &theirs[..] {
+                        [] => assert_eq!(rows, 0),
+                        [Page::Data(theirs)] => {
+                            assert_eq!(theirs.buffer(), here.buffer(), "{rows} {keep}");
+                            assert_eq!(format!("{:?}", theirs.header()), format!("{:?}", here.header()));
+                        }
+                        _ => panic!("one page of data"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_those_of_polars() {
+        let mut sink = Vec::new();
+        let empty = df!("t" => Vec::<String>::new()).unwrap();
+        let form = Output::new(Format::Parquet, None, &mut sink, &empty).unwrap().form();
+        let form = form.parquet().unwrap();
+        let options = WriteOptions { compression: CompressionOptions::Uncompressed, ..form.options };
+        let field = form.fields.first().unwrap();
+        for keep in [1, 2, 7] {
+            let text = |n: u64| Some(format!("{:x}", n * n * n)).filter(|_| keep == 1 || !n.is_multiple_of(keep));
+            let array: Vec<Option<String>> = (1..700).map(text).collect();
+            let array = Utf8ViewArray::from_slice(&array);
+            let theirs = array_to_columns(array.to_boxed(), field.clone(), options, &[Encoding::DeltaLengthByteArray]);
+            let here = texts(&array, field).unwrap().unwrap();
+            for page in theirs.unwrap().into_iter().flatten() {
+                let Page::Data(theirs) = page.unwrap() else { panic!("a page of data") };
+                assert_eq!(theirs.buffer(), here.buffer(), "{keep}");
+                assert_eq!(format!("{:?}", theirs.header()), format!("{:?}", here.header()));
+            }
+        }
+    }
+}
