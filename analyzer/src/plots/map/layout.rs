@@ -256,10 +256,38 @@ fn heights(
             layer.iter().for_each(|p| y[*p] -= off);
         }
     }
+    close_bands(&mut y, neighbours, NODE_PITCH + above);
     let highest = y.iter().copied().fold(f64::INFINITY, f64::min);
     let shift = MARGIN + above + NODE_HEIGHT / 2.0 - if highest.is_finite() { highest } else { 0.0 };
     y.iter_mut().for_each(|v| *v += shift);
     y
+}
+
+/// Parts of the map that nothing connects drift apart as each layer is moved as a whole: bands that no place stands in and no edge passes
+/// become as high as the distance between two nodes.
+fn close_bands(y: &mut [f64], neighbours: &[(Vec<usize>, Vec<usize>)], pitch: f64) {
+    let mut taken: Vec<(f64, f64)> = neighbours
+        .iter()
+        .enumerate()
+        .map(|(place, (_, next))| {
+            let ends = next.iter().map(|to| y[*to]).chain([y[place]]);
+            ends.fold((y[place], y[place]), |(top, bottom), end| (top.min(end), bottom.max(end)))
+        })
+        .collect();
+    taken.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // From where on, and by how much in all.
+    let mut moves: Vec<(f64, f64)> = Vec::new();
+    let mut reach = f64::INFINITY;
+    for (top, bottom) in taken {
+        if top - reach > pitch {
+            moves.push((top, moves.last().map_or(0.0, |m| m.1) + top - reach - pitch));
+        }
+        reach = if reach.is_finite() { reach.max(bottom) } else { bottom };
+    }
+    for v in y {
+        let before = moves.partition_point(|(top, _)| *top <= *v);
+        *v -= before.checked_sub(1).and_then(|i| moves.get(i)).map_or(0.0, |m| m.1);
+    }
 }
 
 /// Points of every edge; edges that share a node's side leave it side by side, in the order of where they go.

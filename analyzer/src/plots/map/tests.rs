@@ -40,6 +40,59 @@ fn nodes_never_overlap() {
     }
 }
 
+/// Parts that nothing connects stand one below the other, without a hole between them; no label or node is in another's place.
+#[test]
+fn no_holes_between_parts() {
+    // Pairs in front of a web of services with a fan, a long chain and edges that pass layers: the layers have different weights.
+    for pairs in 0..6 {
+        let web = [
+            (0, 1),
+            (0, 2),
+            (0, 3),
+            (0, 4),
+            (0, 5),
+            (0, 6),
+            (1, 6),
+            (2, 6),
+            (3, 6),
+            (4, 6),
+            (5, 6),
+            (6, 7),
+            (6, 8),
+            (7, 8),
+            (8, 9),
+            (6, 9),
+            (9, 6),
+            (10, 11),
+            (10, 12),
+            (10, 6),
+            (10, 13),
+            (13, 14),
+            (14, 8),
+        ];
+        let mut edges: Vec<(usize, usize)> = (0..pairs).map(|pair| (2 * pair, 2 * pair + 1)).collect();
+        edges.extend(web.map(|(a, b)| (a + 2 * pairs, b + 2 * pairs)));
+        let n = 15 + 2 * pairs;
+        let l = layout(n, &edges);
+        let mut taken: Vec<(f64, f64)> = l.nodes.iter().map(|node| (node.1, node.1 + NODE_HEIGHT)).collect();
+        taken.extend(l.edges.iter().map(|points| {
+            let ys = || points.iter().map(|p| p.1);
+            (ys().fold(f64::INFINITY, f64::min), ys().fold(0.0, f64::max))
+        }));
+        taken.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut reach = taken[0].1;
+        for (top, bottom) in taken {
+            assert!(top - reach < 2.0 * NODE_HEIGHT, "{pairs} pairs: nothing from {reach} to {top}");
+            reach = reach.max(bottom);
+        }
+        for (i, a) in l.nodes.iter().enumerate() {
+            for b in l.nodes.iter().skip(i + 1) {
+                assert!((a.0 - b.0).abs() >= NODE_WIDTH || (a.1 - b.1).abs() >= NODE_HEIGHT, "{a:?} {b:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_edge_says_rate_delay_and_errors() {
     let edge = Drawn {
