@@ -1,7 +1,8 @@
-//! Writes a capture of HTTP/1.1 connections for benchmarks: `generate FILE [--connections N] [--requests N] [--seed N] [--snaplen N]`
+//! Writes a capture of HTTP/1.1 connections for benchmarks: `generate FILE [--connections N] [--requests N] [--seed N] [--snaplen N] [--hold]`
 //!
 //! By default 10,000 connections of 10 requests each: 360,000 packets and some (1 in 200 segments is sent again), about 113 MB. The same
-//! options give the same bytes. Packets are made in the order of their times, so captures of any size need little memory.
+//! options give the same bytes. Packets are made in the order of their times, so captures of any size need little memory. With `--hold`
+//! connections begin 20 us apart and none ends before the last one has begun: all are open at once.
 
 use std::collections::BinaryHeap;
 use std::io::{BufWriter, Write};
@@ -254,8 +255,13 @@ impl<W: Write> Capture<W> {
 
 fn main() -> std::io::Result<()> {
     let (mut path, mut connections, mut requests, mut seed, mut snaplen) = (None, 10_000u64, 10u64, 1u64, 65_535usize);
+    let mut hold = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
+        if arg == "--hold" {
+            hold = true;
+            continue;
+        }
         let mut number = |default: u64| args.next().and_then(|n| n.parse().ok()).unwrap_or(default);
         match arg.as_str() {
             "--connections" => connections = number(connections),
@@ -266,7 +272,7 @@ fn main() -> std::io::Result<()> {
         }
     }
     let Some(path) = path else {
-        eprintln!("usage: generate FILE [--connections N] [--requests N] [--seed N] [--snaplen N]");
+        eprintln!("usage: generate FILE [--connections N] [--requests N] [--seed N] [--snaplen N] [--hold]");
         std::process::exit(1);
     };
     let mut capture = Capture {
@@ -282,7 +288,7 @@ fn main() -> std::io::Result<()> {
     }
     const START: u64 = 1_704_067_200_000_000_000;
     // Connections begin one after the other, 500 us apart: a few hundred are open at once.
-    let begin = |n: u64| START + n * 500_000;
+    let begin = |n: u64| START + n * if hold { 20_000 } else { 500_000 };
     let mut open: Vec<Option<Connection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut heap: BinaryHeap<std::cmp::Reverse<(u64, u64, usize, Step)>> = BinaryHeap::new();
@@ -304,7 +310,8 @@ fn main() -> std::io::Result<()> {
         let Some(mut connection) = open[place].take() else { continue };
         match capture.step(ts, &mut connection, step, requests)? {
             Some((next, wait)) => {
-                heap.push(std::cmp::Reverse((ts + wait, number, place, next)));
+                let earliest = if hold && next == Step::Fin { begin(connections) } else { 0 };
+                heap.push(std::cmp::Reverse(((ts + wait).max(earliest), number, place, next)));
                 open[place] = Some(connection);
             }
             None => free.push(place),
