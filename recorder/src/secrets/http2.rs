@@ -62,14 +62,23 @@ impl View {
     }
 }
 
-/// Whether a payload begins with the preface, or with a frame of headers.
+/// Whether a payload begins with the preface, or with a frame of a kind that cannot be taken for much else.
 pub(super) fn is_begin(p: &[u8]) -> bool {
     if p.starts_with(b"PRI * HTTP/2") {
         return true;
     }
-    let Some([0, high, low, HEADERS, flags, stream @ ..]) = p.first_chunk::<HEADER>() else { return false };
-    let stream = u32::from_be_bytes(*stream);
-    (*high, *low) != (0, 0) && *high <= 0x40 && flags & !0x2d == 0 && stream != 0 && stream >> 31 == 0
+    let Some([0, high, low, kind, flags, stream @ ..]) = p.first_chunk::<HEADER>() else { return false };
+    let (len, stream) = (u16::from_be_bytes([*high, *low]), u32::from_be_bytes(*stream));
+    let fits = match (*kind, len) {
+        (HEADERS, 1..=0x4000) => flags & !0x2d == 0 && stream != 0,
+        // PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE: headers may follow.
+        (2, 5) | (3, 4) => stream != 0,
+        (4, _) => len % 6 == 0 && *flags <= 1 && stream == 0,
+        (6, 8) => *flags <= 1 && stream == 0,
+        (8, 4) => true,
+        _ => false,
+    };
+    fits && stream >> 31 == 0
 }
 
 /// All header blocks of the frames from `at` on.

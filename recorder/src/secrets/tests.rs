@@ -367,6 +367,9 @@ fn http2_headers() {
     let kept = masked(&payload);
     assert!(kept.contains("\x08********\x0f\x2b\x02me"), "{kept:?}");
     assert!(kept.ends_with("\x09x-api-key\x03***"), "{kept:?}");
+    // Behind another frame, as a client sends them.
+    let update = [b"\0\0\x04\x08\0\0\0\0\x01\0\0\x10\0".as_slice(), &h2(1, 4, b"\x0f\x08\x03abc")].concat();
+    assert!(masked(&update).ends_with("\x03***"));
     // RFC 7541 C.4.3: `custom-key: custom-value`, coded; its name is harmless. With the name `cookie` by the static table
     // (32 is 15 + 17), it is a secret, and what stands for it is eight bits of the code of `*` for each byte.
     let value = [0x25, 0xa8, 0x49, 0xe9, 0x5b, 0xb8, 0xe8, 0xb4, 0xbf];

@@ -246,6 +246,10 @@ impl Engine {
             }
             for (place, r) in held.records.iter().enumerate().filter(|(_, r)| r.shard as usize == s) {
                 shard.pending.push(Pending { ts: r.ts, batch: number, chunk: RECORD, place: place as u32 });
+                // Packets leave before the call that sends them is recorded.
+                if let Some(record) = r.bytes(&held.batch) {
+                    shard.flows.record(record, r.ts);
+                }
             }
             // Stable: what has the same time stays in the order of the file.
             shard.pending.sort_by_key(|p| p.ts);
@@ -317,9 +321,7 @@ pub(super) fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
 
 fn run_record(shard: &mut Shard, held: &Held, place: u32) {
     let Some(r) = held.records.get(place as usize) else { return };
-    let Some(block) = held.batch.blocks.get(r.block as usize) else { return };
-    let range = r.offset as usize..(r.offset as usize).saturating_add(r.len as usize);
-    if let (Some(record), Some(sockets)) = (held.batch.payload(block).get(range), &mut shard.sockets) {
+    if let (Some(record), Some(sockets)) = (r.bytes(&held.batch), &mut shard.sockets) {
         sockets.record(record, held.offset);
     }
 }

@@ -66,6 +66,15 @@ pub(crate) struct RecordRef {
     pub(crate) len: u32,
 }
 
+impl RecordRef {
+    /// The record.
+    pub(super) fn bytes<'b>(&self, batch: &'b Batch) -> Option<&'b [u8]> {
+        let block = batch.blocks.get(self.block as usize)?;
+        let range = self.offset as usize..(self.offset as usize).saturating_add(self.len as usize);
+        batch.payload(block).get(range)
+    }
+}
+
 fn utc(ts: u64, offset: i64) -> Nanos {
     i64::try_from(ts).unwrap_or(i64::MAX).saturating_add(offset)
 }

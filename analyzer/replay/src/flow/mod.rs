@@ -8,6 +8,7 @@ pub mod deepflow;
 mod delay;
 mod direction;
 pub mod fsm;
+mod known;
 mod row;
 mod series;
 mod table;

@@ -1,5 +1,6 @@
 //! The open flows of one shard: found by key, ended when silent, bounded in number.
 
+use super::known::Known;
 use super::row::Why;
 use super::track::{Key, Track};
 use crate::decode::{Decoded, Tunnel};
@@ -160,6 +161,8 @@ pub struct FlowTable {
     opened: u32,
     /// For logs of packets.
     pub room: Room,
+    /// What system calls showed of the streams.
+    known: Known,
     /// What is finished.
     pub finished: Finished,
 }
@@ -177,12 +180,18 @@ impl Default for FlowTable {
             clock: Nanos::MIN,
             opened: 0,
             room: Room::default(),
+            known: Known::default(),
             finished: Finished::default(),
         }
     }
 }
 
 impl FlowTable {
+    /// A socket data record of a connection whose packets may come; `ts`: its time, UTC.
+    pub fn record(&mut self, record: &[u8], ts: Nanos) {
+        self.known.add(record, ts);
+    }
+
     /// A packet; `frame` are its bytes.
     #[inline]
     pub fn packet(&mut self, d: &Decoded, frame: &[u8], tunnels: &[Tunnel], settings: &Settings) {
@@ -200,7 +209,8 @@ impl FlowTable {
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let Some(track) = slot.track.as_deref_mut() else { return };
         let held = track.held();
-        track.packet(d, frame, settings, self.held > settings.max_held);
+        let full = self.held > settings.max_held;
+        track.packet(d, frame, settings, full, &self.known);
         self.held = (self.held + track.held()).saturating_sub(held);
         if track.has_sessions() {
             track.hand_on(settings, &mut self.finished);

@@ -4,6 +4,7 @@ use super::deepflow::DeepFlow;
 use super::delay::Delays;
 use super::direction::{Decision, HANDSHAKE_SEEN, decide};
 use super::fsm::{Machine, TimeoutClass};
+use super::known::Known;
 use super::series::Series;
 use super::table::Settings;
 use super::tcp::{Analysis, Kind, Verdict};
@@ -290,7 +291,7 @@ impl Track {
 
     /// A packet of this flow. `full`: no more bytes can be held back for gaps to be filled.
     #[inline]
-    pub(super) fn packet(&mut self, d: &Decoded, frame: &[u8], settings: &Settings, full: bool) {
+    pub(super) fn packet(&mut self, d: &Decoded, frame: &[u8], settings: &Settings, full: bool, known: &Known) {
         let side = self.side_of(d);
         let i = side.index();
         self.last = self.last.max(d.ts);
@@ -312,7 +313,10 @@ impl Track {
             .and_then(|p| p.get(..(d.payload_captured as usize).min(p.len())))
             .unwrap_or(&[]);
         match d.protocol {
-            6 if !d.cut_header => self.tcp_packet(side, d, frame, payload, settings, full),
+            6 if !d.cut_header => {
+                self.tcp_packet(side, d, frame, payload, settings);
+                self.stream(side, d, payload, settings, full, known);
+            }
             6 => {}
             17 => self.datagram(side, d, payload, settings),
             1 | 58 => self.icmp(side, d, frame, settings),
@@ -431,7 +435,7 @@ impl Track {
         }
     }
 
-    fn tcp_packet(&mut self, side: Side, d: &Decoded, frame: &[u8], payload: &[u8], settings: &Settings, full: bool) {
+    fn tcp_packet(&mut self, side: Side, d: &Decoded, frame: &[u8], payload: &[u8], settings: &Settings) {
         let Some(tcp) = self.tcp.as_deref_mut() else { return };
         let i = side.index();
         self.counters[i].flags |= d.flags;
@@ -471,12 +475,11 @@ impl Track {
             deepflow.packet(side, d, scale);
         }
         tcp.exchange(side, d, payload, &verdict, &mut self.srt, &mut self.art);
-        self.stream(side, d, payload, settings, full);
     }
 
     /// The bytes go on to the parsers.
     #[inline]
-    fn stream(&mut self, side: Side, d: &Decoded, payload: &[u8], settings: &Settings, full: bool) {
+    fn stream(&mut self, side: Side, d: &Decoded, payload: &[u8], settings: &Settings, full: bool, known: &Known) {
         let data = d.payload_len > 0 && !d.has(f::RST);
         if data && settings.parse && self.conversation.is_none() {
             self.conversation(settings);
@@ -498,12 +501,18 @@ impl Track {
         }
         if data {
             let seq = d.seq.wrapping_add(u32::from(d.has(f::SYN)));
-            tcp.streams[i].segment(seq, payload, d.payload_len, d.ts, &limits, &mut |piece| {
-                if matches!(piece, Piece::Gap { .. }) {
-                    zeek.gap(side);
-                }
-                feed(conversation, side, turned, piece);
-            });
+            let found = known.runs(d, payload);
+            let captured = found.is_empty().then_some((0, payload));
+            let mut runs = captured.into_iter().chain(found).peekable();
+            while let Some((offset, run)) = runs.next() {
+                let end = runs.peek().map_or(d.payload_len, |next| next.0);
+                tcp.streams[i].segment(seq.wrapping_add(offset), run, end - offset, d.ts, &limits, &mut |piece| {
+                    if matches!(piece, Piece::Gap { .. }) {
+                        zeek.gap(side);
+                    }
+                    feed(conversation, side, turned, piece);
+                });
+            }
             self.turn_if_proved();
         }
     }
