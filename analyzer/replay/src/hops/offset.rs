@@ -10,6 +10,8 @@ const UNSURE_NS: Nanos = 50_000;
 const MAX_DRIFT_PPB: i64 = 1_000_000;
 /// Parts of the time whose differences are compared with each other to find the rate, at most.
 const MAX_PARTS: usize = 256;
+/// What contradicts most packets by more was no such packet.
+const WRONG_NS: Nanos = 1_000_000;
 /// Of what packets say so much must hold for a line to be taken, though other packets say otherwise.
 const AGREED_PERCENT: usize = 90;
 
@@ -93,6 +95,17 @@ impl Line {
         }
         let ppb = (from..=to).max_by_key(|&ppb| (width(ppb), -ppb.abs())).unwrap_or(0);
         Self { at, ppb }
+    }
+
+    /// The bounds but those that are far beyond what the line allows: packets that were taken for others. `None` where packets went in one
+    /// direction only.
+    fn without_wrong(self, parts: &[Bounds]) -> Option<Vec<Bounds>> {
+        let agreed = self.agreed(parts)?;
+        let far = agreed.uncertainty.saturating_mul(2).max(WRONG_NS);
+        let kept = |bound: Option<(Nanos, Nanos)>, sign: i64| {
+            bound.filter(|&b| sign * (agreed.middle.saturating_sub(self.level(b))) <= far)
+        };
+        Some(parts.iter().map(|p| Bounds { upper: kept(p.upper, 1), lower: kept(p.lower, -1), ..*p }).collect())
     }
 
     /// The difference that most of the bounds allow (Marzullo's algorithm, as in RFC 5905, section 11.2.1): a few packets that say otherwise do
@@ -201,17 +214,26 @@ impl Edge {
         };
         let centres: Vec<(Nanos, Nanos)> = agreed(0).iter().map(|(at, agreed)| (*at, agreed.middle)).collect();
         let line = Line { at: first, ppb: median_slope(&centres, centres.len()) };
-        for line in [Line { at: first, ppb: 0 }, line] {
-            let enough = |a: &Agreed| a.hold.0 * 100 >= a.hold.1 * AGREED_PERCENT;
-            if let Some(all) = line.agreed(parts).filter(enough) {
-                return self.take(line, all.middle, all.uncertainty, last);
-            }
+        // A number that nine in ten allow may still be wrong where the clocks drift apart little: what more of them allow is taken, and the
+        // number where both are the same.
+        let exact = line.without_wrong(parts).map(|kept| Line::widest(&kept, first));
+        let choices = [exact, Some(line), Some(Line { at: first, ppb: 0 })].into_iter().flatten();
+        let choices = choices.filter_map(|l| Some((l, l.agreed(parts)?)));
+        if let Some((line, all)) = choices.max_by_key(|(_, all)| all.hold.0)
+            && all.hold.0 * 100 >= all.hold.1 * AGREED_PERCENT
+        {
+            return self.take(line, all.middle, all.uncertainty, last);
         }
         // Where it was set, the rate is that from each part to the next.
-        for (at, agreed) in agreed(median_slope(&centres, 1)) {
-            self.points.push((at, agreed.middle));
-            self.uncertainty = Some(self.uncertainty.unwrap_or(0).max(agreed.uncertainty));
-        }
+        let ppb = median_slope(&centres, 1);
+        let middles = agreed(ppb);
+        let towards = |at: Nanos, of: Option<&(Nanos, Agreed)>| {
+            of.filter(|of| of.0 != at).map(|(from, agreed)| (at, agreed.middle + Line { at: *from, ppb }.change(at)))
+        };
+        self.points.extend(towards(first, middles.first()));
+        self.points.extend(middles.iter().map(|(at, agreed)| (*at, agreed.middle)));
+        self.points.extend(towards(last, middles.last()));
+        self.uncertainty = middles.iter().map(|(_, agreed)| agreed.uncertainty).max();
     }
 
     /// By how much the one clock is ahead of the other, whose time this is.

@@ -133,7 +133,7 @@ fn one_direction_is_a_guess() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever the offset and the rate, and though a few packets are taken for others: the truth is where it is said to be.
     #[test]
