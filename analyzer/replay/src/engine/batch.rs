@@ -274,6 +274,7 @@ impl Engine {
             }
             shard.pending = pending;
             shard.pending.drain(..ready);
+            shard.flows.passed(watermark);
             shard.pack(spill);
         });
         while work.held.front().is_some_and(|h| h.last <= watermark) {
@@ -322,7 +323,7 @@ pub(super) fn lock(shard: &Mutex<Shard>) -> std::sync::MutexGuard<'_, Shard> {
 fn run_record(shard: &mut Shard, held: &Held, place: u32) {
     let Some(r) = held.records.get(place as usize) else { return };
     if let (Some(record), Some(sockets)) = (r.bytes(&held.batch), &mut shard.sockets) {
-        sockets.record(record, held.offset);
+        sockets.record_beside(record, held.offset, shard.flows.known());
     }
 }
 

@@ -1,8 +1,9 @@
-//! Bytes that system calls on this node showed, for packets that the snaplen cut.
+//! Bytes that system calls on this node showed, for packets that the snaplen cut and for calls of which only the beginning was kept.
 //!
-//! The header blocks of HTTP/2 are longer than what is kept of a packet, and one that is cut spoils those that follow. The
-//! recorder keeps them of the calls; where packets of the same connection passed an interface, they held the same bytes at
-//! the same sequence numbers. Only records that the recorder took for HTTP/2 are looked at.
+//! Headers, statements and the header blocks of HTTP/2 are longer than what is kept of a packet, and one of the latter that is cut
+//! spoils those that follow. The recorder keeps more of the calls; where packets of the same connection passed an interface,
+//! they held the same bytes at the same sequence numbers. So did the other end's calls: a server may read in one call what sixty
+//! calls of its client wrote.
 
 use crate::decode::Decoded;
 use crate::model::Nanos;
@@ -17,17 +18,26 @@ const TCP: u8 = 6;
 /// Longest run that a record holds.
 const LONGEST: u32 = 1 << 17;
 /// Bytes kept, with what keeping them costs, in each shard.
-const LIMIT: usize = 16 << 20;
+const LIMIT: usize = 4 << 20;
 /// What a run costs beside its bytes.
 const COST: usize = 128;
-/// Packets come to be looked at at most this long after the call that moved their bytes.
-const LATE_NS: Nanos = 5_000_000_000;
+/// A packet, sent again maybe, passes at most this long after the call that moved its bytes.
+const LATE_NS: Nanos = 2_000_000_000;
 
 /// A connection and a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Way {
     from: (u128, u16),
     to: (u128, u16),
+}
+
+impl Way {
+    fn of(data: &SocketData) -> Self {
+        let local = (ip_number(ip(data.family, &data.local_addr)), data.local_port);
+        let remote = (ip_number(ip(data.family, &data.remote_addr)), data.remote_port);
+        let ingress = data.flags & data_flag::INGRESS != 0;
+        if ingress { Self { from: remote, to: local } } else { Self { from: local, to: remote } }
+    }
 }
 
 /// Runs of bytes by sequence number.
@@ -40,17 +50,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Takes what a socket data record shows, if it is of HTTP/2; `ts` is its time, UTC.
+    /// Takes what a socket data record shows, if it is of TCP; `ts` is its time, UTC.
     pub(crate) fn add(&mut self, record: &[u8], ts: Nanos) {
-        let wanted = data_flag::FRAMES | data_flag::HAS_SEQ;
         let Some(data) = SocketData::read(record) else { return };
-        if data.protocol != TCP || data.flags & wanted != wanted {
+        if data.protocol != TCP || data.flags & data_flag::HAS_SEQ == 0 {
             return;
         }
-        let local = (ip_number(ip(data.family, &data.local_addr)), data.local_port);
-        let remote = (ip_number(ip(data.family, &data.remote_addr)), data.remote_port);
-        let ingress = data.flags & data_flag::INGRESS != 0;
-        let way = if ingress { Way { from: remote, to: local } } else { Way { from: local, to: remote } };
+        let way = Way::of(&data);
         let rest = tail(record);
         let prefix = rest.get(..data.data_len as usize).unwrap_or(&[]);
         for (offset, run) in std::iter::once((0, prefix)).chain(Pieces::of(&data, rest)) {
@@ -58,7 +64,14 @@ impl Known {
                 self.keep(way, data.tcp_seq.wrapping_add(offset), run, ts);
             }
         }
-        while self.bytes > LIMIT || self.queue.front().is_some_and(|(old, ..)| *old < ts.saturating_sub(LATE_NS)) {
+        while self.bytes > LIMIT {
+            self.drop_oldest();
+        }
+    }
+
+    /// All packets up to a time were looked at.
+    pub(crate) fn passed(&mut self, until: Nanos) {
+        while self.queue.front().is_some_and(|(old, ..)| *old < until.saturating_sub(LATE_NS)) {
             self.drop_oldest();
         }
     }
@@ -98,21 +111,32 @@ impl Known {
         if self.queue.is_empty() || d.protocol != TCP || captured.len() >= d.payload_len as usize {
             return Vec::new();
         }
-        self.find(d, captured)
+        let way = Way { from: (d.src, d.src_port), to: (d.dst, d.dst_port) };
+        self.find(way, d.seq, d.payload_len, captured)
     }
 
-    fn find<'a>(&'a self, d: &Decoded, captured: &'a [u8]) -> Vec<(u32, &'a [u8])> {
+    /// As [`Self::runs`], of what a call moved: the other end may have moved the same bytes in smaller portions, of each of which the
+    /// beginning was kept.
+    pub(crate) fn of_call<'a>(&'a self, data: &SocketData, captured: &'a [u8]) -> Vec<(u32, &'a [u8])> {
+        let len = u32::try_from(data.ret).unwrap_or(0);
+        let numbered = data.protocol == TCP && data.flags & data_flag::HAS_SEQ != 0;
+        if self.queue.is_empty() || !numbered || captured.is_empty() || captured.len() >= len as usize {
+            return Vec::new();
+        }
+        self.find(Way::of(data), data.tcp_seq, len, captured)
+    }
+
+    fn find<'a>(&'a self, way: Way, seq: u32, len: u32, captured: &'a [u8]) -> Vec<(u32, &'a [u8])> {
         let mut found: Vec<(u32, &[u8])> = Vec::new();
-        let way = Way { from: (d.src, d.src_port), to: (d.dst, d.dst_port) };
         let Some(runs) = self.ways.get(&way) else { return found };
-        let (from, to) = (d.seq.wrapping_sub(LONGEST), d.seq.wrapping_add(d.payload_len));
+        let (from, to) = (seq.wrapping_sub(LONGEST), seq.wrapping_add(len));
         // Up to the wrap of the numbers, and behind it.
         let (first, second) = if from < to { (from..to, 0..0) } else { (from..u32::MAX, 0..to) };
         let mut covered = 0;
         for (seq, run) in runs.range(first).chain(runs.range(second)) {
             // Where it begins, seen from the segment's first byte.
             let at = i64::from(seq.wrapping_sub(from)) - i64::from(LONGEST);
-            let end = (at + run.len() as i64).min(i64::from(d.payload_len));
+            let end = (at + run.len() as i64).min(i64::from(len));
             let begin = at.max(covered);
             let (low, high) = (at.max(0), end.min(captured.len() as i64));
             // What both have must be the same: sequence numbers read beside another thread's call may be wrong.
@@ -195,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_the_snaplen_cut() {
-        let both = data_flag::FRAMES | data_flag::HAS_SEQ;
+        let both = data_flag::HAS_SEQ;
         // Across the wrap of the sequence numbers: the prefix lies before it, the piece behind.
         let seq = u32::MAX - 4;
         let mut known = Known::default();
@@ -218,22 +242,44 @@ mod tests {
         known.add(&record(both, seq, b"0123456789abcdefghij", &[]), 2);
         let once = [(0, &b"0123456789abcdefghij"[..]), (20, b"uvw"), (30, b"xyz")];
         assert_eq!(known.runs(&segment(seq, 33), b"01"), once);
-        // What is no HTTP/2, or without numbers, is not kept; what is old is dropped.
-        known.add(&record(data_flag::HAS_SEQ, 1 << 20, b"0123456789", &[]), 2);
+        // What is without numbers is not kept; what is old is dropped.
+        known.add(&record(0, 1 << 20, b"0123456789", &[]), 2);
         assert!(known.runs(&segment(1 << 20, 33), b"01").is_empty());
         known.add(&record(both, 1 << 20, b"0123456789", &[]), 3 + LATE_NS);
+        assert_eq!(known.runs(&segment(seq, 33), b"01"), once);
+        known.passed(3 + LATE_NS);
         assert!(known.runs(&segment(seq, 33), b"01").is_empty());
         assert_eq!(known.runs(&segment(1 << 20, 33), b"").len(), 1);
     }
 
     #[test]
+    fn what_the_other_end_moved_in_portions() {
+        let mut known = Known::default();
+        for (n, message) in [&b"SET a 1\r\n"[..], b"SET b 2\r\n", b"SET c 3\r\n"].iter().enumerate() {
+            known.add(&record(data_flag::HAS_SEQ, 100 + n as u32 * 9, message, &[]), 1);
+        }
+        // B reads all three at once, and only the beginning was kept.
+        let read = record(data_flag::HAS_SEQ | data_flag::INGRESS, 100, b"SET a", &[]);
+        let mut read = SocketData::read(&read).unwrap();
+        (read.local_addr, read.remote_addr) = (read.remote_addr, read.local_addr);
+        (read.local_port, read.remote_port, read.ret) = (2000, 1000, 27);
+        let all = [(0, &b"SET a 1\r\n"[..]), (9, b"SET b 2\r\n"), (18, b"SET c 3\r\n")];
+        assert_eq!(known.of_call(&read, b"SET a"), all);
+        // Nothing is added to a call that has all, that failed, or that says otherwise.
+        assert!(known.of_call(&read, &[b'x'; 27]).is_empty());
+        assert_eq!(known.of_call(&read, b"GET a").first(), Some(&(0, &b"GET a"[..])));
+        assert!(known.of_call(&SocketData { ret: -11, ..read }, b"SET a").is_empty());
+        assert!(known.of_call(&SocketData { flags: 0, ..read }, b"SET a").is_empty());
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut known = Known::default();
-        let both = data_flag::FRAMES | data_flag::HAS_SEQ;
+        let both = data_flag::HAS_SEQ;
         for n in 0..400 {
             known.add(&record(both, n << 17, &vec![b'x'; 60_000], &[]), 1);
         }
-        assert!(known.bytes <= LIMIT && known.queue.len() > 200, "{} {}", known.bytes, known.queue.len());
+        assert!(known.bytes <= LIMIT && known.queue.len() > 60, "{} {}", known.bytes, known.queue.len());
         let kept: usize = known.ways.values().flat_map(|w| w.values()).map(|r| r.len() + COST).sum();
         assert_eq!(kept, known.bytes);
     }

@@ -8,7 +8,7 @@ pub mod deepflow;
 mod delay;
 mod direction;
 pub mod fsm;
-mod known;
+pub(crate) mod known;
 mod row;
 mod series;
 mod table;

@@ -192,6 +192,16 @@ impl FlowTable {
         self.known.add(record, ts);
     }
 
+    /// What the records showed.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// All packets up to a time have been here.
+    pub fn passed(&mut self, until: Nanos) {
+        self.known.passed(until);
+    }
+
     /// A packet; `frame` are its bytes.
     #[inline]
     pub fn packet(&mut self, d: &Decoded, frame: &[u8], tunnels: &[Tunnel], settings: &Settings) {

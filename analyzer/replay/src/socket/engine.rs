@@ -6,6 +6,7 @@ use super::log::LateClose;
 use super::output::SocketOutput;
 use super::sides::Listening;
 use super::stream::{Call, Direction, Opening, Stream, errno};
+use crate::flow::known::Known;
 use crate::host::Host;
 use crate::model::Nanos;
 use crate::order::ip_number;
@@ -108,6 +109,11 @@ impl SocketEngine {
     /// Takes a socket data record. Records come by time, give or take [`HOLD_NS`]. `offset_ns` makes
     /// UTC of their monotonic times.
     pub fn record(&mut self, bytes: &[u8], offset_ns: i64) {
+        self.record_beside(bytes, offset_ns, &Known::default());
+    }
+
+    /// The same; `known` has what other calls showed of the same connection.
+    pub(crate) fn record_beside(&mut self, bytes: &[u8], offset_ns: i64, known: &Known) {
         let Some(data) = SocketData::read(bytes) else {
             self.shared.out.bad_records += 1;
             return;
@@ -138,6 +144,18 @@ impl SocketEngine {
             passed = end;
             pieces.push((offset, u32::try_from(piece.len()).unwrap_or(0)));
             payload.extend_from_slice(piece);
+        }
+        if pieces.is_empty() {
+            for (offset, run) in known.of_call(&data, captured) {
+                let (from, to) = (offset as usize, offset as usize + run.len());
+                if pieces.is_empty() && from <= payload.len() {
+                    payload.extend_from_slice(run.get(payload.len() - from..).unwrap_or(&[]));
+                } else if u64::from(offset) >= passed {
+                    pieces.push((offset, u32::try_from(run.len()).unwrap_or(0)));
+                    payload.extend_from_slice(run);
+                }
+                passed = passed.max(to as u64);
+            }
         }
         let call = Call { data, enter, exit, payload, pieces };
 
