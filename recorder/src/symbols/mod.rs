@@ -72,9 +72,11 @@ impl Symbolizer {
         if self.waiting.load(Ordering::Relaxed) + record.len() > WAITING_BYTES {
             return false;
         }
+        // Counted before the thread can take it.
+        self.waiting.fetch_add(record.len(), Ordering::Relaxed);
         let sent = self.requests.try_send(Request::Sample { cpu, record: record.to_vec() }).is_ok();
-        if sent {
-            self.waiting.fetch_add(record.len(), Ordering::Relaxed);
+        if !sent {
+            self.waiting.fetch_sub(record.len(), Ordering::Relaxed);
         }
         sent
     }

@@ -24,6 +24,9 @@ const COST: usize = 128;
 /// A packet, sent again maybe, passes at most this long after the call that moved its bytes.
 const LATE_NS: Nanos = 2_000_000_000;
 
+/// Runs looked at for one packet or call, at most.
+const MOST_RUNS: usize = 4096;
+
 /// A connection and a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Way {
@@ -40,10 +43,18 @@ impl Way {
     }
 }
 
+/// Runs of one way, by sequence number.
+#[derive(Debug, Default)]
+struct Runs {
+    by_seq: BTreeMap<u32, Box<[u8]>>,
+    /// Length of the longest so far: those that begin further back than this do not reach.
+    longest: u32,
+}
+
 /// Runs of bytes by sequence number.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    ways: AHashMap<Way, BTreeMap<u32, Box<[u8]>>>,
+    ways: AHashMap<Way, Runs>,
     /// In the order in which they came.
     queue: VecDeque<(Nanos, Way, u32)>,
     bytes: usize,
@@ -79,11 +90,12 @@ impl Known {
     fn keep(&mut self, way: Way, seq: u32, run: &[u8], ts: Nanos) {
         let runs = self.ways.entry(way).or_default();
         // Both ends show the same bytes, maybe in other portions.
-        if runs.get(&seq).is_some_and(|old| old.len() >= run.len()) {
+        if runs.by_seq.get(&seq).is_some_and(|old| old.len() >= run.len()) {
             return;
         }
+        runs.longest = runs.longest.max(run.len() as u32);
         self.bytes += run.len() + COST;
-        match runs.insert(seq, run.into()) {
+        match runs.by_seq.insert(seq, run.into()) {
             Some(old) => self.bytes -= old.len() + COST,
             None => self.queue.push_back((ts, way, seq)),
         }
@@ -95,10 +107,10 @@ impl Known {
             return;
         };
         if let Some(runs) = self.ways.get_mut(&way) {
-            if let Some(run) = runs.remove(&seq) {
+            if let Some(run) = runs.by_seq.remove(&seq) {
                 self.bytes = self.bytes.saturating_sub(run.len() + COST);
             }
-            if runs.is_empty() {
+            if runs.by_seq.is_empty() {
                 self.ways.remove(&way);
             }
         }
@@ -129,13 +141,13 @@ impl Known {
     fn find<'a>(&'a self, way: Way, seq: u32, len: u32, captured: &'a [u8]) -> Vec<(u32, &'a [u8])> {
         let mut found: Vec<(u32, &[u8])> = Vec::new();
         let Some(runs) = self.ways.get(&way) else { return found };
-        let (from, to) = (seq.wrapping_sub(LONGEST), seq.wrapping_add(len));
+        let (from, to) = (seq.wrapping_sub(runs.longest), seq.wrapping_add(len));
         // Up to the wrap of the numbers, and behind it.
         let (first, second) = if from < to { (from..to, 0..0) } else { (from..u32::MAX, 0..to) };
         let mut covered = 0;
-        for (seq, run) in runs.range(first).chain(runs.range(second)) {
+        for (seq, run) in runs.by_seq.range(first).chain(runs.by_seq.range(second)).take(MOST_RUNS) {
             // Where it begins, seen from the segment's first byte.
-            let at = i64::from(seq.wrapping_sub(from)) - i64::from(LONGEST);
+            let at = i64::from(seq.wrapping_sub(from)) - i64::from(runs.longest);
             let end = (at + run.len() as i64).min(i64::from(len));
             let begin = at.max(covered);
             let (low, high) = (at.max(0), end.min(captured.len() as i64));
@@ -219,11 +231,11 @@ mod tests {
 
     #[test]
     fn what_the_snaplen_cut() {
-        let both = data_flag::HAS_SEQ;
+        let numbered = data_flag::HAS_SEQ;
         // Across the wrap of the sequence numbers: the prefix lies before it, the piece behind.
         let seq = u32::MAX - 4;
         let mut known = Known::default();
-        known.add(&record(both, seq, b"0123456789", &[(20, b"uvw"), (30, b"xyz")]), 1);
+        known.add(&record(numbered, seq, b"0123456789", &[(20, b"uvw"), (30, b"xyz")]), 1);
         let all = [(0, &b"0123456789"[..]), (20, b"uvw"), (30, b"xyz")];
         assert_eq!(known.runs(&segment(seq, 33), b"01"), all);
         // A secret that was masked in one of them is no difference; the record's bytes are taken, which are all masked.
@@ -239,13 +251,13 @@ mod tests {
         let back = Decoded { src_port: 2000, dst_port: 1000, ..segment(seq, 33) };
         assert!(known.runs(&back, b"01").is_empty());
         // The other end read the same in other portions: nothing comes twice.
-        known.add(&record(both, seq, b"0123456789abcdefghij", &[]), 2);
+        known.add(&record(numbered, seq, b"0123456789abcdefghij", &[]), 2);
         let once = [(0, &b"0123456789abcdefghij"[..]), (20, b"uvw"), (30, b"xyz")];
         assert_eq!(known.runs(&segment(seq, 33), b"01"), once);
         // What is without numbers is not kept; what is old is dropped.
         known.add(&record(0, 1 << 20, b"0123456789", &[]), 2);
         assert!(known.runs(&segment(1 << 20, 33), b"01").is_empty());
-        known.add(&record(both, 1 << 20, b"0123456789", &[]), 3 + LATE_NS);
+        known.add(&record(numbered, 1 << 20, b"0123456789", &[]), 3 + LATE_NS);
         assert_eq!(known.runs(&segment(seq, 33), b"01"), once);
         known.passed(3 + LATE_NS);
         assert!(known.runs(&segment(seq, 33), b"01").is_empty());
@@ -275,12 +287,12 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut known = Known::default();
-        let both = data_flag::HAS_SEQ;
+        let numbered = data_flag::HAS_SEQ;
         for n in 0..400 {
-            known.add(&record(both, n << 17, &vec![b'x'; 60_000], &[]), 1);
+            known.add(&record(numbered, n << 17, &vec![b'x'; 60_000], &[]), 1);
         }
         assert!(known.bytes <= LIMIT && known.queue.len() > 60, "{} {}", known.bytes, known.queue.len());
-        let kept: usize = known.ways.values().flat_map(|w| w.values()).map(|r| r.len() + COST).sum();
+        let kept: usize = known.ways.values().flat_map(|w| w.by_seq.values()).map(|r| r.len() + COST).sum();
         assert_eq!(kept, known.bytes);
     }
 }

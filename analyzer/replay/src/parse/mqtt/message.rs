@@ -216,14 +216,19 @@ impl Packet<'_> {
         fields
     }
 
-    /// PUBLISH of version 5: trace context among the user properties, and what ties an answer to its question (MQTT 5 section 3.3.2.3).
-    fn properties(&self, fields: &mut RequestFields) -> Option<()> {
+    /// PUBLISH of version 5: its properties, which come after the topic and the packet's number (section 3.3.2).
+    fn property_list(&self) -> Option<Cursor<'_>> {
         let mut cursor = Cursor::new(self.body);
         let topic = usize::from(cursor.u16()?);
         cursor.take(topic + if self.qos() > 0 { 2 } else { 0 })?;
         let (length, used) = remaining_length(cursor.rest()).ok()?;
         cursor.take(used)?;
-        let mut list = Cursor::new(cursor.up_to(length as usize));
+        Some(Cursor::new(cursor.up_to(length as usize)))
+    }
+
+    /// PUBLISH of version 5: trace context among the user properties, and what ties an answer to its question (MQTT 5 section 3.3.2.3).
+    fn properties(&self, fields: &mut RequestFields) -> Option<()> {
+        let mut list = self.property_list()?;
         let text = |list: &mut Cursor<'_>| {
             let length = usize::from(list.u16()?);
             list.take(length).map(<[u8]>::to_vec)
@@ -272,12 +277,7 @@ impl Packet<'_> {
         if self.kind() != 3 || self.version < 5 {
             return None;
         }
-        let mut cursor = Cursor::new(self.body);
-        let topic = usize::from(cursor.u16()?);
-        cursor.take(topic + if self.qos() > 0 { 2 } else { 0 })?;
-        let (length, used) = remaining_length(cursor.rest()).ok()?;
-        cursor.take(used)?;
-        let mut list = Cursor::new(cursor.up_to(length as usize));
+        let mut list = self.property_list()?;
         for _ in 0..64 {
             match list.u8()? {
                 0x23 => return list.u16(),
