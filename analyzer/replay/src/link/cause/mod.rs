@@ -31,7 +31,7 @@ const MOST: f32 = 0.94;
 const UNCLEAR: f32 = 0.89;
 /// Where less than one in so many of a process' calls comes out clear, those that do came out so by chance: then the calls
 /// have nothing in them that tells their causes apart.
-const ONE_IN: usize = 8;
+const ONE_IN: usize = 5;
 /// Shares below are not worth saying.
 const LEAST: f32 = 0.02;
 
