@@ -4,6 +4,7 @@ The number goes into the Redis key and, as a column alias, into the SQL, so that
 call is whose without the tracer being told.
 """
 import os
+import threading
 import time
 
 import flask
@@ -13,15 +14,19 @@ import redis
 app = flask.Flask(__name__)
 cache = redis.Redis(host="127.0.0.1", port=int(os.environ["REDIS_PORT"]))
 _db = None
+_opening = threading.Lock()
 
 
 def db():
     global _db
-    if _db is None or _db.closed:
-        _db = psycopg2.connect(host="127.0.0.1", port=int(os.environ["PG_PORT"]), user="postgres",
-                               dbname="postgres", sslmode="disable")
-        _db.autocommit = True
-    return _db
+    # A thread that used the connection before it is in autocommit would begin a transaction, in which that cannot be set.
+    with _opening:
+        if _db is None or _db.closed:
+            opened = psycopg2.connect(host="127.0.0.1", port=int(os.environ["PG_PORT"]), user="postgres",
+                                      dbname="postgres", sslmode="disable")
+            opened.autocommit = True
+            _db = opened
+        return _db
 
 
 def number():
