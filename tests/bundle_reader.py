@@ -15,7 +15,7 @@ SECTION, INTERFACE, PACKET, OWN = 0x0A0D0D0A, 1, 6, 0x80484E44
 KINDS = {1: "socket_data", 2: "socket_state", 4: "process_fork", 5: "process_exec", 6: "process_exit",
          7: "stack_sample", 0x100: "manifest", 0x101: "clock", 0x102: "processes", 0x103: "sockets",
          0x104: "interfaces", 0x105: "mappings", 0x106: "symbols", 0x107: "losses", 0x108: "cost", 0x109: "networks",
-         0x10A: "index", 0x10B: "summary", 0x10C: "prologue"}
+         0x10A: "index", 0x10B: "summary", 0x10C: "prologue", 0x10D: "counters"}
 MANIFEST, INDEX, PROLOGUE = 0x100, 0x10A, 0x10C
 
 

@@ -41,6 +41,8 @@ pub mod kind {
     pub const SUMMARY: u16 = 0x10b;
     /// Binary, [`super::Prologue`]: where a frame stands; the first own block of every frame.
     pub const PROLOGUE: u16 = 0x10c;
+    /// JSON lines, [`crate::facts::CounterReading`]: when recording begins, and when it ends.
+    pub const COUNTERS: u16 = 0x10d;
 }
 
 /// Name of a block kind, for messages and `analyze info`.
@@ -60,6 +62,7 @@ pub fn kind_name(k: u16) -> &'static str {
         kind::INDEX => "index",
         kind::SUMMARY => "summary",
         kind::PROLOGUE => "prologue",
+        kind::COUNTERS => "counters",
         k => crate::event::kind::NAMES.get(k as usize).copied().unwrap_or("unknown"),
     }
 }

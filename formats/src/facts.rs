@@ -192,6 +192,39 @@ pub struct Loss {
     pub cause: String,
 }
 
+/// What the interfaces' own counters said. Two of these, with what was recorded between them, tell whether packets
+/// passed an interface that no program was run for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct CounterReading {
+    /// First reading: whatever a hook saw before this, and whatever an interface counted for it, is counted in this reading.
+    /// Monotonic ns; 0 in the last reading.
+    pub from_ns: u64,
+    /// When reading began and ended, monotonic ns.
+    pub read_ns: [u64; 2],
+    /// Last reading: whatever is counted in it has passed its hook before this, and was taken from the rings. Monotonic ns; 0
+    /// in the first reading, and if that could not be made sure of.
+    pub until_ns: u64,
+    /// One per interface.
+    pub interfaces: Vec<InterfaceCounters>,
+}
+
+/// Packets that an interface counted since it exists.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct InterfaceCounters {
+    /// Place among the pcapng interfaces (IDB number).
+    pub id: u32,
+    /// Packets received; `None` if not all of them were to be recorded.
+    pub received: Option<u64>,
+    /// Packets sent; `None` as above.
+    pub sent: Option<u64>,
+    /// Received packets may be merged (GRO) or taken away (XDP) between the counter and the hook.
+    pub merges: bool,
+    /// How often the carrier has gone: also when an interface is moved to another namespace.
+    pub carrier_downs: u32,
+}
+
 /// What the recorder itself cost, from its start to this moment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(default)]

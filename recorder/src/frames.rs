@@ -112,6 +112,12 @@ impl Frames {
         self.interfaces.insert((interface.netns, interface.ifindex), interface.id);
     }
 
+    /// The number of an interface that was declared, by namespace and index.
+    #[must_use]
+    pub fn number(&self, key: (u32, u32)) -> Option<u32> {
+        self.interfaces.get(&key).copied()
+    }
+
     /// Adds JSON lines (or one JSON value).
     pub fn json<T: serde::Serialize>(&mut self, kind: u16, at: u64, lines: &[T]) {
         self.builder.json(kind, at, lines);

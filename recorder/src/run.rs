@@ -1,6 +1,7 @@
 //! The main loop: drain -> frames -> writer, with facts and symbols joining from their threads.
 
 use crate::facts::clocks;
+use crate::facts::counters::{self, Reading};
 use crate::facts::gather::{self, Found, Gatherer};
 use crate::facts::networks;
 use crate::frames::{FRAME_LEN, Frames};
@@ -16,7 +17,7 @@ use crate::{cost, signals};
 use anyhow::{Context, Result};
 use formats::block::{NO_CPU, kind as block_kind};
 use formats::event::{self, ProcessExit, ProcessFork, Record, SocketState, state_event};
-use formats::facts::{Interface, Loss};
+use formats::facts::{CounterReading, InterfaceCounters, Loss};
 use formats::manifest::Summary;
 use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command, ExitCode};
@@ -74,6 +75,43 @@ pub fn record(settings: &Settings) -> Result<ExitCode> {
     result
 }
 
+/// Of which interfaces, and which way, all packets are to be recorded: only there a counter can tell what is missing.
+struct Whole {
+    /// `None`: all that there are.
+    wanted: Option<HashSet<(u32, u32)>>,
+    received: bool,
+    sent: bool,
+}
+
+impl Whole {
+    fn new(settings: &Settings, source: &Source, wanted: Option<Vec<(u32, u32)>>) -> Self {
+        let hooks = source.hooks();
+        let attached = |name| settings.ports.is_empty() && hooks.iter().any(|h| h.program == name && h.attached);
+        Self {
+            wanted: wanted.map(|all| all.into_iter().collect()),
+            received: attached("packet_in"),
+            sent: attached("packet_out"),
+        }
+    }
+
+    /// A reading as it stands in the bundle.
+    fn reading(&self, reading: &Reading, frames: &Frames) -> CounterReading {
+        let counters = reading.interfaces.iter().filter_map(|counted| {
+            let key = (counted.netns, counted.ifindex);
+            let wanted = self.wanted.as_ref().is_none_or(|all| all.contains(&key));
+            let [received, sent] = counted.packets;
+            Some(InterfaceCounters {
+                id: frames.number(key)?,
+                received: (wanted && self.received).then_some(received),
+                sent: (wanted && self.sent).then_some(sent),
+                merges: counted.merges,
+                carrier_downs: counted.carrier_downs,
+            })
+        });
+        CounterReading { read_ns: reading.read_ns, interfaces: counters.collect(), ..CounterReading::default() }
+    }
+}
+
 /// A recording under way.
 struct Recording {
     source: Source,
@@ -82,8 +120,12 @@ struct Recording {
     gatherer: Gatherer,
     symbolizer: Symbolizer,
     found: [Receiver<Found>; 2],
-    /// Packets received and sent per interface when recording began.
-    interface_packets: Vec<(Interface, [u64; 2])>,
+    /// Interfaces that were there when recording began: (namespace, index).
+    interfaces: HashSet<(u32, u32)>,
+    /// What they had counted then.
+    counted: Reading,
+    /// Which packets are all recorded.
+    whole: Whole,
     drops_seen: HashSet<u64>,
     /// Stack samples in the rings so far.
     samples: u64,
@@ -106,11 +148,13 @@ impl Recording {
         let namespaces = networks::all();
         let mut interfaces = opening::all_interfaces(&namespaces);
         let (wanted, absent) = opening::wanted_interfaces(&settings.interfaces, &interfaces);
-        let mut source = Source::start(settings, wanted, secret(), clocks::realtime_offset(&clocks))?;
+        let mut source = Source::start(settings, wanted.clone(), secret(), clocks::realtime_offset(&clocks))?;
         // Loading takes a while, and hooks come to life one after the other: recording begins now.
         source.drain(&mut |_, _| {})?;
         source.losses();
         source.missed();
+        let whole = Whole::new(settings, &source, wanted);
+        let (from_ns, counted) = counters::first(&namespaces);
         let now = clocks::snapshot();
         let cpu_loading = cost::own_usage().0.saturating_sub(cpu_before);
         let mut missing = source.missing();
@@ -126,6 +170,8 @@ impl Recording {
         let facts: Vec<_> = interfaces.iter().map(|(i, _)| i).collect();
         frames.json(block_kind::INTERFACES, now.monotonic_ns, &facts);
         frames.clocks(&now);
+        let reading = CounterReading { from_ns, ..whole.reading(&counted, &frames) };
+        frames.json(block_kind::COUNTERS, now.monotonic_ns, &[reading]);
         let writer = Writer::start(sink)?;
         writer.push(frames.take(clocks::monotonic()));
 
@@ -141,7 +187,9 @@ impl Recording {
             gatherer,
             symbolizer,
             found: [facts, symbols],
-            interface_packets: interfaces,
+            interfaces: interfaces.iter().map(|(i, _)| (i.netns, i.ifindex)).collect(),
+            counted,
+            whole,
             drops_seen: HashSet::new(),
             samples: 0,
             named: settings.interfaces.clone(),
@@ -242,7 +290,7 @@ impl Recording {
                 if let Found::Interface { netns, ifindex, interface: Some(interface) } = &found
                     && self.named.contains(&interface.name)
                 {
-                    if self.interface_packets.iter().any(|(i, _)| (i.netns, i.ifindex) == (*netns, *ifindex)) {
+                    if self.interfaces.contains(&(*netns, *ifindex)) {
                         // It was there at the start.
                         continue;
                     }
@@ -294,7 +342,11 @@ impl Recording {
 
     fn finish(mut self, settings: &Settings, stop: Stop, command: Option<Child>) -> Result<ExitCode> {
         // What happened before the stop and is still in the rings; at the size limit there is no room for it.
+        let counted = counters::read(&networks::all());
         if !matches!(stop, Stop::MaxSize | Stop::WriteFailed) {
+            let until_ns = counters::settle(|| self.drain_always().map(|_| ()))?.unwrap_or(0);
+            let reading = CounterReading { until_ns, ..self.whole.reading(&counted, &self.frames) };
+            self.frames.json(block_kind::COUNTERS, counted.read_ns[1], &[reading]);
             for _ in 0..20 {
                 // Whatever waits to be written: this is the last chance, and the rings bound it.
                 if self.drain_always()?.records < 1000 {
@@ -330,7 +382,7 @@ impl Recording {
             captured: frames.captured(),
             lost: frames.losses(),
             content_bytes: 0,
-            interface_packets: interface_packets(&self.interface_packets),
+            interface_packets: counted.since(&self.counted),
             privacy: privacy(&masked),
             masked,
         };
@@ -459,19 +511,6 @@ fn collect(frames: &mut Frames, writer: &Writer, found: [Receiver<Found>; 2]) {
             }
         }
     }
-}
-
-/// Packets that the kernel counted on each interface since `before`.
-fn interface_packets(before: &[(Interface, [u64; 2])]) -> BTreeMap<String, [u64; 2]> {
-    let after = opening::all_interfaces(&networks::all());
-    after
-        .into_iter()
-        .map(|(interface, [rx, tx])| {
-            let same = before.iter().find(|(b, _)| b.netns == interface.netns && b.ifindex == interface.ifindex);
-            let [rx0, tx0] = same.map_or([0, 0], |(_, packets)| *packets);
-            (format!("{}/{}", interface.netns, interface.name), [rx.saturating_sub(rx0), tx.saturating_sub(tx0)])
-        })
-        .collect()
 }
 
 /// The pause after a pass that found the fullest ring this full: aims at an eighth.

@@ -9,7 +9,7 @@ use e2e::programs::Recording;
 use e2e::shop::{Shop, Upstream};
 use formats::block::{BlockHeader, kind};
 use formats::event::{self, ProcessExec, ProcessFork, Record, Records, SocketData, SocketState};
-use formats::facts::{Interface, Mapping, NetNamespace, Process, Socket};
+use formats::facts::{CounterReading, Interface, Mapping, NetNamespace, Process, Socket};
 use formats::manifest::Summary;
 use formats::pcapng::SectionInfo;
 use formats::read::{Batch, Reader};
@@ -175,6 +175,18 @@ impl Scrub {
                 let mut kept = lines::<Interface>(payload);
                 kept.retain(|i| i.netns == netns);
                 kept.iter_mut().for_each(|i| i.id = numbers.get(&i.id).copied().unwrap_or(i.id));
+                write(frames, header, &kept);
+            }
+            kind::COUNTERS => {
+                let mut kept = lines::<CounterReading>(payload);
+                for reading in &mut kept {
+                    reading.interfaces.retain_mut(|i| {
+                        numbers.get(&i.id).is_some_and(|new| {
+                            i.id = *new;
+                            true
+                        })
+                    });
+                }
                 write(frames, header, &kept);
             }
             kind::NETWORKS => {

@@ -6,6 +6,7 @@
 //! whatever the number of threads: the result is the same to the byte.
 
 mod batch;
+mod counters;
 mod events;
 mod interfaces;
 mod merge;
@@ -262,6 +263,11 @@ impl Engine {
         if self.out.manifest.is_none() {
             self.out.manifest = reader.manifest().cloned();
             self.out.summary = reader.summary().cloned();
+        }
+        let counters = std::mem::take(&mut self.events.counters);
+        if reader.damages().is_empty() {
+            let offset = reader.realtime_offset_ns().unwrap_or(0);
+            self.out.health.extend(counters.finish(reader.interfaces(), offset));
         }
         for damage in reader.damages() {
             self.out.health.push(Health {

@@ -2,6 +2,7 @@
 
 pub mod clocks;
 pub mod container;
+pub mod counters;
 pub mod gather;
 pub mod interfaces;
 pub mod netlink;

@@ -12,6 +12,9 @@ const NLMSG_DONE: u16 = 3;
 /// Messages read in one dump at most: a bound, not an expectation.
 const MESSAGES_LIMIT: usize = 200_000;
 
+/// In an `IFLA_XDP`: how a program is attached, 0 if there is none.
+const IFLA_XDP_ATTACHED: u16 = 2;
+
 /// A link and what this program asks about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -37,6 +40,10 @@ pub struct Link {
     pub kind: String,
     /// Packets received, sent.
     pub packets: [u64; 2],
+    /// How often the carrier has gone.
+    pub carrier_downs: u32,
+    /// An XDP program is attached.
+    pub xdp: bool,
 }
 
 /// An address of a link.
@@ -165,6 +172,10 @@ fn parse_link(body: &[u8]) -> Option<Link> {
             libc::IFLA_OPERSTATE => link.operstate = value.first().copied().unwrap_or(0),
             // struct rtnl_link_stats64 starts with rx_packets, tx_packets.
             libc::IFLA_STATS64 => link.packets = [u64_at(value, 0).unwrap_or(0), u64_at(value, 8).unwrap_or(0)],
+            libc::IFLA_CARRIER_DOWN_COUNT => link.carrier_downs = u32_at(value, 0).unwrap_or(0),
+            libc::IFLA_XDP => {
+                link.xdp = attributes(value).any(|(k, v)| k == IFLA_XDP_ATTACHED && v.first().is_some_and(|a| *a != 0));
+            }
             libc::IFLA_LINKINFO => {
                 if let Some((_, kind)) = attributes(value).find(|(k, _)| *k == libc::IFLA_INFO_KIND) {
                     link.kind = text(kind);

@@ -46,5 +46,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::retransmits::are_the_kernels", retransmits::are_the_kernels),
     ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
     ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),
+    ("live::losses::packets_past_the_hooks_are_counted", losses::packets_past_the_hooks),
     ("live::losses::killed_recorder_leaves_a_readable_bundle", losses::killed_recorder),
 ];

@@ -105,6 +105,7 @@ impl Engine {
     /// Works on a batch.
     pub(crate) fn batch(&mut self, work: &mut Work, batch: Batch, offset: i64) {
         let records = self.blocks(&batch, offset);
+        self.events.counters.packets(&batch, offset, self.interfaces.in_file());
         let mut chunks: Vec<Chunk> = batch
             .packets
             .par_chunks(CHUNK)

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::batch::lock;
+use super::counters::Counters;
 use crate::host::Host;
 use crate::model::{Health, Nanos};
 use crate::order::shard_of;
@@ -9,7 +10,7 @@ use crate::profile::Stacks;
 use crate::socket::{Listening, SocketEngine, SocketEvents, SocketOptions, shard_key};
 use formats::block;
 use formats::event::{Records, kind};
-use formats::facts::{Loss, RecorderCost};
+use formats::facts::{CounterReading, Loss, RecorderCost};
 use formats::manifest::Manifest;
 use formats::read::{Batch, BlockRef};
 use rayon::prelude::*;
@@ -54,6 +55,8 @@ pub(crate) struct Events {
     /// (kind, cpu, cause) -> (first, last, how many).
     losses: BTreeMap<(String, u32, String), (Nanos, Nanos, u64)>,
     bad_lines: u64,
+    /// Of the present input.
+    pub(super) counters: Counters,
 }
 
 /// A socket data record in a batch.
@@ -126,6 +129,7 @@ impl Events {
         for b in &batch.blocks {
             match b.header.kind {
                 block::kind::LOSSES => batch.json(b).for_each(|loss| self.lost(&loss, offset)),
+                block::kind::COUNTERS => batch.json::<CounterReading>(b).for_each(|r| self.counters.reading(r)),
                 k if k >= 0x100 => {
                     if let Some(of) = self.nodes.get_mut(self.at) {
                         self.bad_lines += of.host.block(k, batch.payload(b)) as u64;
@@ -145,6 +149,7 @@ impl Events {
             }
             if loss.kind == kind::NAMES[usize::from(kind::PACKET)] {
                 of.lost_packets.push(range);
+                self.counters.lost = self.counters.lost.saturating_add(loss.lost);
             }
         }
         let sum = self.losses.entry((loss.kind.clone(), loss.cpu, loss.cause.clone())).or_insert((range.0, range.1, 0));

@@ -126,6 +126,11 @@ impl Interfaces {
         Some((place, self.rows.get(place as usize)?.link_type))
     }
 
+    /// How many the present input has so far.
+    pub(crate) fn in_file(&self) -> usize {
+        self.map.len()
+    }
+
     /// Counts packets of an interface of the replay that are in no conversation.
     pub(crate) fn undecoded(&mut self, interface: u32, reason: &'static str, packets: u64) {
         if let Some(row) = self.rows.get_mut(interface as usize) {
