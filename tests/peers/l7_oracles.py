@@ -35,6 +35,8 @@ def has_secrets(path):
             if length < 12: return False
             at += length
 
+def again(row): return int(attribute(row, 'retransmissions') or 0)
+
 def interim(row): return [c for c in (attribute(row, 'interim') or '').split(',') if c]
 
 def attribute(row, name): return dict(row['attributes']).get(name)
@@ -69,7 +71,8 @@ TSHARK = {
     'smtp': lambda r: r['request_type'][:4] if r['l7_protocol'] == 'smtp' and asked(r) and r['request_type'] not in ('GREETING', 'MESSAGE') else None,
     'mqtt': lambda r: MQTT.get(r['request_type']) if r['l7_protocol'] == 'mqtt' else None,
     'websocket': lambda r: WS.get(r['request_type']) if r['l7_protocol'] == 'websocket' else None,
-    'sip': lambda r: r['request_type'] if r['l7_protocol'] == 'sip' and asked(r) else None,
+    # What was sent again is one row, which says how often.
+    'sip': lambda r: [r['request_type']] * (1 + again(r)) if r['l7_protocol'] == 'sip' and asked(r) else None,
     # An answer that came again is one.
     'sip code': lambda r: [*interim(r), *([str(r['response_code'])] if r['response_code'] is not None else [])] if r['l7_protocol'] == 'sip' else None,
     'kafka': lambda r: str(KAFKA.get(r['request_type'], r['request_type'])) if r['l7_protocol'] == 'kafka' and asked(r) else None,

@@ -3,6 +3,8 @@
 //! A conversation's script is played again and again on one connection, in segments of at most 1448 bytes. Printed:
 //! megabytes, segments and sessions per second of CPU time (where the system tells it; else of the clock), the best of five runs.
 
+#[path = "parse_speed/small.rs"]
+mod small;
 #[path = "parse_speed/trade.rs"]
 mod trade;
 
@@ -155,7 +157,7 @@ fn on_cpu() -> Option<u64> {
 fn main() {
     println!("{:22} {:>9} {:>14} {:>13}", "protocol", "MB/s", "segments/s", "sessions/s");
     let only = std::env::args().nth(1).unwrap_or_default();
-    let all = traffic().into_iter().chain(trade::traffic());
+    let all = traffic().into_iter().chain(trade::traffic()).chain(small::traffic());
     for (name, transport, port, start, script) in all.filter(|(name, ..)| name.contains(&only)) {
         let size: usize = script.iter().map(|(_, data)| data.len()).sum();
         let rounds = 20_000_000 / size.max(1);

@@ -36,6 +36,9 @@ impl Track {
         let over = why == Why::Reused || self.tcp.as_ref().is_some_and(|t| t.machine.is_over() || self.zeek.is_over());
         let timeout = self.timeout(settings);
         if let Some(conversation) = self.conversation.as_deref_mut() {
+            if let Some(left) = self.tcp.as_ref().and_then(|tcp| tcp.left()) {
+                conversation.leaves(if self.turned { left.other() } else { left });
+            }
             if over {
                 conversation.close(self.last);
             }

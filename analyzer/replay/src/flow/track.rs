@@ -83,6 +83,16 @@ pub(super) struct TcpTrack {
     pub(super) round_trips: Option<Box<[Series; 2]>>,
     /// The handshake's last packet was seen.
     pub(super) open: bool,
+    /// The first FIN or RST: who sent it, and where its data ends.
+    ended: Option<(Side, u32)>,
+}
+
+impl TcpTrack {
+    /// Who ended the connection, if all that it had sent until then was seen.
+    pub(super) fn left(&self) -> Option<Side> {
+        let (side, end) = self.ended?;
+        (side == Side::Client || self.streams[side.index()].has_reached(end)).then_some(side)
+    }
 }
 
 /// What is kept of a flow's requests when they have been handed on.
@@ -421,6 +431,7 @@ impl Track {
         if let Some(tcp) = &mut self.tcp {
             tcp.analysis.swap();
             tcp.streams.swap(0, 1);
+            tcp.ended = tcp.ended.map(|(side, end)| (side.other(), end));
             if let Some(both) = &mut tcp.round_trips {
                 both.swap(0, 1);
             }
@@ -452,6 +463,8 @@ impl Track {
             }
             if d.flags & (f::FIN | f::RST) != 0 {
                 tcp.profiler.ending(d.ts);
+                let end = d.seq.wrapping_add(if d.has(f::RST) { 0 } else { d.payload_len });
+                tcp.ended.get_or_insert((side, end));
                 if d.has(f::FIN) {
                     tcp.streams[i].fin();
                 }

@@ -149,8 +149,14 @@ impl Pairer {
     ) -> Option<Ticket> {
         let Message { kind, key, start, end, bytes, fields, completeness, .. } = message;
         let start = start.unwrap_or(here);
+        if kind == Kind::Note
+            && let Some(entry) = self.answer(key)
+        {
+            merge(&mut entry.session.fields, *fields);
+            return None;
+        }
         let id = match kind {
-            Kind::Response => match self.answer(key) {
+            Kind::Response | Kind::Note => match self.answer(key) {
                 Some(entry) => {
                     merge(&mut entry.session.fields, *fields);
                     entry.begin_response(start, bytes, completeness);
@@ -182,6 +188,7 @@ impl Pairer {
                 self.insert(key, entry)
             }
         };
+        let kind = if kind == Kind::Note { Kind::Response } else { kind };
         let ticket = Ticket { entry: id, key, kind };
         if let Some(end) = end {
             self.end(ticket, end);
@@ -210,6 +217,40 @@ impl Pairer {
     pub(crate) fn mark(&mut self, ticket: &Ticket, cause: Completeness) {
         if let Some(entry) = self.find(*ticket) {
             entry.session.completeness.add(cause);
+        }
+    }
+
+    /// A response is not whole when that side ends the connection: an error of whoever did.
+    pub(crate) fn cut_short(&mut self, ticket: &Ticket, by: Side) {
+        if ticket.kind != Kind::Response {
+            return;
+        }
+        if let Some(entry) = self.find(*ticket) {
+            let fields = &mut entry.session.fields;
+            let (status, text) = match by {
+                Side::Client => (Status::ClientError, "connection closed by the client inside the response"),
+                Side::Server => (Status::ServerError, "connection closed by the server inside the response"),
+            };
+            if !fields.status.is_error() {
+                fields.status = status;
+            }
+            if fields.exception.is_empty() {
+                fields.exception = text.into();
+            }
+        }
+    }
+
+    /// Whether the other side has gone on as if the message of `side` that is open were whole: the client has asked again, the server has
+    /// answered. Where requests were outstanding together nothing can be told from that.
+    pub(crate) fn is_overtaken(&self, side: Side) -> bool {
+        let mut ordered = self.ordered.iter();
+        match side {
+            _ if self.pipelined => false,
+            Side::Server => {
+                ordered.any(|entry| entry.response == Part::Open)
+                    && ordered.any(|entry| entry.response == Part::Awaited)
+            }
+            Side::Client => ordered.any(|entry| entry.request == Part::Open && entry.response != Part::Awaited),
         }
     }
 

@@ -106,6 +106,12 @@ impl Half {
         }
     }
 
+    /// The end of what came before the last segment, at the start of that one.
+    pub(super) fn end_before(&self) -> Mark {
+        let start = self.pieces.back().map_or(self.offset, |last| last.start);
+        self.end_at(start)
+    }
+
     /// The end of what ends before `offset`: time of the last byte.
     pub(super) fn end_at(&self, offset: u64) -> Mark {
         let at = self.pieces.partition_point(|piece| piece.end < offset);

@@ -43,6 +43,9 @@ pub(crate) enum Kind {
     Response,
     /// Stands alone, from either side.
     OneWay,
+    /// Adds to what is said of the request with the same key that waits for its response, and is no answer. Without such a request it
+    /// is a response whose request was not seen.
+    Note,
 }
 
 /// What a parser yields.

@@ -37,6 +37,7 @@ mod http1;
 mod http2;
 mod icmp;
 mod imap;
+mod inside;
 mod iso8583;
 mod kafka;
 mod ldap;
@@ -46,6 +47,7 @@ mod mqtt;
 mod mysql;
 mod nats;
 mod ntp;
+mod openvpn;
 mod openwire;
 mod oracle;
 mod pop3;
@@ -191,6 +193,12 @@ pub(crate) trait Parser: Send {
     /// The place in the stream of `side` is lost; the next bytes are those that `resumes` accepted. Messages emitted
     /// here (what is known of one that was being read) go on until then.
     fn lost(&mut self, side: Side, out: &mut Output<'_>);
+
+    /// While a message of `side` is being passed over that the other side takes for finished: whether the next one plainly starts with
+    /// these bytes. If so, the parser goes on as if it did.
+    fn restarts(&mut self, _side: Side, _bytes: &[u8]) -> bool {
+        false
+    }
 
     /// No more data comes; `out.mark` is the end of the last data of the server.
     fn close(&mut self, _out: &mut Output<'_>) {}

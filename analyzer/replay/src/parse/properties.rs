@@ -49,6 +49,8 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("zmtp", 5555, super::zmtp::tests::sample()),
         ("some_ip", 30501, super::some_ip::tests::sample()),
         ("websocket", 80, super::websocket::tests::sample()),
+        ("websocket", 80, super::websocket::tests::mqtt_sample()),
+        ("openvpn", 1194, super::openvpn::tests::sample()),
         ("proxy", 8080, super::proxy::tests::sample()),
         ("sip", 5060, super::sip::tests::sample()),
         ("rtsp", 554, super::sip::tests::rtsp_sample()),
@@ -83,6 +85,7 @@ fn datagrams() -> Vec<(&'static str, Transport, u16, Script)> {
         ("quic", Transport::Udp, 443, super::quic::tests::sample()),
         ("quic", Transport::Udp, 443, super::quic::tests::google_sample()),
         ("dtls", Transport::Udp, 443, super::dtls::tests::sample()),
+        ("openvpn", Transport::Udp, 1194, super::openvpn::tests::datagrams()),
         ("icmp", Transport::Icmp, 0, super::icmp::tests::sample()),
     ]
 }
@@ -159,7 +162,7 @@ fn byte_by_byte() {
         let whole: Vec<String> = chopped(&script, port, &[]).iter().map(full).collect();
         assert!(!whole.is_empty(), "{name}");
         // These carry others, or are carried.
-        let prefix = if matches!(name, "http2" | "websocket" | "proxy") { "" } else { name };
+        let prefix = if matches!(name, "http2" | "websocket" | "proxy" | "openvpn") { "" } else { name };
         assert!(whole.iter().all(|line| line.starts_with(prefix)), "{whole:#?}");
         let single: Vec<String> = chopped(&script, port, &[0]).iter().map(full).collect();
         assert_eq!(whole, single, "{name}");
@@ -169,6 +172,7 @@ fn byte_by_byte() {
 #[test]
 fn datagrams_cut_anywhere() {
     for (name, transport, port, script) in datagrams() {
+        let inner = if name == "openvpn" { "tls" } else { name };
         for keep in (0..200).chain([1 << 16]) {
             let mut conversation = Conversation::new(transport, 40000, port);
             for (turn, (from, data)) in script.iter().enumerate() {
@@ -176,7 +180,10 @@ fn datagrams_cut_anywhere() {
                 say(&mut conversation, *from, &data[..kept], data.len() - kept, turn);
             }
             let sessions = end(conversation, script.len());
-            assert!(sessions.iter().all(|session| session.fields.l7_protocol == name), "{name} at {keep}");
+            assert!(
+                sessions.iter().all(|session| [name, inner].contains(&session.fields.l7_protocol)),
+                "{name} at {keep}"
+            );
             assert!(keep < 200 || !sessions.is_empty(), "{name}");
         }
     }

@@ -48,6 +48,8 @@ pub struct Conversation {
     kicked: bool,
     /// Who spoke last, before the present segment.
     last_from: Option<Side>,
+    /// Who ended the connection.
+    left: Option<Side>,
     masker: Masker,
     pairer: Pairer,
     /// What is known of all requests from now on.
@@ -82,6 +84,7 @@ impl Conversation {
             closed: false,
             kicked: false,
             last_from: None,
+            left: None,
             masker: Masker::new(options.show_secrets),
             pairer: Pairer::default(),
             notes: Vec::new(),
@@ -113,6 +116,8 @@ impl Conversation {
             half.uncaptured = u64::from(segment.missing);
         }
         let mut data = segment.data;
+        self.restart(side, data);
+        let half = &mut self.halves[side.index()];
         if half.skip > 0 {
             let n = usize::try_from(half.skip).map_or(data.len(), |skip| skip.min(data.len()));
             half.skip -= n as u64;
@@ -151,6 +156,12 @@ impl Conversation {
         let side = self.true_side(from);
         self.halves[side.index()].stretch(len, Some(ts));
         self.pass(side, len, cause);
+    }
+
+    /// A side ends the connection, by a FIN, a reset or a close: the first to do so is who left. What is open then was cut short.
+    pub fn leaves(&mut self, from: Side) {
+        let side = self.true_side(from);
+        self.left.get_or_insert(side);
     }
 
     /// No more data in either direction.
@@ -338,7 +349,7 @@ impl Conversation {
         let (name, timeout) =
             self.speaking.as_ref().map_or(("", Nanos::MAX), |(protocol, _)| (protocol.name, protocol.timeout));
         for mut message in messages.drain(..) {
-            if !self.notes.is_empty() && message.kind != Kind::Response {
+            if !self.notes.is_empty() && matches!(message.kind, Kind::Request | Kind::OneWay) {
                 message.fields.attributes.extend(self.notes.iter().cloned());
             }
             if message.ends_elsewhere {
@@ -395,6 +406,23 @@ impl Conversation {
         self.halves[side.index()].lost = false;
         self.end_open(side);
         true
+    }
+
+    /// A message whose length proves to be a lie swallows no more than itself: the next one begins where both sides say so.
+    fn restart(&mut self, side: Side, bytes: &[u8]) {
+        let half = &self.halves[side.index()];
+        if !(half.skip > 0 || half.hold) || half.lost || !half.buffer.is_empty() || !self.pairer.is_overtaken(side) {
+            return;
+        }
+        let Some((_, parser)) = &mut self.speaking else { return };
+        if parser.restarts(side, bytes) {
+            let half = &mut self.halves[side.index()];
+            (half.skip, half.hold) = (0, false);
+            let end = half.end_before();
+            for ticket in std::mem::take(&mut half.open) {
+                self.pairer.end(ticket, end);
+            }
+        }
     }
 
     /// Passes over bytes that were not captured.
@@ -516,6 +544,7 @@ impl Conversation {
                     self.swapped = !self.swapped;
                     self.halves.swap(0, 1);
                     self.last_from = self.last_from.map(Side::other);
+                    self.left = self.left.map(Side::other);
                     self.pairer.swap();
                 }
                 self.speaking = Some((protocol, (protocol.start)(self.transport)));
@@ -558,6 +587,7 @@ impl Conversation {
             if let Some((_, parser)) = &mut self.speaking {
                 let half = &self.halves[Side::Server.index()];
                 let mut out = Output::new(half.end_at(half.offset), &mut self.masker);
+                out.pairer = Some(&self.pairer);
                 parser.close(&mut out);
                 let (messages, mark) = (out.messages, out.mark);
                 self.emit(Side::Server, messages, mark);
@@ -565,11 +595,13 @@ impl Conversation {
             for side in [Side::Client, Side::Server] {
                 let half = &mut self.halves[side.index()];
                 if !half.open.is_empty() {
-                    let cut = matches!(how, Ended::Capture(_)) && half.skip > 0 && half.skip < u64::MAX / 2;
+                    let cut = !half.lost && (half.hold || half.skip > 0 && half.skip < u64::MAX / 2);
                     let open = std::mem::take(&mut half.open);
-                    if cut {
-                        for ticket in &open {
-                            self.pairer.mark(ticket, Completeness::ENDED_AFTER);
+                    for ticket in open.iter().filter(|_| cut) {
+                        match (how, self.left) {
+                            (Ended::Capture(_), _) => self.pairer.mark(ticket, Completeness::ENDED_AFTER),
+                            (Ended::Closed, Some(left)) => self.pairer.cut_short(ticket, left),
+                            (Ended::Closed, None) => {}
                         }
                     }
                     self.halves[side.index()].open = open;

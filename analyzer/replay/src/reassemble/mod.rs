@@ -104,6 +104,12 @@ impl Stream {
         self.fin = true;
     }
 
+    /// Whether nothing before `seq` is still to come.
+    #[must_use]
+    pub fn has_reached(&self, seq: u32) -> bool {
+        distance(seq, self.next) <= 0
+    }
+
     /// Bytes in gaps so far.
     #[must_use]
     pub fn missed(&self) -> u64 {

@@ -228,6 +228,10 @@ impl Stream {
         let pid = close.data.hdr.pid;
         let last = pid == self.mover || (self.mover == 0 && self.opening == Some(Opening::Connect));
         self.closed |= last;
+        // Who has read less than there was may have read it in ways that are not seen; who writes is seen.
+        if last && self.decided.this == Side::Server {
+            self.conversation.leaves(Side::Server);
+        }
         last
     }
 
@@ -269,6 +273,13 @@ impl Stream {
             if [errno::ECONNRESET, errno::EPIPE, errno::ETIMEDOUT].contains(&data.ret) {
                 self.see(moved);
                 self.broken.get_or_insert(data.ret);
+            }
+            // The end of the stream, unless something before it was read unseen; a FIN may count as one.
+            let expected = self.next_seq[Direction::In as usize].zip(seq(data));
+            let unseen = expected.is_some_and(|(expected, seq)| seq.wrapping_sub(expected) > 1);
+            let read_end = data.ret == 0 && direction == Direction::In && self.streaming && !unseen;
+            if read_end || [errno::ECONNRESET, errno::EPIPE].contains(&data.ret) {
+                self.conversation.leaves(self.decided.this.other());
             }
             return;
         }

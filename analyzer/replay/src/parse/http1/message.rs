@@ -71,6 +71,7 @@ impl<'a> Head<'a> {
                 return (!head.second.is_empty()).then_some(head);
             }
         };
+        let mut before = at;
         for _ in 0..HEADER_LIMIT {
             let rest = bytes.get(at..)?;
             let Some(end) = memchr::memchr(b'\n', rest) else {
@@ -78,12 +79,19 @@ impl<'a> Head<'a> {
                 head.header(rest, true);
                 return Some(head);
             };
+            let start = at;
             let line = rest.get(..end)?;
             at += end + 1;
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let mut line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
                 head.len = Some(at);
                 return Some(head);
+            }
+            if matches!(line.first(), Some(b' ' | b'\t')) {
+                // A value that goes on in another line (RFC 9112 section 5.2): the header is read again, as a whole.
+                line = bytes.get(before..start + line.len())?;
+            } else {
+                before = start;
             }
             head.header(line, false);
         }
@@ -247,6 +255,14 @@ pub(super) fn request(head: &mut Head<'_>, mask: &mut Masker) -> Box<RequestFiel
         fields.attributes.push(("request_body_bytes", number(length)));
     }
     fields.request_resource = target;
+    fields
+}
+
+/// What a request of HTTP/0.9 for `target` says.
+pub(super) fn simple(target: &[u8], brief: bool, mask: &mut Masker) -> Box<RequestFields> {
+    let mut head = Head { first: b"GET", second: trim(target), brief, ..Head::default() };
+    let mut fields = request(&mut head, mask);
+    fields.version = "0.9";
     fields
 }
 

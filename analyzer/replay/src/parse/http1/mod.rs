@@ -79,6 +79,7 @@ fn detect(first: First<'_>) -> Detection {
     match request_line(bytes) {
         Some(Line::Whole) => Detection::Yes { confidence: 95, from: Some(Side::Client) },
         Some(Line::Start) if first.whole => Detection::Yes { confidence: 80, from: Some(Side::Client) },
+        Some(Line::Simple) => Detection::Yes { confidence: 50, from: Some(Side::Client) },
         Some(_) => Detection::More,
         None => Detection::No,
     }
@@ -93,6 +94,8 @@ fn prefix<'a>(bytes: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
 enum Line {
     /// Up to the version.
     Whole,
+    /// GET and a path, and no version, as before HTTP/1.0 (RFC 1945 section 4.1).
+    Simple,
     /// Method and the start of a target.
     Start,
     /// Part of a method.
@@ -122,8 +125,16 @@ fn request_line(bytes: &[u8]) -> Option<Line> {
         return (known && plausible && line.len() < LINE_LIMIT).then_some(Line::Start);
     };
     let line = line.get(..end)?.trim_ascii_end();
+    if method == b"GET" && is_simple(line) {
+        return Some(Line::Simple);
+    }
     let version = line.get(line.len().checked_sub(9)?..)?;
     matches!(version, [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1']).then_some(Line::Whole)
+}
+
+/// A target without a version behind it.
+fn is_simple(target: &[u8]) -> bool {
+    matches!(target.first(), Some(b'/')) && target.iter().all(u8::is_ascii_graphic)
 }
 
 /// What is expected next on one side.
@@ -133,6 +144,8 @@ enum Expect {
     Head,
     /// A chunk's size line.
     Chunk,
+    /// A request of HTTP/0.9 whose line has no end, once it is answered.
+    Simple,
     /// Lines up to an empty one.
     Trailers,
     /// Nothing before the answer to CONNECT or Upgrade.
@@ -145,12 +158,16 @@ struct Asked {
     head: bool,
     connect: bool,
     upgrade: bool,
+    /// Of HTTP/0.9: what comes back is all body.
+    simple: bool,
 }
 
 #[derive(Debug, Default)]
 struct Http1 {
     expect: [Expect; 2],
     asked: VecDeque<Asked>,
+    /// What the client has said last may be a request of HTTP/0.9 that lacks only the end of its line.
+    maybe_simple: bool,
     /// Codes of the answers before the answer (RFC 9110 section 15.2).
     interim: Vec<u16>,
 }
@@ -158,7 +175,7 @@ struct Http1 {
 impl Parser for Http1 {
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
         match self.expect[side.index()] {
-            Expect::Head => match side {
+            Expect::Head | Expect::Simple => match side {
                 Side::Client => self.request(input, out),
                 Side::Server => self.response(input, out),
             },
@@ -173,6 +190,19 @@ impl Parser for Http1 {
             Side::Client => matches!(request_line(bytes), Some(Line::Whole | Line::Start)),
             Side::Server => bytes.starts_with(b"HTTP/1."),
         }
+    }
+
+    fn restarts(&mut self, side: Side, bytes: &[u8]) -> bool {
+        let starts = match side {
+            Side::Client => matches!(request_line(bytes), Some(Line::Whole)),
+            Side::Server => {
+                matches!(bytes, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'5', ..])
+            }
+        };
+        if starts {
+            self.expect[side.index()] = Expect::Head;
+        }
+        starts
     }
 
     fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
@@ -192,6 +222,9 @@ impl Http1 {
             [b'\r'] => return Step::More(2),
             _ => {}
         }
+        if let Some(step) = self.simple_request(input, out) {
+            return step;
+        }
         let Some(mut head) = Head::of_request(input.bytes, out.brief) else {
             return if request_line(input.bytes).is_none() {
                 Step::Reject("not a request line")
@@ -209,12 +242,13 @@ impl Http1 {
         if !METHODS.contains(&head.first) && request_line(input.bytes).is_none() && !head.is_http() {
             return Step::Reject("not a request line");
         }
-        let asked =
-            Asked { head: head.first == b"HEAD", connect: head.first == b"CONNECT", upgrade: head.upgrade.is_some() };
-        if self.asked.len() >= REMEMBERED {
-            self.asked.pop_front();
-        }
-        self.asked.push_back(asked);
+        let asked = Asked {
+            head: head.first == b"HEAD",
+            connect: head.first == b"CONNECT",
+            upgrade: head.upgrade.is_some(),
+            simple: false,
+        };
+        self.ask(asked);
         let fields = message::request(&mut head, out.mask);
         out.emit(Message::of(Kind::Request, fields).truncated(head.len.is_none()));
         let body = head.body();
@@ -247,8 +281,46 @@ impl Http1 {
         }
     }
 
+    fn ask(&mut self, asked: Asked) {
+        if self.asked.len() >= REMEMBERED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(asked);
+    }
+
+    /// A request of HTTP/0.9: a line and nothing else. `None`: it is none.
+    fn simple_request(&mut self, input: Input<'_>, out: &mut Output<'_>) -> Option<Step> {
+        let target = input.bytes.strip_prefix(b"GET ")?;
+        let (line, len, is_whole) = match memchr::memchr(b'\n', target) {
+            Some(end) => (target.get(..end)?, end + 5, true),
+            None => (target, input.bytes.len(), matches!(self.expect[Side::Client.index()], Expect::Simple)),
+        };
+        let simple = is_simple(line.trim_ascii_end());
+        self.maybe_simple = simple && !is_whole && !input.cut;
+        if !simple || !is_whole {
+            return None;
+        }
+        self.expect[Side::Client.index()] = Expect::Head;
+        self.ask(Asked { head: false, connect: false, upgrade: false, simple: true });
+        let fields = message::simple(line, out.brief, out.mask);
+        out.emit(Message::of(Kind::Request, fields));
+        Some(Step::Consume(len as u64))
+    }
+
     fn response(&mut self, input: Input<'_>, out: &mut Output<'_>) -> Step {
         if !input.bytes.starts_with(b"HTTP/") {
+            let simple = self.asked.front().is_some_and(|asked| asked.simple);
+            if simple && !b"HTTP/".starts_with(input.bytes) {
+                // There is no status line: it is answered, and that is all that can be told.
+                self.asked.pop_front();
+                out.emit(Message::of(Kind::Response, Box::default()));
+                return Step::Consume(u64::MAX);
+            }
+            if self.maybe_simple && self.asked.is_empty() {
+                self.expect[Side::Client.index()] = Expect::Simple;
+                out.kick = true;
+                return Step::More(0);
+            }
             return if b"HTTP/".starts_with(input.bytes) { Step::More(0) } else { Step::Reject("not a status line") };
         }
         let Some(mut head) = Head::of_response(input.bytes, out.brief) else {
@@ -320,15 +392,18 @@ impl Http1 {
         let Some(end) = memchr::memchr(b'\n', line) else {
             return if line.len() == 256 { Step::Reject("chunk size line too long") } else { Step::More(0) };
         };
-        let Some(size) = line.get(..end).and_then(message::chunk_size) else {
+        let line = line.get(..end).unwrap_or_default();
+        let Some(size) = message::chunk_size(line) else {
             return Step::Reject("chunk size");
         };
         let head = end as u64 + 1;
+        // Who ends lines with a line feed alone ends data so, too.
+        let line_end = if line.ends_with(b"\r") { 2 } else { 1 };
         if size == 0 {
             self.expect[side.index()] = Expect::Trailers;
             return Step::Consume(head);
         }
-        Step::Consume(head.saturating_add(size).saturating_add(2))
+        Step::Consume(head.saturating_add(size).saturating_add(line_end))
     }
 
     fn trailers(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {

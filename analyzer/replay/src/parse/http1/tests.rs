@@ -220,3 +220,85 @@ fn where_an_answer_leads_is_masked_too() {
     ]);
     assert!(sessions[0].fields.attributes.contains(&("location", "https://app/cb?code=***&state=1".into())));
 }
+
+/// A body of five bytes under a length that says 5000, on a connection that goes on.
+#[test]
+fn a_length_that_is_a_lie_swallows_only_its_own_message() {
+    let lie = "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhello";
+    let sessions = play(&[get("/1"), s(lie), get("/2"), ok(201), get("/3"), ok(404)]);
+    assert_eq!(
+        lines(&sessions),
+        ["http GET||/1|/1 ok 200", "http GET||/2|/2 ok 201", "http GET||/3|/3 client_error 404 'OK'"]
+    );
+    assert_eq!((sessions[0].response_bytes, sessions[0].response_ts), (lie.len() as u64, Some(1_000_000)));
+    assert_eq!(sessions[1].response_ts, Some(3_000_000));
+    // The same of a request that is answered; of chunks; and of a body that goes on although it looks like a message.
+    let post = |path: &str| c(format!("POST {path} HTTP/1.1\r\nContent-Length: 5000\r\n\r\nhello"));
+    let sessions = play(&[post("/1"), ok(400), get("/2"), ok(201)]);
+    assert_eq!(lines(&sessions), ["http POST||/1|/1 client_error 400 'OK'", "http GET||/2|/2 ok 201"]);
+    let chunks = s("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nshort");
+    assert_eq!(
+        lines(&play(&[get("/1"), chunks, get("/2"), ok(201)])),
+        ["http GET||/1|/1 ok 200", "http GET||/2|/2 ok 201"]
+    );
+    let inner = ok(500).1;
+    let outer = s(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", inner.len()));
+    let sessions = play(&[get("/1"), outer, (Side::Server, inner), get("/2"), ok(201)]);
+    assert_eq!(lines(&sessions), ["http GET||/1|/1 ok 200", "http GET||/2|/2 ok 201"]);
+}
+
+#[test]
+fn answers_that_are_cut_short() {
+    let cut = |script: &[(Side, Vec<u8>)], by: Option<Side>| {
+        let mut conversation = Conversation::new(Transport::Tcp, 40000, 80);
+        for (turn, (from, data)) in script.iter().enumerate() {
+            say(&mut conversation, *from, data, 0, turn);
+        }
+        if let Some(by) = by {
+            conversation.leaves(by);
+        }
+        conversation.close(9_000_000);
+        lines(&end(conversation, script.len()))
+    };
+    let long = [get("/1"), s("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello")];
+    let by_server = "http GET||/1|/1 server_error 200 'connection closed by the server inside the response'";
+    assert_eq!(cut(&long, Some(Side::Server)), [by_server]);
+    let by_client = "http GET||/1|/1 client_error 200 'connection closed by the client inside the response'";
+    assert_eq!(cut(&long, Some(Side::Client)), [by_client]);
+    // Nobody was seen to leave.
+    assert_eq!(cut(&long, None), ["http GET||/1|/1 ok 200"]);
+    let chunked = |body: &str| [get("/1"), s(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"))];
+    for body in ["", "5\r\nhel", "5\r\nhello\r\n", "5\r\nhello\r\n0\r\n"] {
+        assert_eq!(cut(&chunked(body), Some(Side::Server)), [by_server], "{body:?}");
+    }
+    // Whole ones are what they are: by length, by chunks, by the end of the connection.
+    for body in ["0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n"] {
+        assert_eq!(cut(&chunked(body), Some(Side::Server)), ["http GET||/1|/1 ok 200"]);
+    }
+    assert_eq!(cut(&[get("/1"), ok(200)], Some(Side::Client)), ["http GET||/1|/1 ok 200"]);
+    assert_eq!(cut(&[get("/1"), s("HTTP/1.0 200 OK\r\n\r\nhello")], Some(Side::Server)), ["http GET||/1|/1 ok 200"]);
+}
+
+/// RFC 1945 section 4.1: `Simple-Request = "GET" SP Request-URI CRLF`.
+#[test]
+fn before_there_were_versions() {
+    let sessions = play(&[c("GET /old/page?token=abc\r\n"), s("<html>hi</html>")]);
+    assert_eq!(lines(&sessions), ["http GET||/old/page?token=***|/old/page unknown"]);
+    assert_eq!((sessions[0].fields.version, sessions[0].response_bytes), ("0.9", 15));
+    // Answered before the line has ended; and answered as 1.x does.
+    assert_eq!(lines(&play(&[c("GET /"), s("<html>hi</html>"), s("more")])), ["http GET||/|/ unknown"]);
+    assert_eq!(lines(&play(&[c("GET /\r\n"), s("HTTP/1.0 404 No\r\n\r\n")])), ["http GET||/|/ client_error 404 'No'"]);
+    // The version comes in the next segment.
+    assert_eq!(lines(&play(&[c("GET /a"), c("b HTTP/1.1\r\n\r\n"), ok(200)])), ["http GET||/ab|/ab ok 200"]);
+}
+
+#[test]
+fn lines_that_are_folded_and_line_feeds_alone() {
+    let sessions = play(&[
+        c(
+            "POST /1 HTTP/1.1\nHost:\n shop\nTransfer-Encoding:\n\tchunked\n\n5\nhello\n3;name=\"v;w\"\nabc\n0\nX: y\n\nGET /2 HTTP/1.1\n\n",
+        ),
+        s("HTTP/1.1 200 OK\nContent-Length:\n 2\n\nokHTTP/1.1 204 No\n\n"),
+    ]);
+    assert_eq!(lines(&sessions), ["http POST|shop|/1|/1 ok 200", "http GET||/2|/2 ok 204"]);
+}

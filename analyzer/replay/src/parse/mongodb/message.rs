@@ -15,8 +15,8 @@ const OP_MSG: u32 = 2013;
 pub(super) const MORE_TO_COME: u32 = 1 << 1;
 /// Flag of OP_MSG: several replies are welcome.
 pub(super) const EXHAUST_ALLOWED: u32 = 1 << 16;
-/// Longest message the server takes is 48 MB.
-const LENGTH_LIMIT: u32 = 64 * 1024 * 1024;
+/// Longest message the server takes (`maxMessageSizeBytes`).
+const LENGTH_LIMIT: u32 = 48_000_000;
 /// Commands that carry credentials.
 const SECRET_COMMANDS: [&[u8]; 6] =
     [b"saslStart", b"saslContinue", b"authenticate", b"createUser", b"updateUser", b"copydb"];
@@ -49,7 +49,7 @@ impl Head {
             response_to: cursor.u32_le()?,
             opcode: cursor.u32_le()?,
         };
-        let fits = (16..LENGTH_LIMIT).contains(&head.length)
+        let fits = (16..=LENGTH_LIMIT).contains(&head.length)
             && matches!(head.opcode, OP_REPLY | 2001 | 2002 | OP_QUERY..=2007 | OP_COMPRESSED | OP_MSG)
             && (head.opcode == OP_REPLY) <= (head.response_to != 0)
             && (head.length >= 21 || head.opcode == 2007);

@@ -20,7 +20,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Sip => "sip",
             Self::Rtsp => "rtsp",
@@ -117,6 +117,8 @@ pub(super) struct Head<'a> {
     reason: &'a [u8],
     sequence: &'a [u8],
     call: &'a [u8],
+    /// The first Via of a request, whose branch tells the transaction; of an answer To, whose tag tells who answers.
+    transaction: &'a [u8],
     agent: &'a [u8],
     /// SSDP: what is searched or offered.
     subject: &'a [u8],
@@ -141,6 +143,7 @@ impl<'a> Head<'a> {
             reason: &[],
             sequence: &[],
             call: &[],
+            transaction: &[],
             agent: &[],
             subject: &[],
             secrets: 0,
@@ -177,6 +180,10 @@ impl<'a> Head<'a> {
                 self.body = decimal(value).unwrap_or_default().min(1 << 32);
             } else if is("st") || is("nt") {
                 self.subject = value;
+            } else if self.code.is_none() && self.transaction.is_empty() && (is("via") || is("v"))
+                || self.code.is_some() && (is("to") || is("t"))
+            {
+                self.transaction = value;
             } else if is("authorization") || is("proxy-authorization") {
                 self.secrets += 1;
             }
@@ -197,6 +204,13 @@ impl<'a> Head<'a> {
             // A number counts within its call, and an answer names the method too.
             Family::Sip => (!self.sequence.is_empty()).then(|| hash(hash(0, self.call), self.sequence)),
         }
+    }
+
+    /// Tells it from all other messages: what is the same is a copy.
+    pub(super) fn identity(&self, side: Side) -> Option<u64> {
+        let key = self.key(side).filter(|_| self.family == Family::Sip)?;
+        let what = self.code.map_or(side.index() as u64, u64::from);
+        Some(hash(key.rotate_left(20) ^ what, self.transaction))
     }
 
     /// Kind, key and row. `None`: an interim answer.

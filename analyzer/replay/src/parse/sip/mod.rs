@@ -7,8 +7,9 @@ mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
+use super::text::number;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step};
-use crate::model::{Side, Transport};
+use crate::model::{RequestFields, Side, Transport};
 use message::{Family, Head};
 use std::collections::VecDeque;
 
@@ -41,6 +42,8 @@ pub(super) static SSDP: Protocol = Protocol {
 
 /// Interim answers that are kept.
 const INTERIM: usize = 64;
+/// Messages that are remembered so that their copies are known.
+const REMEMBERED: usize = 256;
 /// Longest head that is waited for.
 const HEAD_LIMIT: usize = 16 * 1024;
 
@@ -68,11 +71,27 @@ struct Lines {
     datagrams: bool,
     /// Codes of interim answers, by what ties them to their request.
     interim: VecDeque<(u64, u16)>,
+    /// What came last, and how many copies of it: over UDP everything is sent again until it is answered (RFC 3261 section 17).
+    seen: VecDeque<Seen>,
+}
+
+/// A message that has come.
+#[derive(Debug)]
+struct Seen {
+    /// Tells it from all others.
+    identity: u64,
+    key: Option<u64>,
+    copies: u64,
 }
 
 impl Lines {
     fn start(family: Family, transport: Transport) -> Box<dyn Parser> {
-        Box::new(Self { family, datagrams: transport == Transport::Udp, interim: VecDeque::new() })
+        Box::new(Self {
+            family,
+            datagrams: transport == Transport::Udp,
+            interim: VecDeque::new(),
+            seen: VecDeque::new(),
+        })
     }
 
     /// The interim answers before this one, each once.
@@ -86,6 +105,34 @@ impl Lines {
             !mine
         });
         codes.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether the same message has come before.
+    fn is_copy(&mut self, identity: u64, key: Option<u64>) -> bool {
+        if let Some(seen) = self.seen.iter_mut().rev().find(|seen| seen.identity == identity) {
+            seen.copies += 1;
+            return true;
+        }
+        if self.seen.len() == REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(Seen { identity, key, copies: 0 });
+        false
+    }
+
+    /// What came while a request waited: interim answers, and itself again.
+    fn meanwhile(&mut self, key: Option<u64>, fields: &mut RequestFields) {
+        if !self.interim.is_empty() {
+            let codes = self.before(key);
+            if !codes.is_empty() {
+                fields.attributes.push(("interim", codes.into()));
+            }
+        }
+        let copies: u64 =
+            self.seen.iter_mut().filter(|seen| seen.key == key).map(|seen| std::mem::take(&mut seen.copies)).sum();
+        if copies > 0 {
+            fields.attributes.push(("retransmissions", number(copies)));
+        }
     }
 }
 
@@ -113,6 +160,12 @@ impl Parser for Lines {
             return Step::Reject("not a start line");
         };
         let cut = end.is_none();
+        if self.datagrams
+            && let Some(identity) = head.identity(side)
+            && self.is_copy(identity, head.key(side).filter(|_| head.code.is_none()))
+        {
+            return Step::Consume(input.bytes.len() as u64);
+        }
         if let Some(code) = head.code.filter(|code| *code < 200)
             && let Some(key) = head.key(side)
         {
@@ -122,11 +175,8 @@ impl Parser for Lines {
             self.interim.push_back((key, code));
         }
         if let Some((kind, key, mut fields)) = head.row(side, out.mask) {
-            if kind == Kind::Response && !self.interim.is_empty() {
-                let codes = self.before(key);
-                if !codes.is_empty() {
-                    fields.attributes.push(("interim", codes.into()));
-                }
+            if kind == Kind::Response {
+                self.meanwhile(key, &mut fields);
             }
             let mut message = Message::new(kind, fields).truncated(cut && (out.uncaptured > 0 || !self.datagrams));
             message.key = key.filter(|_| kind != Kind::OneWay);
@@ -144,4 +194,24 @@ impl Parser for Lines {
     }
 
     fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
+
+    fn close(&mut self, out: &mut Output<'_>) {
+        // Requests that have no answer, but interim ones or copies.
+        let mut keys: Vec<u64> = self.interim.iter().map(|(key, _)| *key).collect();
+        keys.extend(self.seen.iter().filter(|seen| seen.copies > 0).filter_map(|seen| seen.key));
+        while let Some(key) = keys.first().copied() {
+            keys.retain(|other| *other != key);
+            let mut fields = RequestFields { l7_protocol: self.family.name(), ..RequestFields::default() };
+            if !out.is_awaited(key) {
+                if self.seen.iter().any(|seen| seen.key == Some(key)) {
+                    continue;
+                }
+                // The request was not seen, nor was the end of it.
+                let Some(last) = self.interim.iter().rposition(|(other, _)| *other == key) else { continue };
+                fields.code = self.interim.remove(last).map(|(_, code)| i32::from(code));
+            }
+            self.meanwhile(Some(key), &mut fields);
+            out.emit(Message::new(Kind::Note, fields).keyed(key));
+        }
+    }
 }

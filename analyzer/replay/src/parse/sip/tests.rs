@@ -76,3 +76,40 @@ fn discovery() {
         ["ssdp M-SEARCH||ssdp:all|M-SEARCH unknown async", "ssdp RESPONSE||upnp:rootdevice| ok 200 async"]
     );
 }
+
+/// Over UDP everything is sent again until it is answered: RFC 3261 section 17.1.1.2 for the request, 13.3.1.4 for the answer.
+#[test]
+fn what_is_sent_again_is_one() {
+    let udp = |script: &[(Side, Vec<u8>)]| play_on(Transport::Udp, 40000, 5060, script);
+    let (ask, ring, ok) =
+        (c(invite("INVITE", 1)), s(answer("180 Ringing", "1 INVITE")), s(answer("200 OK", "1 INVITE")));
+    let ack = c(invite("ACK", 1));
+    let all = [&ask, &ask, &ring, &ring, &ask, &ok, &ok, &ack, &ack, &ask].map(Clone::clone);
+    let sessions = udp(&all);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "sip INVITE|biloxi.example|sip:bob@biloxi.example|INVITE ok 200",
+            "sip ACK|biloxi.example|sip:bob@biloxi.example|ACK unknown async",
+        ]
+    );
+    assert_eq!(sessions[0].fields.attributes, [("interim", "180".into()), ("retransmissions", "2".into())]);
+    // From the first copy on.
+    assert_eq!((sessions[0].request_ts, sessions[0].response_ts), (Some(0), Some(5_000_000)));
+    // The same number in another call, or with another branch, is another request.
+    let other = (Side::Client, String::from_utf8(ask.1.clone()).unwrap().replace("pc33", "pc34").into_bytes());
+    assert_eq!(udp(&[ask.clone(), other]).len(), 2);
+}
+
+#[test]
+fn interim_answers_without_an_end() {
+    let udp = |script: &[(Side, Vec<u8>)]| play_on(Transport::Udp, 40000, 5060, script);
+    let (ask, ring) = (c(invite("INVITE", 1)), s(answer("180 Ringing", "1 INVITE")));
+    let sessions = udp(&[ask.clone(), s(answer("100 Trying", "1 INVITE")), ring.clone()]);
+    assert_eq!(lines(&sessions), ["sip INVITE|biloxi.example|sip:bob@biloxi.example|INVITE unknown [ended_after]"]);
+    assert_eq!(sessions[0].fields.attributes, [("interim", "100,180".into())]);
+    // Nor a beginning.
+    assert_eq!(lines(&udp(&[ring])), ["sip ||| unknown 180 [started_before]"]);
+    // After the answer there is nothing to add.
+    assert_eq!(udp(&[ask, s(answer("200 OK", "1 INVITE")), s(answer("100 Trying", "1 INVITE"))]).len(), 1);
+}

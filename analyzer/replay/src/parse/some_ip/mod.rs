@@ -76,7 +76,7 @@ impl Parser for SomeIp {
         let message = match head.role() {
             Kind::Response => Message::new(Kind::Response, head.response()).keyed(head.key()),
             Kind::Request => Message::new(Kind::Request, head.request(body)).keyed(head.key()),
-            Kind::OneWay => Message::new(Kind::OneWay, head.request(body)),
+            Kind::OneWay | Kind::Note => Message::new(Kind::OneWay, head.request(body)),
         };
         out.emit(message.truncated(view.cut));
         Step::Consume(head.total())

@@ -1,11 +1,13 @@
-//! WebSocket (RFC 6455), entered by an HTTP/1 Upgrade: one one-way row per message, whoever sends it.
+//! WebSocket (RFC 6455), entered by an HTTP/1 Upgrade: one one-way row per message, whoever sends it. Where the messages carry a protocol
+//! that is known by itself (MQTT, AMQP, NATS, TLS of a tunnel), its rows come too.
 
 mod message;
 #[cfg(test)]
 pub(super) mod tests;
 
 use super::cursor::Cursor;
-use super::{Detection, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
+use super::inside::Inside;
+use super::{Detection, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, amqp, amqp1, mqtt, nats, tls};
 use crate::model::Side;
 
 /// Line in the registry. It is not told from first bytes: HTTP announces it.
@@ -26,13 +28,38 @@ struct Fragments {
     body: u64,
 }
 
-#[derive(Debug, Default)]
+/// What is looked for inside.
+static CARRIED: [&Protocol; 5] = [&tls::PROTOCOL, &mqtt::PROTOCOL, &amqp::PROTOCOL, &amqp1::PROTOCOL, &nats::PROTOCOL];
+
+/// A frame whose payload is being read.
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    left: u64,
+    key: [u8; 4],
+    /// Bytes of it that were read.
+    at: usize,
+    whole: Fragments,
+    last: bool,
+}
+
+#[derive(Debug)]
 struct WebSocket {
     fragments: [Option<Fragments>; 2],
+    payload: [Option<Payload>; 2],
+    inside: Inside,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self { fragments: [None; 2], payload: [None; 2], inside: Inside::of(&CARRIED) }
+    }
 }
 
 impl Parser for WebSocket {
     fn parse(&mut self, side: Side, input: Input<'_>, out: &mut Output<'_>) -> Step {
+        if let Some(payload) = self.payload[side.index()] {
+            return Step::Consume(self.payload(side, payload, input.bytes, false, out));
+        }
         let mut cursor = Cursor::new(input.bytes);
         let (Some(first), Some(second)) = (cursor.u8(), cursor.u8()) else {
             return Step::More(2);
@@ -85,14 +112,32 @@ impl Parser for WebSocket {
             bytes: fragments.map_or(0, |fragments| fragments.bytes) + total,
             body: fragments.map_or(0, |fragments| fragments.body) + length,
         };
-        if last {
-            let mut message =
-                Message::new(Kind::OneWay, message::data(whole.opcode, side, whole.body)).since(whole.start);
-            message.bytes = Some(whole.bytes);
-            out.emit(message);
-        } else {
-            self.fragments[side.index()] = Some(whole);
+        let mask = key.first_chunk::<4>().copied().unwrap_or_default();
+        let payload = Payload { left: length, key: mask, at: 0, whole, last };
+        // Compressed messages (RSV1, RFC 7692) carry nothing that is looked into.
+        if self.inside.is_open() && first & 0x40 == 0 && length > 0 {
+            let in_view = body.len() as u64 == length;
+            if !in_view && !input.cut && self.inside.skips(side) < length {
+                self.payload[side.index()] = Some(payload);
+                out.hold = true;
+                return Step::Consume(head as u64);
+            }
+            let have = body.len() as u64;
+            let used = self.payload(side, payload, body, !in_view, out);
+            debug_assert_eq!(used, have, "a payload takes what it is given");
+            if !in_view {
+                let missing = length - have;
+                if self.inside.skips(side) >= missing {
+                    self.inside.skipped(side, missing, out);
+                } else {
+                    self.inside.lost(side, out);
+                }
+                self.payload[side.index()] = None;
+                self.end(side, whole, last, out);
+            }
+            return Step::Consume(total);
         }
+        self.end(side, whole, last, out);
         Step::Consume(total)
     }
 
@@ -108,7 +153,52 @@ impl Parser for WebSocket {
         }
     }
 
-    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
+    fn lost(&mut self, side: Side, out: &mut Output<'_>) {
         self.fragments[side.index()] = None;
+        let payload = self.payload[side.index()].take();
+        self.inside.lost(side, out);
+        if let Some(Payload { whole, last, .. }) = payload {
+            self.end(side, whole, last, out);
+        }
+    }
+
+    fn close(&mut self, out: &mut Output<'_>) {
+        self.inside.close(out);
+    }
+}
+
+impl WebSocket {
+    /// Bytes of a frame's payload: how many of these are.
+    fn payload(&mut self, side: Side, mut payload: Payload, bytes: &[u8], cut: bool, out: &mut Output<'_>) -> u64 {
+        let len = usize::try_from(payload.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let bytes = bytes.get(..len).unwrap_or_default();
+        if payload.key == [0; 4] {
+            self.inside.bytes(side, bytes, cut, out);
+        } else {
+            let key = |at: usize| payload.key.get((payload.at + at) % 4).copied().unwrap_or_default();
+            let plain: Vec<u8> = bytes.iter().enumerate().map(|(at, byte)| byte ^ key(at)).collect();
+            self.inside.bytes(side, &plain, cut, out);
+        }
+        payload.at = (payload.at + len) % 4;
+        payload.left -= len as u64;
+        self.payload[side.index()] = Some(payload).filter(|payload| payload.left > 0);
+        if payload.left == 0 {
+            self.end(side, payload.whole, payload.last, out);
+        } else {
+            out.hold = true;
+        }
+        len as u64
+    }
+
+    /// A frame ends, and perhaps its message, which is a row.
+    fn end(&mut self, side: Side, whole: Fragments, last: bool, out: &mut Output<'_>) {
+        if !last {
+            self.fragments[side.index()] = Some(whole);
+        } else {
+            let mut message =
+                Message::new(Kind::OneWay, message::data(whole.opcode, side, whole.body)).since(whole.start);
+            message.bytes = Some(whole.bytes);
+            out.emit(message);
+        }
     }
 }
