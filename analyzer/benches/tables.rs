@@ -52,7 +52,7 @@ fn main() {
     for table in &TABLES {
         let mut rows = 0;
         let built = fastest(&mut || rows = (table.build)(a).map_or(0, |f| f.height()));
-        let Ok(mut frame) = (table.build)(a) else { continue };
+        let Ok(mut frame) = table.of(a) else { continue };
         let mut bytes = 0;
         let written = fastest(&mut || {
             let mut out = Vec::new();

@@ -21,6 +21,7 @@ pub struct Analysis {
     services: OnceLock<Services>,
     red: OnceLock<Red>,
     edges: OnceLock<Vec<Edge>>,
+    best_edges: OnceLock<Vec<usize>>,
     counted: OnceLock<Vec<(usize, u32)>>,
     ranked: OnceLock<Vec<usize>>,
     series: OnceLock<Vec<series::Service>>,
@@ -67,6 +68,7 @@ impl Analysis {
             services: OnceLock::new(),
             red: OnceLock::new(),
             edges: OnceLock::new(),
+            best_edges: OnceLock::new(),
             counted: OnceLock::new(),
             ranked: OnceLock::new(),
             series: OnceLock::new(),
@@ -158,6 +160,13 @@ impl Analysis {
     /// The service map.
     pub fn edges(&self) -> &[Edge] {
         self.edges.get_or_init(|| replay::map::edges(&self.replayed, self.services()))
+    }
+
+    /// The edges of the map, each once: see [`crate::plots::map::best_of`].
+    pub(crate) fn best_edges(&self) -> Vec<&Edge> {
+        let edges = self.edges();
+        let best = self.best_edges.get_or_init(|| crate::plots::map::best_of(edges));
+        best.iter().filter_map(|place| edges.get(*place)).collect()
     }
 
     /// Host name of the node, empty for plain captures.

@@ -3,7 +3,7 @@
 use super::output::Named;
 use super::{Outcome, input};
 use crate::cli::TableArgs;
-use crate::tables::{self, Format, Output, Table};
+use crate::tables::{self, Format, Frame, Output, Table};
 use anyhow::{anyhow, bail};
 use polars::prelude::{BooleanChunked, DataFrame, SortMultipleOptions};
 use replay::engine::Stored;
@@ -72,7 +72,7 @@ fn write(
             }
         }
         let analysis = input::disguise(analysis, &args.input, None)?;
-        let mut frame = (table.build)(&analysis)?;
+        let mut frame = table.of(&analysis)?;
         if let Some(chosen) = &chosen {
             frame = of_flows(&frame, table, chosen)?;
         }
@@ -84,7 +84,12 @@ fn write(
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut out = Output::new(format, width, out, &select(table.columns()?, table, format, args)?)?;
     let form = out.form();
-    let make = |frame| anyhow::Ok(form.prepare(select(frame, table, format, args)?)?);
+    // Parquet pages are made of the columns as they were filled in, unless some are chosen.
+    let whole = format == Format::Parquet && args.sort.is_none() && args.limit.is_none() && args.columns.is_empty();
+    let make = |frame: Frame| match whole {
+        true => anyhow::Ok(form.prepare(frame)?),
+        false => anyhow::Ok(form.prepare_polars(select(frame.into_polars()?, table, format, args)?)?),
+    };
     let take = |piece| Ok(out.append(piece)?);
     tables::each_stored_piece(table, &stored, limit, input::threads(&args.input), make, take)?;
     out.finish()?;

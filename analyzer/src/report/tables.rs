@@ -398,7 +398,7 @@ pub(super) fn legs(analysis: &Analysis, strings: &mut Strings) -> Table {
 
 /// The service map's edges as a table, best view of each.
 pub(super) fn edges(analysis: &Analysis, strings: &mut Strings) -> Table {
-    let all = crate::plots::map::best_edges(analysis);
+    let all = analysis.best_edges();
     let delay = |e: &Edge, ns: u64| (e.counts.delay.count > 0).then_some(ns);
     Builder::new(strings, all.get(..MOST_ROWS).unwrap_or(&all), all.len())
         .file("tables/map.parquet", "the first ones")

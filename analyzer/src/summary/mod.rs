@@ -278,7 +278,7 @@ fn cpu(r: &Replayed, out: &mut String) {
 
 /// Who talked most, where no request says what it was about.
 fn talkers(a: &Analysis, out: &mut String) {
-    let mut edges = crate::plots::map::best_edges(a);
+    let mut edges = a.best_edges();
     if !a.red().services.is_empty() || edges.is_empty() {
         return;
     }

@@ -1,8 +1,9 @@
 //! TCP trouble of a whole recording, each conversation counted once.
 
+use ahash::AHashMap;
 use replay::map::{is_failed, retransmissions};
 use replay::model::{Endpoints, Flow, Replayed, Transport};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Totals over all TCP conversations, and what the kernel dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Tcp {
     /// Adds up a recording. A conversation seen at several places counts as the place that saw most of it.
     #[must_use]
     pub fn of(replayed: &Replayed) -> Self {
-        let mut events: HashMap<u64, [u64; 2]> = HashMap::new();
+        let mut events: AHashMap<u64, [u64; 2]> = AHashMap::new();
         let mut drops: BTreeMap<&str, u64> = BTreeMap::new();
         for event in replayed.socket_events.iter().filter(|event| event.is_trouble()) {
             if event.event == "drop" {
@@ -41,7 +42,7 @@ impl Tcp {
                 }
             }
         }
-        let mut places: HashMap<(Endpoints, &replay::model::ObservedAt), [u64; 6]> = HashMap::new();
+        let mut places: AHashMap<(Endpoints, &replay::model::ObservedAt), [u64; 6]> = AHashMap::new();
         for flow in replayed.flows.iter().filter(|f| f.transport == Transport::Tcp) {
             let sum = places.entry((flow.endpoints, &flow.observed_at)).or_default();
             let [event_retransmits, event_resets] = events.get(&flow.flow_id).copied().unwrap_or_default();
@@ -53,7 +54,7 @@ impl Tcp {
             *retransmits += event_retransmits.saturating_sub(counts[2]);
             *resets += event_resets.saturating_sub(counts[3]);
         }
-        let mut conversations: HashMap<Endpoints, [u64; 6]> = HashMap::new();
+        let mut conversations: AHashMap<Endpoints, [u64; 6]> = AHashMap::new();
         for ((endpoints, _), counts) in places {
             let most = conversations.entry(endpoints).or_default();
             for (most, n) in most.iter_mut().zip(counts) {

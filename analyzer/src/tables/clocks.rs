@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "clocks",
@@ -13,8 +14,8 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.clocks, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.clocks, |c| {
         c.text("clock", |k| &k.name);
         c.text("reference", |k| &k.reference);
         c.int("offset_ns", |k| k.offset_ns);
@@ -22,5 +23,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.int("drift_ns", |k| k.drift_ns);
         c.int("packets_there", |k| k.packets[0]);
         c.int("packets_back", |k| k.packets[1]);
-    })
+    }))
 }

@@ -1,11 +1,14 @@
-//! From rows to columns: the only place that builds Polars columns.
+//! From rows to columns.
 //!
 //! A table names its columns one after the other, each with a function of a row; some rows are put into all columns before the next ones.
-//! The functions handed in are small and generic, what touches Polars is not, which keeps the crate quick to compile.
+//! The functions handed in are small and generic, what columns are made of is not, which keeps the crate quick to compile.
 //!
 //! Conventions of all tables: integers are `i64` (differences of unsigned columns would wrap around), times are UTC
 //! `datetime[ns]`, what is unknown or does not apply is null, an empty text included.
 
+use super::frame::{Frame, Made};
+use super::known::Known;
+use super::texts::Texts;
 use crate::human;
 use polars::prelude::*;
 use replay::model::{Completeness, Nanos};
@@ -33,7 +36,7 @@ ints!(u8, u16, u32, u64, i32, i64);
 const BLOCK: usize = 1 << 9;
 
 /// The table of `rows`: `each` names its columns, one after the other and the same ones every time.
-pub(super) fn table<'a, T>(rows: &'a [T], each: impl Fn(&mut Columns<'a, T>)) -> PolarsResult<DataFrame> {
+pub(super) fn table<'a, T>(rows: &'a [T], each: impl Fn(&mut Columns<'a, T>)) -> Frame {
     let (first, rest) = rows.split_at(rows.len().min(BLOCK));
     let mut c = Columns { rows: first, all: rows.len(), made: Vec::with_capacity(128), at: 0, scratch: String::new() };
     each(&mut c);
@@ -41,8 +44,8 @@ pub(super) fn table<'a, T>(rows: &'a [T], each: impl Fn(&mut Columns<'a, T>)) ->
         (c.rows, c.at) = (block, 0);
         each(&mut c);
     }
-    let columns = c.made.into_iter().map(|(name, made)| made.finish(name)).collect();
-    DataFrame::new(rows.len(), columns)
+    let columns = c.made.into_iter().map(|(name, made)| (PlSmallStr::from_static(name), made.finish())).collect();
+    Frame::new(rows.len(), columns)
 }
 
 /// Columns in the making, over rows of type `T`.
@@ -55,101 +58,6 @@ pub(super) struct Columns<'a, T> {
     /// The next column.
     at: usize,
     scratch: String,
-}
-
-/// Values of a column so far.
-enum Made {
-    Int(Vec<i64>),
-    Opt(Nulls<PrimitiveChunkedBuilder<Int64Type>>),
-    Time(Box<Made>),
-    Float(Vec<f64>),
-    OptFloat(Vec<Option<f64>>),
-    Flag(Vec<bool>),
-    Text(Nulls<StringChunkedBuilder>),
-}
-
-/// Builder of a column. Many columns have no value at all: these take no memory before the first one.
-struct Nulls<B> {
-    /// Rows without value before there is a builder.
-    nulls: usize,
-    builder: Option<B>,
-}
-
-impl<B> Nulls<B> {
-    fn new() -> Self {
-        Self { nulls: 0, builder: None }
-    }
-}
-
-impl Nulls<PrimitiveChunkedBuilder<Int64Type>> {
-    #[inline]
-    fn push(&mut self, value: Option<i64>, all: usize) {
-        match (&mut self.builder, value) {
-            (None, None) => self.nulls += 1,
-            (None, Some(value)) => self.begin(value, all),
-            (Some(builder), value) => builder.append_option(value),
-        }
-    }
-
-    #[cold]
-    fn begin(&mut self, value: i64, all: usize) {
-        let mut builder = PrimitiveChunkedBuilder::new(PlSmallStr::EMPTY, all);
-        (0..self.nulls).for_each(|_| builder.append_null());
-        builder.append_value(value);
-        self.builder = Some(builder);
-    }
-}
-
-impl Nulls<StringChunkedBuilder> {
-    #[inline]
-    fn push(&mut self, text: &str, all: usize) {
-        match &mut self.builder {
-            None if text.is_empty() => self.nulls += 1,
-            None => self.begin(text, all),
-            Some(builder) if text.is_empty() => builder.append_null(),
-            Some(builder) => builder.append_value(text),
-        }
-    }
-
-    #[cold]
-    fn begin(&mut self, text: &str, all: usize) {
-        let mut builder = StringChunkedBuilder::new(PlSmallStr::EMPTY, all);
-        (0..self.nulls).for_each(|_| builder.append_null());
-        builder.append_value(text);
-        self.builder = Some(builder);
-    }
-}
-
-impl Made {
-    fn finish(self, name: &'static str) -> Column {
-        let name = PlSmallStr::from_static(name);
-        let series = match self {
-            Self::Int(values) => Int64Chunked::from_vec(name, values).into_series(),
-            Self::Opt(Nulls { nulls, builder }) => match builder {
-                Some(builder) => builder.finish().with_name(name).into_series(),
-                None => Int64Chunked::full_null(name, nulls).into_series(),
-            },
-            Self::Time(ns) => {
-                let ns = ns.finish("");
-                match ns.i64() {
-                    Ok(ns) => {
-                        let times = ns.clone().with_name(name);
-                        times.into_datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)).into_series()
-                    }
-                    // It is made of integers.
-                    Err(_) => return ns,
-                }
-            }
-            Self::Float(values) => Series::new(name, values),
-            Self::OptFloat(values) => Series::new(name, values),
-            Self::Flag(values) => Series::new(name, values),
-            Self::Text(Nulls { nulls, builder }) => match builder {
-                Some(builder) => builder.finish().with_name(name).into_series(),
-                None => StringChunked::full_null(name, nulls).into_series(),
-            },
-        };
-        series.into_column()
-    }
 }
 
 impl<'a, T> Columns<'a, T> {
@@ -172,9 +80,9 @@ impl<'a, T> Columns<'a, T> {
 
     /// An integer that may be unknown.
     pub(super) fn opt<N: Int>(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<N>) {
-        let (rows, all) = (self.rows, self.all);
-        if let Some(Made::Opt(values)) = self.next(name, |_| Made::Opt(Nulls::new())) {
-            rows.iter().for_each(|r| values.push(f(r).map(Int::as_i64), all));
+        let rows = self.rows;
+        if let Some(Made::Opt(values)) = self.next(name, |all| Made::Opt(Known::new(all))) {
+            rows.iter().for_each(|r| values.push(f(r).map(Int::as_i64)));
         }
     }
 
@@ -196,11 +104,11 @@ impl<'a, T> Columns<'a, T> {
 
     /// A point in time that may be unknown.
     pub(super) fn opt_time(&mut self, name: &'static str, f: impl Fn(&'a T) -> Option<Nanos>) {
-        let (rows, all) = (self.rows, self.all);
-        if let Some(Made::Time(ns)) = self.next(name, |_| Made::Time(Made::Opt(Nulls::new()).into()))
+        let rows = self.rows;
+        if let Some(Made::Time(ns)) = self.next(name, |all| Made::Time(Made::Opt(Known::new(all)).into()))
             && let Made::Opt(values) = &mut **ns
         {
-            rows.iter().for_each(|r| values.push(f(r), all));
+            rows.iter().for_each(|r| values.push(f(r)));
         }
     }
 
@@ -231,8 +139,8 @@ impl<'a, T> Columns<'a, T> {
     /// Text that the rows hold; empty is null.
     pub(super) fn text(&mut self, name: &'static str, f: impl Fn(&'a T) -> &'a str) {
         let (rows, all) = (self.rows, self.all);
-        if let Some(Made::Text(texts)) = self.next(name, |_| Made::Text(Nulls::new())) {
-            rows.iter().for_each(|r| texts.push(f(r), all));
+        if let Some(Made::Text(texts)) = self.next(name, |all| Made::Text(Texts::new(all))) {
+            texts.extend_kept(rows.iter().map(f), all);
         }
     }
 
@@ -240,7 +148,7 @@ impl<'a, T> Columns<'a, T> {
     pub(super) fn written(&mut self, name: &'static str, f: impl Fn(&'a T, &mut String)) {
         let (rows, all) = (self.rows, self.all);
         let mut scratch = std::mem::take(&mut self.scratch);
-        if let Some(Made::Text(texts)) = self.next(name, |_| Made::Text(Nulls::new())) {
+        if let Some(Made::Text(texts)) = self.next(name, |all| Made::Text(Texts::new(all))) {
             for row in rows {
                 scratch.clear();
                 f(row, &mut scratch);
@@ -414,6 +322,7 @@ mod tests {
             c.float("float", |r| r.0 as f64);
             c.flag("flag", |r| r.0 == 1);
         })
+        .into_polars()
         .unwrap();
         assert_eq!(frame.shape(), (2, 7));
         assert_eq!(frame.column("int").unwrap().i64().unwrap().to_vec(), [Some(1), Some(-1)]);
@@ -447,6 +356,7 @@ mod tests {
                 c.text("no_text", |_| "");
                 c.opt_float("float", |r| Some(*r as f64).filter(|_| r % 5 == 0));
             })
+            .into_polars()
             .unwrap();
             assert_eq!(frame.shape(), (rows.len(), 8));
             let ints = |name: &str| frame.column(name).unwrap().i64().unwrap().to_vec();

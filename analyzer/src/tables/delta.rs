@@ -2,7 +2,7 @@
 //!
 //! Polars comes to the same bytes, value by value through iterators; here each step goes over a whole block, for most columns of all tables are integers.
 
-use polars_arrow::array::{Array, PrimitiveArray, Utf8ViewArray};
+use polars_arrow::array::{Array, Utf8ViewArray};
 use polars_arrow::bitmap::Bitmap;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::encoding::{bitpacked, hybrid_rle, uleb128, zigzag_leb128};
@@ -16,32 +16,62 @@ use std::io;
 /// Values in a block, which has one miniblock.
 const BLOCK: usize = 256;
 
-/// Integers as one page; `None` if the column is nested.
-pub(super) fn integers(array: &PrimitiveArray<i64>, field: &ParquetType) -> io::Result<Option<DataPage>> {
+/// Integers as one page: `values` are those of the rows that have one. `None` if the column is nested.
+pub(super) fn integers(
+    values: &[i64],
+    rows: usize,
+    validity: Option<&Bitmap>,
+    field: &ParquetType,
+) -> io::Result<Option<DataPage>> {
     let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
-    let mut bytes = levels(array)?;
-    let known: Vec<i64>;
-    let values = if array.null_count() == 0 {
-        array.values().as_slice()
-    } else {
-        known = array.non_null_values_iter().collect();
-        &known
-    };
+    let mut bytes = levels(rows, validity)?;
     differences(values, &mut bytes);
     let statistics = PrimitiveStatistics::<i64> {
         primitive_type: kind.clone(),
-        null_count: Some(array.null_count() as i64),
+        null_count: Some((rows - values.len()) as i64),
         distinct_count: None,
         min_value: values.iter().min().copied(),
         max_value: values.iter().max().copied(),
     };
-    Ok(Some(page(bytes, array.len(), kind, Encoding::DeltaBinaryPacked, statistics.serialize())))
+    Ok(Some(page(bytes, rows, kind, Encoding::DeltaBinaryPacked, Some(statistics.serialize()))))
+}
+
+/// A page of rows that have no value. `None` if the column is nested.
+pub(super) fn nothing(rows: usize, field: &ParquetType) -> io::Result<Option<DataPage>> {
+    let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
+    let mut bytes = vec![0; 4];
+    <bool as hybrid_rle::Encoder<bool>>::run_length_encode(&mut bytes, rows, false, 1)?;
+    set_length(&mut bytes);
+    let statistics = BinaryStatistics {
+        primitive_type: kind.clone(),
+        null_count: Some(rows as i64),
+        distinct_count: None,
+        max_value: None,
+        min_value: None,
+    };
+    Ok(Some(page(bytes, rows, kind, Encoding::Plain, Some(statistics.serialize()))))
+}
+
+/// Numbers of texts of a dictionary as one page: `keys` are those of the rows that have one. `None` if the column is nested.
+pub(super) fn keys(
+    keys: &[u32],
+    rows: usize,
+    validity: Option<&Bitmap>,
+    field: &ParquetType,
+    statistics: Option<ParquetStatistics>,
+) -> io::Result<Option<DataPage>> {
+    let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
+    let mut bytes = levels(rows, validity)?;
+    let bits = keys.iter().max().map_or(0, |most| u32::BITS - most.leading_zeros());
+    bytes.push(bits as u8);
+    hybrid_rle::encode::<u32, _, _>(&mut bytes, keys.iter().copied(), bits)?;
+    Ok(Some(page(bytes, rows, kind, Encoding::RleDictionary, statistics)))
 }
 
 /// Texts as one page, their lengths apart from them: equal lengths take no place then. `None` if the column is nested.
 pub(super) fn texts(array: &Utf8ViewArray, field: &ParquetType) -> io::Result<Option<DataPage>> {
     let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
-    let mut bytes = levels(array)?;
+    let mut bytes = levels(array.len(), array.validity())?;
     let lengths: Vec<i64> = array.iter().flatten().map(|text| text.len() as i64).collect();
     differences(&lengths, &mut bytes);
     let (mut least, mut most): (Option<&str>, Option<&str>) = (None, None);
@@ -57,7 +87,7 @@ pub(super) fn texts(array: &Utf8ViewArray, field: &ParquetType) -> io::Result<Op
         max_value: most.map(|text| text.as_bytes().to_vec()),
         min_value: least.map(|text| text.as_bytes().to_vec()),
     };
-    Ok(Some(page(bytes, array.len(), kind, Encoding::DeltaLengthByteArray, statistics.serialize())))
+    Ok(Some(page(bytes, array.len(), kind, Encoding::DeltaLengthByteArray, Some(statistics.serialize()))))
 }
 
 /// A page, version 1.
@@ -66,32 +96,36 @@ fn page(
     rows: usize,
     kind: &PrimitiveType,
     encoding: Encoding,
-    statistics: ParquetStatistics,
+    statistics: Option<ParquetStatistics>,
 ) -> DataPage {
     let header = DataPageHeader::V1(DataPageHeaderV1 {
         num_values: rows as i32,
         encoding: encoding.into(),
         definition_level_encoding: Encoding::Rle.into(),
         repetition_level_encoding: Encoding::Rle.into(),
-        statistics: Some(statistics),
+        statistics,
     });
     let descriptor = Descriptor { primitive_type: kind.clone(), max_def_level: 0, max_rep_level: 0 };
     DataPage::new(header, CowBuffer::Owned(bytes), descriptor, rows)
 }
 
-/// What a page begins with: which rows have a value, and how many bytes tell that.
-fn levels(array: &dyn Array) -> io::Result<Vec<u8>> {
+/// What a page begins with: which rows have a value (`None`: all), and how many bytes tell that.
+fn levels(rows: usize, validity: Option<&Bitmap>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
-    let validity: Option<&Bitmap> = array.validity();
     match validity {
-        None => <bool as hybrid_rle::Encoder<bool>>::run_length_encode(&mut bytes, array.len(), true, 1)?,
+        None => <bool as hybrid_rle::Encoder<bool>>::run_length_encode(&mut bytes, rows, true, 1)?,
         Some(validity) => hybrid_rle::encode::<bool, _, _>(&mut bytes, validity.iter(), 1)?,
     }
-    let length = (bytes.len() - 4) as u32;
+    set_length(&mut bytes);
+    Ok(bytes)
+}
+
+/// Puts the length of what follows into the first four bytes.
+fn set_length(bytes: &mut [u8]) {
+    let length = bytes.len().saturating_sub(4) as u32;
     if let Some(first) = bytes.first_chunk_mut() {
         *first = length.to_le_bytes();
     }
-    Ok(bytes)
 }
 
 /// Differences from value to value, as far as they are from the smallest of their block, in as many bits as the largest of them needs.
@@ -143,6 +177,7 @@ mod tests {
     use super::super::output::{Format, Output};
     use super::*;
     use polars::prelude::df;
+    use polars_arrow::array::PrimitiveArray;
     use polars_parquet::write::{CompressionOptions, Page, WriteOptions, array_to_columns};
 
     #[test]
@@ -170,7 +205,8 @@ mod tests {
                     let theirs =
                         array_to_columns(array.to_boxed(), field.clone(), options, &[Encoding::DeltaBinaryPacked]);
                     let theirs: Vec<Page> = theirs.unwrap().into_iter().flatten().map(Result::unwrap).collect();
-                    let here = integers(&array, field).unwrap().unwrap();
+                    let values: Vec<i64> = array.non_null_values_iter().collect();
+                    let here = integers(&values, array.len(), array.validity(), field).unwrap().unwrap();
                     match &theirs[..] {
                         [] => assert_eq!(rows, 0),
                         [Page::Data(theirs)] => {
@@ -179,6 +215,29 @@ mod tests {
                         }
                         _ => panic!("one page of data"),
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pages_without_values_are_those_of_polars() {
+        let mut sink = Vec::new();
+        let empty = df!("n" => Vec::<i64>::new(), "t" => Vec::<String>::new()).unwrap();
+        let form = Output::new(Format::Parquet, None, &mut sink, &empty).unwrap().form();
+        let form = form.parquet().unwrap();
+        let options = WriteOptions { compression: CompressionOptions::Uncompressed, ..form.options };
+        // Up to eight are packed as bits there.
+        for rows in [9, 300] {
+            let integers = PrimitiveArray::<i64>::from(vec![None::<i64>; rows]).to_boxed();
+            let texts = Utf8ViewArray::from_slice(vec![None::<&str>; rows]).to_boxed();
+            for (array, field) in [integers, texts].into_iter().zip(&form.fields) {
+                let theirs = array_to_columns(array, field.clone(), options, &[Encoding::Plain]).unwrap();
+                let here = nothing(rows, field).unwrap().unwrap();
+                for page in theirs.into_iter().flatten() {
+                    let Page::Data(theirs) = page.unwrap() else { panic!("a page of data") };
+                    assert_eq!(theirs.buffer(), here.buffer(), "{rows}");
+                    assert_eq!(format!("{:?}", theirs.header()), format!("{:?}", here.header()));
                 }
             }
         }

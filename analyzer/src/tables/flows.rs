@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::{Columns, table, write_mac};
+use super::frame::Frame;
 use crate::analysis::{Analysis, name_of};
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::model::{DelayStats, Flow, ObservedAt, ProcessRef, SideCounters};
 
 pub(super) const TABLE: Table = Table {
@@ -111,13 +112,13 @@ const DELAYS: [[&str; 6]; 3] = [
     ["cit_count", "cit_sum_ns", "cit_max_ns", "cit_p50_ns", "cit_p95_ns", "cit_p99_ns"],
 ];
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     of(a, &a.replayed.flows)
 }
 
 /// The table of some of the rows.
-pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<DataFrame> {
-    table(rows, |c| {
+pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<Frame> {
+    Ok(table(rows, |c| {
         c.int("flow_id", |f| f.flow_id);
         c.text("community_id", |f| &f.community_id);
         c.int("conversation_id", |f| a.replayed.conversations.get(f.flow_id as usize).copied().unwrap_or(f.flow_id));
@@ -177,7 +178,7 @@ pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<DataFrame> {
         c.int("request_errors", |f| f.request_errors);
         c.int("direction_score", |f| f.direction_score);
         c.completeness(|f| f.completeness);
-    })
+    }))
 }
 
 /// A counter's column and value.

@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "health",
@@ -13,13 +14,13 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.health, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.health, |c| {
         c.text("kind", |h| &h.kind);
         c.opt("cpu", |h| h.cpu);
         c.opt_time("first", |h| h.first);
         c.opt_time("last", |h| h.last);
         c.int("lost", |h| h.lost);
         c.text("cause", |h| &h.cause);
-    })
+    }))
 }

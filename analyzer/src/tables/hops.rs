@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::{table, write_json_counts};
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::hops::{Hop, HopDelay, HopPlace, place_name};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -35,8 +36,8 @@ pub(super) const TABLE: Table = Table {
 type Delay = (&'static str, fn(&HopDelay) -> i64);
 type End = (&'static str, fn(&Hop) -> (Option<IpAddr>, u16));
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.hops, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.hops, |c| {
         c.int("conversation_id", |h| h.conversation);
         c.int("hop", |h| h.hop);
         c.text("direction", |h| h.way.name());
@@ -86,7 +87,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.text("evidence", |h| &h.evidence);
         c.text("statement", |h| &h.statement);
         c.completeness(|h| h.completeness);
-    })
+    }))
 }
 
 fn client(place: &HopPlace) -> (Option<IpAddr>, u16) {

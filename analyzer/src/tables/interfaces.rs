@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "interfaces",
@@ -23,8 +24,8 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.interfaces, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.interfaces, |c| {
         c.int("interface_id", |i| i.id);
         c.text("name", |i| &i.name);
         c.text("kind", |i| &i.kind);
@@ -47,5 +48,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
                 out.push_str(n);
             }
         });
-    })
+    }))
 }

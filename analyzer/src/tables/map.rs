@@ -2,9 +2,10 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use super::red::counts;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::map::Edge;
 
 pub(super) const TABLE: Table = Table {
@@ -32,9 +33,9 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     let length_ns = a.length_ns();
-    table(a.edges(), |c| {
+    Ok(table(a.edges(), |c| {
         c.text("client_service", |e| &e.client);
         c.text("server_service", |e| &e.server);
         c.written("transport", |e, out| out.push_str(&e.transport.name()));
@@ -63,5 +64,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.opt("rtt_mean_ns", |e| e.rtt_mean_ns);
         c.time("start", |e| e.start);
         c.time("end", |e| e.end);
-    })
+    }))
 }

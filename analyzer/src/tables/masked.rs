@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::{Analysis, Masked};
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "masked",
@@ -13,10 +14,10 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.masked(), |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.masked(), |c| {
         c.text("by", |m: &Masked| m.by.name());
         c.text("secret", |m| m.secret);
         c.int("times", |m| m.times);
-    })
+    }))
 }

@@ -4,9 +4,11 @@ mod clocks;
 mod columns;
 mod delta;
 mod flows;
+mod frame;
 mod health;
 mod hops;
 mod interfaces;
+mod known;
 mod map;
 mod masked;
 mod network_profile;
@@ -24,8 +26,10 @@ mod tcp_packets;
 #[cfg(test)]
 mod tests;
 mod text;
+mod texts;
 mod traces;
 
+pub use frame::Frame;
 pub use output::{Form, Format, Output, Piece, write};
 pub use pieces::{each_piece, each_stored_piece, is_stored, needs};
 
@@ -44,7 +48,7 @@ pub struct Table {
     /// The columns shown on a terminal unless others are asked for.
     pub brief: &'static [&'static str],
     /// Makes it.
-    pub build: fn(&Analysis) -> PolarsResult<DataFrame>,
+    pub build: fn(&Analysis) -> PolarsResult<Frame>,
 }
 
 /// All tables, in the order of `--help` and of docs/tables.md.
@@ -74,7 +78,15 @@ impl Table {
     /// # Errors
     /// None that depend on the input.
     pub fn columns(&self) -> PolarsResult<DataFrame> {
-        (self.build)(&Analysis::new(replay::model::Replayed::default(), String::new()))
+        self.of(&Analysis::new(replay::model::Replayed::default(), String::new()))
+    }
+
+    /// All of it, as Polars has it.
+    ///
+    /// # Errors
+    /// If what it is made of cannot be read again.
+    pub fn of(&self, a: &Analysis) -> PolarsResult<DataFrame> {
+        (self.build)(a)?.into_polars()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::model::ProfileSegment;
 
 pub(super) const TABLE: Table = Table {
@@ -14,13 +15,13 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     of(&a.replayed.profile.iter().collect::<Vec<_>>())
 }
 
 /// The table of some of the rows.
-pub(super) fn of(rows: &[ProfileSegment]) -> PolarsResult<DataFrame> {
-    table(rows, |c| {
+pub(super) fn of(rows: &[ProfileSegment]) -> PolarsResult<Frame> {
+    Ok(table(rows, |c| {
         c.int("flow_id", |s| s.flow_id);
         c.opt("request_id", |s| s.request_id);
         c.int("exchange", |s| s.exchange);
@@ -29,5 +30,5 @@ pub(super) fn of(rows: &[ProfileSegment]) -> PolarsResult<DataFrame> {
         c.int("duration_ns", |s| s.duration_ns);
         c.int("bytes", |s| s.bytes);
         c.int("retransmissions", |s| s.retransmissions);
-    })
+    }))
 }

@@ -1,6 +1,7 @@
 //! Tables as files: Parquet, CSV, JSON lines, and text for a terminal.
 
 use super::columns::time_as_text;
+use super::frame::Frame;
 use super::{parquet, text};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
@@ -35,7 +36,7 @@ pub fn write(frame: &mut DataFrame, format: Format, width: Option<usize>, out: &
     let form = output.form();
     frame.rechunk_mut();
     for from in (0..frame.height()).step_by(ROW_GROUP_ROWS) {
-        output.append(form.prepare(frame.slice(from as i64, ROW_GROUP_ROWS))?)?;
+        output.append(form.prepare_polars(frame.slice(from as i64, ROW_GROUP_ROWS))?)?;
     }
     output.finish()
 }
@@ -94,20 +95,31 @@ impl Form {
     ///
     /// # Errors
     /// If a column has another type than the table's.
-    pub fn prepare(&self, frame: DataFrame) -> PolarsResult<Piece> {
-        Ok(Piece(match (self.format, &self.parquet) {
-            (Format::Parquet, Some(form)) => Ready::Group(frame.height() as u64, form.columns(&frame)?),
-            (Format::Csv, _) => {
+    pub fn prepare(&self, frame: Frame) -> PolarsResult<Piece> {
+        match &self.parquet {
+            Some(form) => Ok(Piece(Ready::Group(frame.height() as u64, form.columns(frame)?))),
+            None => self.prepare_polars(frame.into_polars()?),
+        }
+    }
+
+    /// The same of rows that Polars has sorted or chosen.
+    ///
+    /// # Errors
+    /// If a column has another type than the table's.
+    pub fn prepare_polars(&self, frame: DataFrame) -> PolarsResult<Piece> {
+        Ok(Piece(match self.format {
+            Format::Parquet if self.parquet.is_some() => return self.prepare(Frame::of(&frame)?),
+            Format::Csv => {
                 let mut bytes = Vec::new();
                 CsvWriter::new(&mut bytes).include_header(false).n_threads(1).finish(&mut plain(&frame)?)?;
                 Ready::Bytes(bytes)
             }
-            (Format::Jsonl, _) => {
+            Format::Jsonl => {
                 let mut bytes = Vec::new();
                 JsonWriter::new(&mut bytes).with_json_format(JsonFormat::JsonLines).finish(&mut plain(&frame)?)?;
                 Ready::Bytes(bytes)
             }
-            (Format::Table | Format::Parquet, _) => Ready::Rows(frame),
+            Format::Table | Format::Parquet => Ready::Rows(frame),
         }))
     }
 }

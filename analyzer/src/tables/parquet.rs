@@ -6,14 +6,15 @@
 //! one after the other.
 
 use super::delta;
-use ahash::AHashMap;
-use polars::prelude::{ArrayRef, DataFrame, PolarsResult};
+use super::frame::{Frame, Made};
+use super::texts::{Coded, Texts};
+use polars::prelude::{CompatLevel, PlSmallStr, PolarsResult};
 use polars_arrow::array::{Array, DictionaryArray, MutableBinaryViewArray, PrimitiveArray, Utf8ViewArray};
-use polars_arrow::datatypes::{ArrowDataType, PhysicalType};
-use polars_arrow::types::PrimitiveType;
+use polars_arrow::datatypes::PhysicalType;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::compression::Compression;
 use polars_parquet::parquet::page::{CompressedDataPage, CompressedDictPage, DataPage, DataPageHeader, DictPage};
+use polars_parquet::parquet::statistics::ParquetStatistics;
 use polars_parquet::write::{
     CompressedPage, CompressionOptions, Encoding, Page, ParquetType, WriteOptions, array_to_columns, compress,
 };
@@ -22,9 +23,6 @@ use zstd::zstd_safe::{CParameter, ParamSwitch};
 
 /// zstd's level for texts: 1 takes half the time of the usual 3, for some percent of size.
 pub(super) const LEVEL: i32 = 1;
-/// After so many rows a column that has mostly different texts is not worth a dictionary.
-const PROBE: usize = 1024;
-
 /// zstd's level for random digits: it looks at one place in so many.
 const DIGITS_LEVEL: i32 = -100;
 /// Texts that are looked at to tell whether a column is of random digits.
@@ -32,12 +30,6 @@ const DIGITS_PROBE: usize = 32;
 /// Lengths of such ids: shorter numbers have digits in common, longer ones have other statistics.
 const DIGITS_LEAST: usize = 16;
 const DIGITS_MOST: usize = 64;
-
-/// Texts that are known again by their bits.
-const LATELY: usize = 256;
-
-/// Bits of no text: none is that long.
-const NO_TEXT: u128 = u128::MAX;
 
 /// What the pages of a table are made with.
 #[derive(Debug)]
@@ -50,33 +42,37 @@ pub(super) struct Form {
 
 impl Form {
     /// The pages of every column of a row group.
-    pub(super) fn columns(&self, frame: &DataFrame) -> PolarsResult<Vec<Vec<CompressedPage>>> {
-        let mut columns = Vec::with_capacity(frame.width());
+    pub(super) fn columns(&self, frame: Frame) -> PolarsResult<Vec<Vec<CompressedPage>>> {
         let mut zstd = Zstd { compressor: Compressor::new(LEVEL)?, scratch: Vec::new(), content: Content::Texts };
-        // One chunk: tables are built in one piece.
-        for batch in frame.iter_chunks(polars::prelude::CompatLevel::newest(), false) {
-            for (array, field) in batch.columns().iter().zip(&self.fields) {
-                columns.push(self.column(array, field, &mut zstd)?);
-            }
-        }
-        Ok(columns)
+        let rows = frame.height();
+        frame.into_columns().zip(&self.fields).map(|(made, field)| self.column(made, rows, field, &mut zstd)).collect()
     }
 
-    fn column(&self, array: &ArrayRef, field: &ParquetType, zstd: &mut Zstd) -> PolarsResult<Vec<CompressedPage>> {
-        let known = array.null_count() < array.len();
+    fn column(
+        &self,
+        made: Made,
+        rows: usize,
+        field: &ParquetType,
+        zstd: &mut Zstd,
+    ) -> PolarsResult<Vec<CompressedPage>> {
+        let made = if let Made::Time(ns) = made { *ns } else { made };
+        let page = match &made {
+            Made::Opt(known) if known.values.is_empty() => delta::nothing(rows, field)?,
+            Made::Opt(known) => delta::integers(&known.values, rows, known.present.validity().as_ref(), field)?,
+            Made::Int(values) => delta::integers(values, rows, None, field)?,
+            Made::Text(Texts::Coded(texts)) if texts.keys().is_empty() => delta::nothing(rows, field)?,
+            Made::Text(Texts::Coded(texts)) => return self.dictionary(texts, rows, field, zstd),
+            // Others are few, or without pattern.
+            _ => None,
+        };
+        if let Some(page) = page {
+            return Ok(vec![compress(Page::Data(page), Vec::new(), CompressionOptions::Uncompressed)?]);
+        }
+        let series = made.into_series(PlSmallStr::EMPTY)?.rechunk();
+        let array = series.to_arrow(0, CompatLevel::newest());
         match array.dtype().to_physical_type() {
-            PhysicalType::Primitive(PrimitiveType::Int64) if known => {
-                let integers: Option<&PrimitiveArray<i64>> = array.as_any().downcast_ref();
-                match integers.map(|integers| delta::integers(integers, field)).transpose()?.flatten() {
-                    Some(page) => Ok(vec![compress(Page::Data(page), Vec::new(), CompressionOptions::Uncompressed)?]),
-                    None => self.plain(array.as_ref(), field, Encoding::DeltaBinaryPacked),
-                }
-            }
-            PhysicalType::Utf8View if known => {
+            PhysicalType::Utf8View => {
                 let texts: Option<&Utf8ViewArray> = array.as_any().downcast_ref();
-                if let Some(coded) = texts.and_then(dictionary) {
-                    return self.compressed(&coded, field, Encoding::RleDictionary, zstd);
-                }
                 let digits = texts.filter(|texts| are_digits(texts));
                 if let Some(page) = digits.map(|texts| delta::texts(texts, field)).transpose()?.flatten() {
                     zstd.expect(Content::Digits)?;
@@ -90,6 +86,40 @@ impl Form {
             // Nothing but nulls takes some bytes.
             _ => self.plain(array.as_ref(), field, Encoding::Plain),
         }
+    }
+
+    /// Texts by number. The dictionary and the statistics of the column are made by Polars, the numbers here: it would go over them four times.
+    fn dictionary(
+        &self,
+        texts: &Coded,
+        rows: usize,
+        field: &ParquetType,
+        zstd: &mut Zstd,
+    ) -> PolarsResult<Vec<CompressedPage>> {
+        let values = MutableBinaryViewArray::<str>::from_values_iter(texts.different()).freeze();
+        let one = PrimitiveArray::from_slice([0_u32]);
+        let coded = DictionaryArray::try_from_keys(one, values.boxed(), false)?;
+        let mut pages = Vec::with_capacity(2);
+        for page in array_to_columns(coded.boxed(), field.clone(), self.options, &[Encoding::RleDictionary])?
+            .into_iter()
+            .flatten()
+        {
+            let page = match page? {
+                Page::Dict(values) => Page::Dict(values),
+                Page::Data(of_one) => {
+                    let statistics = of_one.statistics().transpose()?.map(|known| ParquetStatistics {
+                        null_count: Some(texts.null_count() as i64),
+                        ..known.serialize()
+                    });
+                    match delta::keys(texts.keys(), rows, texts.validity().as_ref(), field, statistics)? {
+                        Some(page) => Page::Data(page),
+                        None => continue,
+                    }
+                }
+            };
+            pages.push(zstd.page(page)?);
+        }
+        Ok(pages)
     }
 
     /// Pages as they are.
@@ -200,50 +230,10 @@ fn are_digits(texts: &Utf8ViewArray) -> bool {
     probed.len() > DIGITS_PROBE / 4 * 3
 }
 
-/// Where a text with these bits stands among those seen lately.
-#[inline]
-fn place(bits: u128) -> usize {
-    let folded = (bits as u64 ^ (bits >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (folded >> 56) as usize % LATELY
-}
-
-/// The same texts, each once and by number; `None` if they are mostly different.
-fn dictionary(texts: &Utf8ViewArray) -> Option<DictionaryArray<u32>> {
-    let mut numbers: AHashMap<&str, u32> = AHashMap::new();
-    let mut different: Vec<&str> = Vec::new();
-    let mut keys: Vec<u32> = Vec::with_capacity(texts.len());
-    // Texts seen lately, by the bits that stand for them: the same bits are the same text.
-    let mut lately = [(NO_TEXT, 0_u32); LATELY];
-    for (row, text) in texts.iter().enumerate() {
-        let (Some(text), Some(view)) = (text, texts.views().get(row)) else {
-            keys.push(0);
-            continue;
-        };
-        let bits = view.as_u128();
-        let slot = &mut lately[place(bits)];
-        if slot.0 != bits {
-            let number = *numbers.entry(text).or_insert_with(|| {
-                different.push(text);
-                different.len() as u32 - 1
-            });
-            *slot = (bits, number);
-        }
-        keys.push(slot.1);
-        if keys.len() == PROBE && different.len() > PROBE / 4 * 3 {
-            return None;
-        }
-    }
-    if keys.len() >= PROBE && different.len() > keys.len() / 4 * 3 {
-        return None;
-    }
-    let values = MutableBinaryViewArray::<str>::from_values_iter(different.into_iter()).freeze();
-    let keys = PrimitiveArray::new(ArrowDataType::UInt32, keys.into(), texts.validity().cloned());
-    DictionaryArray::try_from_keys(keys, values.boxed(), false).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::output::{Format, ROW_GROUP_ROWS, write};
+    use super::super::texts::PROBE;
     use super::*;
     use polars::prelude::*;
 
@@ -270,7 +260,7 @@ mod tests {
                 "ratio" => all.iter().map(|&n| n as f64 / 3.0).collect::<Vec<_>>(),
                 "flag" => all.iter().map(|n| n.is_multiple_of(5)).collect::<Vec<_>>(),
                 "one" => vec!["the same text in every row"; rows],
-                "empty" => all.iter().map(|n| ["", "x"][n % 2]).collect::<Vec<_>>(),
+                "empty" => all.iter().map(|n| [None, Some("x")][n % 2]).collect::<Vec<_>>(),
                 "few" => sparse.iter().map(|n| n.map(|n| format!("text number {}", n % 40))).collect::<Vec<_>>(),
                 "short" => all.iter().map(|n| (n % 40).to_string()).collect::<Vec<_>>(),
                 "different" => sparse.iter().map(|n| n.map(|n| format!("this is row {n}"))).collect::<Vec<_>>(),
@@ -305,19 +295,5 @@ mod tests {
         assert!(!column(&|n| format!("{:032x}", random(n))));
         assert!(!column(&|n| format!("/api/{:016x}", random(n))));
         assert!(!column(&|n| format!("{:08x}", random(n) >> 32)));
-    }
-
-    #[test]
-    fn texts_that_come_again_are_kept_once() {
-        let texts = Utf8ViewArray::from_slice([Some("a"), None, Some("a"), Some("longer than twelve"), Some("a")]);
-        let coded = dictionary(&texts).unwrap();
-        assert_eq!(
-            coded.keys().iter().map(|k| k.copied()).collect::<Vec<_>>(),
-            [Some(0), None, Some(0), Some(1), Some(0)]
-        );
-        assert_eq!(coded.values().len(), 2);
-        let different: Vec<String> = (0..2 * PROBE).map(|n| n.to_string()).collect();
-        let different: Vec<Option<&str>> = different.iter().map(|t| Some(&**t)).collect();
-        assert!(dictionary(&Utf8ViewArray::from_slice(different)).is_none());
     }
 }

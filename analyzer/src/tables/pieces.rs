@@ -1,9 +1,10 @@
 //! Large tables piece by piece, so that a table takes the memory of a piece, however long it is.
 
+use super::frame::Frame;
 use super::output::ROW_GROUP_ROWS;
 use super::{Table, flows, network_profile, requests, round_trips, spans, traces};
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::engine::{Keep, Stored};
 use replay::model::{ProfileSegment, Replayed};
 use std::ops::Range;
@@ -33,7 +34,7 @@ pub fn needs(table: &Table) -> (Keep, bool) {
 pub fn each_piece<E: From<polars::prelude::PolarsError>>(
     table: &Table,
     a: &Analysis,
-    mut each: impl FnMut(DataFrame) -> Result<(), E>,
+    mut each: impl FnMut(Frame) -> Result<(), E>,
 ) -> Result<(), E> {
     let r = &a.replayed;
     match table.name {
@@ -61,8 +62,8 @@ pub fn each_piece<E: From<polars::prelude::PolarsError>>(
 
 fn chunks<T, E: From<polars::prelude::PolarsError>>(
     rows: &[T],
-    build: impl Fn(&[T]) -> PolarsResult<DataFrame>,
-    each: impl FnMut(DataFrame) -> Result<(), E>,
+    build: impl Fn(&[T]) -> PolarsResult<Frame>,
+    each: impl FnMut(Frame) -> Result<(), E>,
 ) -> Result<(), E> {
     chunks_of(ROW_GROUP_ROWS, rows, build, each)
 }
@@ -70,8 +71,8 @@ fn chunks<T, E: From<polars::prelude::PolarsError>>(
 fn chunks_of<T, E: From<polars::prelude::PolarsError>>(
     most: usize,
     rows: &[T],
-    build: impl Fn(&[T]) -> PolarsResult<DataFrame>,
-    mut each: impl FnMut(DataFrame) -> Result<(), E>,
+    build: impl Fn(&[T]) -> PolarsResult<Frame>,
+    mut each: impl FnMut(Frame) -> Result<(), E>,
 ) -> Result<(), E> {
     if rows.is_empty() {
         return each(build(rows)?);
@@ -103,7 +104,7 @@ pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
     stored: &Stored,
     limit: usize,
     threads: usize,
-    make: impl Fn(DataFrame) -> Result<P, E> + Sync,
+    make: impl Fn(Frame) -> Result<P, E> + Sync,
     mut take: impl FnMut(P) -> Result<(), E>,
 ) -> Result<(), E> {
     let (rows, step) = match table.name {

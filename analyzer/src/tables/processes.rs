@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "processes",
@@ -25,8 +26,8 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.processes, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.processes, |c| {
         c.int("pid", |p| p.pid);
         c.nonzero("ppid", |p| p.ppid);
         c.text("name", |p| &p.name);
@@ -46,5 +47,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.int("cpu_samples", |p| p.cpu_samples);
         c.int("socket_read_bytes", |p| p.socket_read_bytes);
         c.int("socket_write_bytes", |p| p.socket_write_bytes);
-    })
+    }))
 }

@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::{Columns, table};
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::red::{Counts, Row};
 
 pub(super) const TABLE: Table = Table {
@@ -27,8 +28,8 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.red().rows, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.red().rows, |c| {
         c.text("service", |r| &r.service);
         c.text("l7_protocol", |r| r.l7_protocol);
         c.text("endpoint", |r| &r.endpoint);
@@ -38,7 +39,7 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.int("bucket_ns", |r| r.length_ns);
         counts(c, |r| &r.counts, |r| r.length_ns);
         views(c);
-    })
+    }))
 }
 
 /// The same requests as clients and servers saw them.

@@ -3,8 +3,9 @@
 use super::Table;
 use super::columns::{table, write_json_object};
 use super::flows::{container, observer, pid, place};
+use super::frame::Frame;
 use crate::analysis::{Analysis, name_of};
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::model::{Flow, Request, Side};
 
 pub(super) const TABLE: Table = Table {
@@ -29,14 +30,14 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     of(a, &a.replayed.requests)
 }
 
 /// The table of some of the rows.
-pub(super) fn of(a: &Analysis, rows: &[Request]) -> PolarsResult<DataFrame> {
+pub(super) fn of(a: &Analysis, rows: &[Request]) -> PolarsResult<Frame> {
     let flow = |r: &Request| -> Option<&Flow> { a.replayed.flows.get(usize::try_from(r.flow_id).ok()?) };
-    table(rows, |c| {
+    Ok(table(rows, |c| {
         c.int("request_id", |r| r.request_id);
         c.int("flow_id", |r| r.flow_id);
         c.int("exchange_id", |r| a.replayed.exchanges.get(r.request_id as usize).copied().unwrap_or(r.request_id));
@@ -96,5 +97,5 @@ pub(super) fn of(a: &Analysis, rows: &[Request]) -> PolarsResult<DataFrame> {
             write_json_object(r.fields.attributes.iter().map(|(name, value)| (*name, &**value)), out);
         });
         c.completeness(|r| r.completeness);
-    })
+    }))
 }

@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::model::{Flow, RttStretch};
 
 pub(super) const TABLE: Table = Table {
@@ -14,7 +15,7 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     of(&a.replayed.flows)
 }
 
@@ -22,14 +23,14 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
 type Row<'a> = (u64, &'static str, u64, &'a RttStretch);
 
 /// The table of some of the flows.
-pub(super) fn of(flows: &[Flow]) -> PolarsResult<DataFrame> {
+pub(super) fn of(flows: &[Flow]) -> PolarsResult<Frame> {
     let rows: Vec<Row<'_>> = flows
         .iter()
         .filter_map(|f| Some((f.flow_id, f.round_trips.as_deref()?)))
         .flat_map(|(flow, both)| [(flow, "client", &both.client), (flow, "server", &both.server)])
         .flat_map(|(flow, sender, (width, stretches))| stretches.iter().map(move |s| (flow, sender, *width, s)))
         .collect();
-    table(&rows, |c| {
+    Ok(table(&rows, |c| {
         c.int("flow_id", |r| r.0);
         c.text("sender", |r| r.1);
         c.time("start", |r| r.3.start);
@@ -38,5 +39,5 @@ pub(super) fn of(flows: &[Flow]) -> PolarsResult<DataFrame> {
         c.int("rtt_min_ns", |r| r.3.min_ns);
         c.int("rtt_mean_ns", |r| r.3.sum_ns / u64::from(r.3.samples.max(1)));
         c.int("rtt_max_ns", |r| r.3.max_ns);
-    })
+    }))
 }

@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "socket_events",
@@ -27,8 +28,8 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.socket_events, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.socket_events, |c| {
         c.time("ts", |e| e.ts);
         c.text("event", |e| e.event);
         c.written("transport", |e, out| out.push_str(&e.transport.name()));
@@ -45,5 +46,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.text("node", |e| a.node_name(e.node));
         c.nonzero("netns", |e| e.netns);
         c.opt("flow_id", |e| e.flow_id);
-    })
+    }))
 }

@@ -3,8 +3,9 @@
 use super::Table;
 use super::columns::table;
 use super::flows::{container, pid};
+use super::frame::Frame;
 use crate::analysis::{Analysis, name_of};
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::model::{Request, Span};
 
 pub(super) const TABLE: Table = Table {
@@ -28,14 +29,14 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     of(a, &a.replayed.spans)
 }
 
 /// The table of some of the rows.
-pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<DataFrame> {
+pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<Frame> {
     let request = |s: &Span| -> Option<&Request> { a.replayed.requests.get(usize::try_from(s.request_id).ok()?) };
-    table(rows, |c| {
+    Ok(table(rows, |c| {
         c.text("trace_id", |s| &s.trace_id);
         c.text("span_id", |s| &s.span_id);
         c.text("parent_span_id", |s| &s.parent_span_id);
@@ -59,5 +60,5 @@ pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<DataFrame> {
         c.float("link_confidence", |s| f64::from(s.link_confidence));
         c.text("link_evidence", |s| &s.link_evidence);
         c.completeness(|s| s.completeness);
-    })
+    }))
 }

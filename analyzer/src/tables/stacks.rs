@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 
 pub(super) const TABLE: Table = Table {
     name: "stacks",
@@ -13,8 +14,8 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
-    table(&a.replayed.stacks, |c| {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
+    Ok(table(&a.replayed.stacks, |c| {
         c.text("process", |s| &s.process);
         c.nonzero("pid", |s| s.pid);
         c.text("thread", |s| &s.thread);
@@ -26,5 +27,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         c.int("value_ns", |s| s.value_ns);
         c.opt("request_id", |s| s.request_id);
         c.text("endpoint", |s| &s.endpoint);
-    })
+    }))
 }

@@ -3,8 +3,9 @@
 use super::Table;
 use super::columns::table;
 use super::flows::write_flags;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsError, PolarsResult};
+use polars::prelude::{PolarsError, PolarsResult};
 use replay::model::Side;
 use replay::tcp_packets::TcpPacket;
 use std::fmt::Write;
@@ -31,13 +32,13 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     let all = a.tcp_packets().map_err(|e| PolarsError::ComputeError(e.to_string().into()))?;
     let start = |p: &TcpPacket| {
         let flow = usize::try_from(p.flow_id).ok().and_then(|id| a.replayed.flows.get(id));
         p.ts.saturating_sub(flow.map_or(p.ts, |f| f.start))
     };
-    table(&all.packets, |c| {
+    Ok(table(&all.packets, |c| {
         c.int("flow_id", |p| p.flow_id);
         c.written("input", |p, out| {
             if let Some(name) = all.inputs.get(p.input as usize).and_then(|path| path.file_name()) {
@@ -72,5 +73,5 @@ fn build(a: &Analysis) -> PolarsResult<DataFrame> {
         });
         c.int("tcp_seq", |p| p.tcp_seq);
         c.opt("tcp_ack", |p| p.ack.map(|_| p.tcp_ack));
-    })
+    }))
 }

@@ -68,7 +68,7 @@ const EXACT: [(&str, &str); 6] = [
 fn the_names_that_others_rely_on_are_there() {
     let a = analysis(sample::recording(4, 8));
     for (table, expected) in EXACT {
-        let frame = (find(table).unwrap().build)(&a).unwrap();
+        let frame = find(table).unwrap().of(&a).unwrap();
         for name in expected.split_whitespace() {
             assert!(frame.column(name).is_ok(), "{table} has no {name}");
         }
@@ -79,7 +79,7 @@ fn the_names_that_others_rely_on_are_there() {
 fn every_table_can_be_empty_and_has_its_brief_columns() {
     let a = analysis(Replayed::default());
     for table in &TABLES {
-        let mut frame = (table.build)(&a).unwrap();
+        let mut frame = table.of(&a).unwrap();
         assert_eq!(frame.height(), 0, "{}", table.name);
         let brief = frame.select(table.brief.iter().copied());
         assert!(brief.is_ok(), "{}: {brief:?}", table.name);
@@ -122,7 +122,7 @@ fn a_flow_becomes_a_row() {
     process.client_process = None;
     r.flows.push(process);
     let a = analysis(r);
-    let t = (flows::TABLE.build)(&a).unwrap();
+    let t = flows::TABLE.of(&a).unwrap();
     assert_eq!(t.height(), 2);
 
     assert_eq!(text(&t, "observed_at", 0), Some("interface"));
@@ -174,7 +174,7 @@ fn a_request_becomes_a_row() {
     one_way.fields.is_async = true;
     one_way.fields.attributes.clear();
     let a = analysis(r);
-    let t = (requests::TABLE.build)(&a).unwrap();
+    let t = requests::TABLE.of(&a).unwrap();
 
     assert_eq!((text(&t, "observed_at", 1), text(&t, "side", 1)), (Some("process"), Some("server")));
     assert_eq!((int(&t, "duration_ns", 1), int(&t, "first_byte_ns", 1)), (Some(1_500), Some(500)));
@@ -203,7 +203,7 @@ fn red_and_map_have_rates_and_percentiles() {
     }
     let server = r.flows[0].server_process.clone().unwrap().name;
     let a = analysis(r);
-    let t = (red::TABLE.build)(&a).unwrap();
+    let t = red::TABLE.of(&a).unwrap();
     assert_eq!(t.height(), 1);
     assert_eq!((text(&t, "service", 0), text(&t, "endpoint", 0)), (Some(&*server), Some("/x")));
     assert_eq!((text(&t, "view", 0), int(&t, "start", 0)), (Some("packets"), Some(sample::START + 1_000_000_000)));
@@ -211,7 +211,7 @@ fn red_and_map_have_rates_and_percentiles() {
     assert_eq!((float(&t, "rate", 0), int(&t, "bucket_ns", 0)), (Some(3.0), Some(1_000_000_000)));
     assert_eq!((int(&t, "duration_p50_ns", 0), int(&t, "duration_max_ns", 0)), (Some(20), Some(30)));
 
-    let t = (map::TABLE.build)(&a).unwrap();
+    let t = map::TABLE.of(&a).unwrap();
     assert_eq!((t.height(), text(&t, "server_service", 0)), (1, Some(&*server)));
     assert_eq!((int(&t, "connections", 0), int(&t, "requests", 0)), (Some(1), Some(3)));
     // Over the whole minute of the recording.
@@ -226,7 +226,7 @@ fn exit_codes_are_taken_apart() {
         processes: vec![process(1, Some(0x300)), process(2, Some(9)), process(3, None)],
         ..Default::default()
     });
-    let t = (processes::TABLE.build)(&a).unwrap();
+    let t = processes::TABLE.of(&a).unwrap();
     let codes: Vec<_> = (0..3).map(|i| (int(&t, "exit_code", i), int(&t, "exit_signal", i))).collect();
     assert_eq!(codes, [(Some(3), None), (None, Some(9)), (None, None)]);
 }
@@ -243,7 +243,7 @@ fn text_formats_have_times_to_the_nanosecond() {
         }],
         ..Default::default()
     });
-    let mut frame = (health::TABLE.build)(&a).unwrap();
+    let mut frame = health::TABLE.of(&a).unwrap();
     let mut render = |format| {
         let mut out = Vec::new();
         write(&mut frame, format, None, &mut out).unwrap();
@@ -270,7 +270,7 @@ fn parquet_reads_back_and_its_bytes_depend_on_the_rows_only() {
         let a = analysis(sample::recording(300, 3_000));
         let render = |table: &Table| {
             let mut out = Vec::new();
-            write(&mut (table.build)(&a).unwrap(), Format::Parquet, None, &mut out).unwrap();
+            write(&mut table.of(&a).unwrap(), Format::Parquet, None, &mut out).unwrap();
             out
         };
         TABLES.iter().map(render).collect()
@@ -283,7 +283,7 @@ fn parquet_reads_back_and_its_bytes_depend_on_the_rows_only() {
     let requests = files.iter().zip(&TABLES).find(|(_, t)| t.name == "requests").unwrap().0;
     let back = ParquetReader::new(std::io::Cursor::new(requests)).finish().unwrap();
     let a = analysis(sample::recording(300, 3_000));
-    let built = (requests::TABLE.build)(&a).unwrap();
+    let built = requests::TABLE.of(&a).unwrap();
     assert_eq!(names(&back), names(&built));
     assert!(back.equals_missing(&built));
 }
@@ -310,7 +310,7 @@ fn the_documentation_has_every_column_and_no_other() {
     let titles: Vec<&str> = documented.iter().map(|(title, _)| title.as_str()).collect();
     assert_eq!(titles, TABLES.map(|t| t.name));
     for (table, (_, mut columns)) in TABLES.iter().zip(documented) {
-        let frame = (table.build)(&a).unwrap();
+        let frame = table.of(&a).unwrap();
         let mut built = names(&frame);
         built.sort_unstable();
         columns.sort_unstable();

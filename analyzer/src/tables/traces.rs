@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::columns::table;
+use super::frame::Frame;
 use crate::analysis::Analysis;
-use polars::prelude::{DataFrame, PolarsResult};
+use polars::prelude::PolarsResult;
 use replay::model::Trace;
 
 pub(super) const TABLE: Table = Table {
@@ -14,13 +15,13 @@ pub(super) const TABLE: Table = Table {
     build,
 };
 
-fn build(a: &Analysis) -> PolarsResult<DataFrame> {
+fn build(a: &Analysis) -> PolarsResult<Frame> {
     of(&a.replayed.traces)
 }
 
 /// The table of some of the rows.
-pub(super) fn of(rows: &[Trace]) -> PolarsResult<DataFrame> {
-    table(rows, |c| {
+pub(super) fn of(rows: &[Trace]) -> PolarsResult<Frame> {
+    Ok(table(rows, |c| {
         c.text("trace_id", |t| &t.trace_id);
         c.text("root_span_id", |t| &t.root_span_id);
         c.text("root", |t| &t.root);
@@ -32,5 +33,5 @@ pub(super) fn of(rows: &[Trace]) -> PolarsResult<DataFrame> {
         c.int("nodes", |t| t.nodes);
         c.int("errors", |t| t.errors);
         c.float("weakest_link", |t| f64::from(t.weakest_link));
-    })
+    }))
 }

@@ -164,12 +164,15 @@ impl Stored {
             let some = |ids| {
                 unpack(&self.spill, &self.flows, ids, |rows, id, e, out| self.unpack_flow_and_profile(rows, id, e, out))
             };
-            let flows = unpack_all(&self.flows, some, |(flow, packed): (Flow, _)| {
-                let first = self.flows.get(flow.flow_id as usize).map_or(0, |e| self.first_request(e));
-                profile.push(&flow, first, packed);
-                flow
+            let flows = unpack_all(&self.flows, some, |chunk: Vec<(Flow, _)>, flows| {
+                for (flow, packed) in chunk {
+                    let first = self.flows.get(flow.flow_id as usize).map_or(0, |e| self.first_request(e));
+                    profile.push(&flow, first, packed);
+                    flows.push(flow);
+                }
             });
-            (flows, unpack_all(&self.requests, |ids| self.requests(ids), |r| r))
+            // Requests are many and large: a chunk moves as a whole.
+            (flows, unpack_all(&self.requests, |ids| self.requests(ids), |mut chunk, out| out.append(&mut chunk)))
         });
         let unreadable = self.unreadable() as u64;
         let Self { pool, mut out, mut parts, events, seen, link: options, spans, .. } = self;
@@ -224,12 +227,12 @@ fn install<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T +
     }
 }
 
-/// The rows of all entries, unpacked side by side, some chunks at a time, so that what they are unpacked to is used again; and what `keep`
-/// makes of them.
-fn unpack_all<T: Send, U: Send>(
+/// The rows of all entries, unpacked side by side, some chunks at a time, so that what they are unpacked to is used again; `put` adds a
+/// chunk to the others.
+fn unpack_all<T: Send, U>(
     entries: &[Entry],
     some: impl Fn(Range<usize>) -> Vec<T> + Sync,
-    mut keep: impl FnMut(T) -> U,
+    mut put: impl FnMut(Vec<T>, &mut Vec<U>),
 ) -> Vec<U> {
     let (len, at_once) = (entries.len(), CHUNK * rayon::current_num_threads() * 2);
     let mut out = Vec::with_capacity(len);
@@ -237,7 +240,7 @@ fn unpack_all<T: Send, U: Send>(
         let to = len.min(from + at_once);
         let starts: Vec<usize> = (from..to).step_by(CHUNK).collect();
         let chunks: Vec<Vec<T>> = starts.par_iter().map(|&n| some(n..to.min(n + CHUNK))).collect();
-        out.extend(chunks.into_iter().flatten().map(&mut keep));
+        chunks.into_iter().for_each(|chunk| put(chunk, &mut out));
     }
     out
 }

@@ -93,6 +93,7 @@ pub(super) fn build(replayed: &Replayed, ways: &Ways, links: &Links) -> (Vec<Spa
     let mut ordered: Vec<((u64, u64), u32)> = roots.iter().map(|&root| (trace_id(builder.facts(root)), root)).collect();
     ordered.par_sort_unstable();
     let mut traces: Vec<Trace> = Vec::with_capacity(roots.len());
+    let mut of_roots: Vec<u32> = Vec::with_capacity(roots.len());
     let mut spans: Vec<Span> = Vec::with_capacity(links.taken.len());
     // A few at a time, so that not all rows are there twice.
     for some in ordered.chunks(CHUNK * TOGETHER) {
@@ -109,10 +110,25 @@ pub(super) fn build(replayed: &Replayed, ways: &Ways, links: &Links) -> (Vec<Spa
         for mut chunk in built {
             spans.append(&mut chunk.spans);
             traces.append(&mut chunk.traces);
+            of_roots.append(&mut chunk.of_roots);
         }
     }
-    traces.par_sort_by_key(|t| (t.start, t.trace_id));
-    (spans, traces)
+    (spans, by_time(traces, &of_roots, replayed.requests.len()))
+}
+
+/// Traces in the order of their starts, `roots` being the requests that they begin with. Requests are in that order already: there is next to
+/// nothing to sort, and each trace moves once.
+fn by_time(traces: Vec<Trace>, roots: &[u32], requests: usize) -> Vec<Trace> {
+    let mut of_request: Vec<Option<u32>> = vec![None; requests];
+    for (place, root) in (0u32..).zip(roots) {
+        if let Some(slot) = of_request.get_mut(*root as usize) {
+            *slot = Some(place);
+        }
+    }
+    let mut order: Vec<u32> = of_request.into_iter().flatten().collect();
+    order.sort_by_key(|place| traces.get(*place as usize).map(|t| (t.start, t.trace_id)));
+    let mut traces: Vec<Option<Trace>> = traces.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|place| traces.get_mut(place as usize)?.take()).collect()
 }
 
 /// Traces built by one task.
@@ -128,6 +144,8 @@ fn trace_id(root: Mix) -> (u64, u64) {
 struct Chunk<'a> {
     spans: Vec<Span>,
     traces: Vec<Trace>,
+    /// The request that each of them begins with.
+    of_roots: Vec<u32>,
     names: AHashMap<(&'a str, &'a str), Arc<str>>,
     services: AHashMap<(IpAddr, Option<u16>), Arc<str>>,
     /// (request, place of its parent in here).
@@ -145,6 +163,7 @@ impl Chunk<'_> {
         Self {
             spans: Vec::with_capacity(traces),
             traces: Vec::with_capacity(traces),
+            of_roots: Vec::with_capacity(traces),
             names: AHashMap::new(),
             services: AHashMap::new(),
             order: Vec::new(),
@@ -230,6 +249,7 @@ impl<'a> Builder<'a> {
             chunk.spans.truncate(from);
             return;
         };
+        chunk.of_roots.push(root);
         chunk.traces.push(Trace {
             trace_id: text,
             root_span_id: root_span.span_id,

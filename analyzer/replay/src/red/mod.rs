@@ -176,14 +176,20 @@ impl<K: Hash + Eq + Copy> Groups<K> {
         Self { places: AHashMap::new(), sums: Vec::new() }
     }
 
-    fn add(&mut self, key: K, request: &Request) {
-        let place = *self.places.entry(key).or_insert_with(|| {
-            self.sums.push((key, View::of(request), Default::default()));
-            self.sums.len() - 1
+    /// Adds a request. `like` is the place of the group that it probably belongs to, which saves looking for it; returns the place of the one that it
+    /// does belong to.
+    fn add(&mut self, key: K, request: &Request, like: Option<usize>) -> usize {
+        let is_like = |place: &usize| self.sums.get(*place).is_some_and(|(k, ..)| *k == key);
+        let place = like.filter(is_like).unwrap_or_else(|| {
+            *self.places.entry(key).or_insert_with(|| {
+                self.sums.push((key, View::of(request), Default::default()));
+                self.sums.len() - 1
+            })
         });
         if let Some((_, _, sums)) = self.sums.get_mut(place) {
             sums[CHOSEN].add(request);
         }
+        place
     }
 
     /// Adds what a client or server saw, where there is a row of it.
@@ -221,6 +227,8 @@ pub fn red_of(replayed: &Replayed, services: &Services, counted: &[(usize, u32)]
     let mut service_rows = Groups::new();
     let mut endpoints = Groups::new();
     let mut totals = Groups::new();
+    // By place in `endpoints` and `totals`: the latest span of time.
+    let (mut lately_rows, mut lately_services): (Vec<Option<usize>>, Vec<Option<usize>>) = (Vec::new(), Vec::new());
     for &(index, service) in counted {
         let Some(request) = replayed.requests.get(index) else {
             continue;
@@ -232,10 +240,20 @@ pub fn red_of(replayed: &Replayed, services: &Services, counted: &[(usize, u32)]
         });
         let protocol = request.fields.l7_protocol;
         let start = time_of(request).map_or(replayed.start, |t| t.div_euclid(step).saturating_mul(step));
-        rows.add((service, protocol, endpoint, start), request);
-        service_rows.add((service, protocol, 0, start), request);
-        endpoints.add((service, protocol, endpoint, replayed.start), request);
-        totals.add((service, protocol, 0, replayed.start), request);
+        let total = totals.add((service, protocol, 0, replayed.start), request, None);
+        let of_endpoint = endpoints.add((service, protocol, endpoint, replayed.start), request, None);
+        for (groups, lately, of, endpoint) in
+            [(&mut rows, &mut lately_rows, of_endpoint, endpoint), (&mut service_rows, &mut lately_services, total, 0)]
+        {
+            if lately.len() <= of {
+                lately.resize(of + 1, None);
+            }
+            let like = lately.get(of).copied().flatten();
+            let place = groups.add((service, protocol, endpoint, start), request, like);
+            if let Some(slot) = lately.get_mut(of) {
+                *slot = Some(place);
+            }
+        }
     }
 
     for request in replayed.requests.iter().filter(|r| matches!(r.observed_at, ObservedAt::Process(_))) {

@@ -20,23 +20,23 @@ const MOST_UNNAMED: usize = 4;
 /// Width of a character of a label, about.
 const LABEL_CHARACTER: f64 = 5.9;
 
-/// The edges of the map, each once, by the best view of it: the server's process before the client's before packets.
+/// Places of the edges of the map, each once, by the best view of it: the server's process before the client's before packets.
 #[must_use]
-pub(crate) fn best_edges(analysis: &Analysis) -> Vec<&Edge> {
-    let mut best: BTreeMap<_, &Edge> = BTreeMap::new();
-    for edge in analysis.edges() {
+pub(crate) fn best_of(edges: &[Edge]) -> Vec<usize> {
+    let mut best: BTreeMap<_, (usize, &Edge)> = BTreeMap::new();
+    for (place, edge) in edges.iter().enumerate() {
         let key = (&edge.client, &edge.server, edge.transport, edge.l7_protocol);
         // Better: a better view and, of several interfaces, the one that saw most.
         let rank = |e: &Edge| (std::cmp::Reverse(e.view), e.counts.requests, e.connections);
         best.entry(key)
             .and_modify(|b| {
-                if rank(edge) > rank(b) {
-                    *b = edge
+                if rank(edge) > rank(b.1) {
+                    *b = (place, edge);
                 }
             })
-            .or_insert(edge);
+            .or_insert((place, edge));
     }
-    best.into_values().collect()
+    best.into_values().map(|(place, _)| place).collect()
 }
 
 /// An edge as it is drawn.
@@ -108,7 +108,7 @@ fn micro(ns: u64) -> String {
 
 /// Edges to draw, most requests first, and how many are left out.
 fn drawn(analysis: &Analysis) -> (Vec<Drawn>, usize) {
-    let best = best_edges(analysis);
+    let best = analysis.best_edges();
     let servers: std::collections::BTreeSet<&str> = best.iter().map(|e| &*e.server).collect();
     let is_unnamed = |name: &str| name.parse::<IpAddr>().is_ok() && !servers.contains(name);
     let unnamed: std::collections::BTreeSet<&str> = best.iter().map(|e| &*e.client).filter(|c| is_unnamed(c)).collect();
