@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const WIDTH: u32 = 1_100;
 const LEFT: i32 = 110;
 const RIGHT: i32 = 150;
-/// Exchanges that are drawn.
+/// Exchanges that are drawn: of more, the longest.
 const MOST_EXCHANGES: usize = 40;
-/// Segments on the line of the whole flow.
+/// Segments on the line of the whole flow that are drawn one by one: of more, what each pixel is mostly made of.
 const MOST_SEGMENTS: usize = 3_000;
 
 const SEGMENTS: [(&str, &str, RGBColor); 8] = [
@@ -47,7 +47,9 @@ pub(super) fn draw(
     for s in segments.iter().filter(|s| !matches!(s.segment, "connect" | "tls" | "client_wait" | "close")) {
         exchanges.entry(s.exchange).or_default().push(s);
     }
-    let shown = exchanges.len().min(MOST_EXCHANGES);
+    let all = exchanges.len();
+    let longest = longest(exchanges);
+    let shown = longest.len();
     let title = format!("Flow {}: {}", flow.flow_id, flows::title(flow));
     let length = flow.end.saturating_sub(flow.start).max(1);
     plot((WIDTH, 178 + 20 * shown as u32), &title, |body| {
@@ -58,18 +60,19 @@ pub(super) fn draw(
             .collect();
         legend(body, 2, &used)?;
         let retransmissions: u32 = segments.iter().map(|s| s.retransmissions).sum();
-        let words = format!(
+        let mut words = format!(
             "{}, {} sent, {} received, {retransmissions} retransmissions, closed: {}",
             human::duration(length as u64),
             human::bytes(flow.client.payload_bytes),
             human::bytes(flow.server.payload_bytes),
             flow.close_type
         );
+        if all > shown {
+            words += &format!("; below, the {shown} longest of {} exchanges", human::count(all as u64));
+        }
         body.draw(&Text::new(words, (16, 18), font(13, MUTED))).map_err(failed)?;
         let whole = Scale { from: flow.start, length };
-        for s in segments.iter().take(MOST_SEGMENTS) {
-            bar(body, whole, s, 58, 28)?;
-        }
+        line(body, whole, segments)?;
         let again: BTreeSet<i32> = if packets.is_empty() {
             let middle = |s: &ProfileSegment| s.start.saturating_add((s.duration_ns / 2) as i64);
             segments.iter().filter(|s| s.retransmissions > 0).map(|s| whole.x(middle(s))).collect()
@@ -84,26 +87,77 @@ pub(super) fn draw(
         }
         axis(body, 90, length)?;
         // Without the wait before each, on the scale of the longest.
-        let span = |parts: &[&ProfileSegment]| -> Option<(i64, i64)> {
-            let (first, last) = (parts.first()?, parts.last()?);
-            Some((first.start, last.start.saturating_add(last.duration_ns as i64).saturating_sub(first.start)))
-        };
-        let longest = exchanges.values().take(shown).filter_map(|p| span(p)).map(|s| s.1).max().unwrap_or(1).max(1);
-        for (row, (number, parts)) in exchanges.iter().take(shown).enumerate() {
+        let most = longest.iter().map(|e| e.length).max().unwrap_or(1).max(1);
+        for (row, Exchange { number, from, length, parts }) in longest.iter().enumerate() {
             let y = 120 + row as i32 * 20;
-            let Some((from, length)) = span(parts) else { continue };
             let name = format!("exchange {}", number + 1);
             body.draw(&Text::new(name, (16, y), font(12, MUTED))).map_err(failed)?;
             for s in parts {
-                bar(body, Scale { from, length: longest }, s, y, 12)?;
+                bar(body, Scale { from: *from, length: most }, s, y, 12)?;
             }
             let at = WIDTH as i32 - RIGHT + 10;
             let bytes: u64 = parts.iter().map(|s| s.bytes).sum();
-            let words = format!("{}, {}", delay_label(length as f64), human::bytes(bytes));
+            let words = format!("{}, {}", delay_label(*length as f64), human::bytes(bytes));
             body.draw(&Text::new(words, (at, y), font(12, INK))).map_err(failed)?;
         }
         Ok(())
     })
+}
+
+/// A request and its answer.
+struct Exchange<'s> {
+    number: u32,
+    from: i64,
+    length: i64,
+    parts: Vec<&'s ProfileSegment>,
+}
+
+/// The longest exchanges, in their order.
+fn longest(exchanges: BTreeMap<u32, Vec<&ProfileSegment>>) -> Vec<Exchange<'_>> {
+    let mut all: Vec<_> = exchanges
+        .into_iter()
+        .filter_map(|(number, parts)| {
+            let (first, last) = (parts.first()?, parts.last()?);
+            let length = last.start.saturating_add(last.duration_ns as i64).saturating_sub(first.start);
+            Some(Exchange { number, from: first.start, length, parts })
+        })
+        .collect();
+    if all.len() > MOST_EXCHANGES {
+        all.sort_by_key(|e| (std::cmp::Reverse(e.length), e.number));
+        all.truncate(MOST_EXCHANGES);
+        all.sort_by_key(|e| e.number);
+    }
+    all
+}
+
+/// All segments side by side.
+fn line(area: &Area<'_>, whole: Scale, segments: &[ProfileSegment]) -> Result<()> {
+    if segments.len() <= MOST_SEGMENTS {
+        return segments.iter().try_for_each(|s| bar(area, whole, s, 58, 28));
+    }
+    // By pixel: ns of each kind.
+    let mut shares: BTreeMap<i32, BTreeMap<&'static str, u64>> = BTreeMap::new();
+    for s in segments {
+        let (a, b) = (whole.x(s.start), whole.x(s.start.saturating_add(s.duration_ns as i64)));
+        let pixels = a..b.max(a + 1);
+        let each = s.duration_ns / u64::from(pixels.len() as u32).max(1);
+        for x in pixels {
+            *shares.entry(x).or_default().entry(s.segment).or_default() += each;
+        }
+    }
+    let of_pixel = |kinds: &BTreeMap<&'static str, u64>| kinds.iter().max_by_key(|(_, ns)| **ns).map(|(kind, _)| *kind);
+    let mut runs: Vec<(i32, i32, &str)> = Vec::new();
+    for (x, kinds) in &shares {
+        let Some(kind) = of_pixel(kinds) else { continue };
+        match runs.last_mut() {
+            Some((_, end, of)) if *end == *x && *of == kind => *end = x + 1,
+            _ => runs.push((*x, x + 1, kind)),
+        }
+    }
+    for (a, b, kind) in runs {
+        area.draw(&Rectangle::new([(a, 58), (b, 86)], color(kind).filled())).map_err(failed)?;
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]

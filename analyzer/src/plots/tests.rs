@@ -1,6 +1,6 @@
 use super::*;
 use crate::report::sample::{HOSTILE, recording};
-use replay::model::Replayed;
+use replay::model::{ProfileSegment, Replayed};
 
 fn drawn(analysis: &Analysis) -> Vec<(String, String)> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -67,4 +67,40 @@ fn names_of_files_are_safe_and_differ() {
     }
     let names: Vec<_> = out.files.iter().filter_map(|f| f.file_name()).map(|n| n.to_string_lossy()).collect();
     assert_eq!(names, ["flame-a-b.svg", "flame-a-b-2.svg", "flame-a-b-3.svg"]);
+}
+
+#[test]
+fn a_flow_of_thousands_of_exchanges_is_drawn_to_its_end() {
+    let replayed = recording(20, 4);
+    let mut flow = replayed.flows[0].clone();
+    let exchanges = 4_000u32;
+    // A request of 1 us and its answer of 4 us each; the last answer takes a millisecond.
+    let segment = |exchange: u32, at: i64, segment, duration_ns| ProfileSegment {
+        flow_id: flow.flow_id,
+        exchange,
+        segment,
+        start: flow.start + i64::from(exchange) * 5_000 + at,
+        duration_ns,
+        request_id: None,
+        bytes: 0,
+        retransmissions: 0,
+    };
+    let mut segments = Vec::new();
+    for n in 0..exchanges {
+        let answer = if n + 1 == exchanges { 1_000_000 } else { 4_000 };
+        segments.push(segment(n, 0, "request_transfer", 1_000));
+        segments.push(segment(n, 1_000, "server_response", answer));
+    }
+    flow.end = flow.start + i64::from(exchanges) * 5_000 + 996_000;
+    let svg = profile::draw(&flow, &segments, &[], &[]).expect("drawn");
+    assert!(svg.contains("the 40 longest of 4,000 exchanges"));
+    assert!(svg.contains("exchange 4000"), "the longest is not among them");
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+    let xml = roxmltree::Document::parse_with_options(&svg, options).expect("XML");
+    let number = |n: &roxmltree::Node<'_, '_>, name: &str| n.attribute(name).and_then(|a| a.parse::<i32>().ok());
+    let bars: Vec<_> = xml.descendants().filter(|n| number(n, "height") == Some(28)).collect();
+    let ends = bars.iter().filter_map(|n| Some(number(n, "x")? + number(n, "width")?));
+    // Of 840 pixels, all but the last twentieth are mostly answers, as is that.
+    assert!((1..=840).contains(&bars.len()), "{} bars", bars.len());
+    assert!(ends.max().is_some_and(|x| (948..=952).contains(&x)), "the line ends before the flow");
 }
