@@ -45,6 +45,7 @@ mod memcached;
 mod mongodb;
 mod mqtt;
 mod mysql;
+mod mysqlx;
 mod nats;
 mod ntp;
 mod openvpn;

@@ -51,6 +51,8 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("websocket", 80, super::websocket::tests::sample()),
         ("websocket", 80, super::websocket::tests::mqtt_sample()),
         ("openvpn", 1194, super::openvpn::tests::sample()),
+        ("syslog", 514, super::syslog::tests::stream_sample()),
+        ("mysqlx", 33060, super::mysqlx::tests::sample()),
         ("proxy", 8080, super::proxy::tests::sample()),
         ("sip", 5060, super::sip::tests::sample()),
         ("rtsp", 554, super::sip::tests::rtsp_sample()),

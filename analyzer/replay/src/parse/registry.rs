@@ -2,9 +2,9 @@
 
 use super::{
     Protocol, amqp, amqp1, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583,
-    kafka, ldap, memcached, mongodb, mqtt, mysql, nats, ntp, openvpn, openwire, oracle, pop3, postgresql, proxy,
-    pulsar, quic, radius, redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift, tls,
-    trpc, uwsgi, websocket, websphere_mq, zmtp,
+    kafka, ldap, memcached, mongodb, mqtt, mysql, mysqlx, nats, ntp, openvpn, openwire, oracle, pop3, postgresql,
+    proxy, pulsar, quic, radius, redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift,
+    tls, trpc, uwsgi, websocket, websphere_mq, zmtp,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -41,6 +41,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &zmtp::PROTOCOL,
     &tars::PROTOCOL,
     &thrift::PROTOCOL,
+    &mysqlx::PROTOCOL,
     &cassandra::PROTOCOL,
     &smtp::PROTOCOL,
     &ldap::PROTOCOL,

@@ -104,8 +104,10 @@ pub(super) fn take<'a>(cursor: &mut Cursor<'a>, number: u8, form: Form) -> Optio
 /// How many, in so many digits.
 fn count(cursor: &mut Cursor<'_>, digits: usize, packed: bool) -> Option<usize> {
     let bytes = cursor.take(if packed { digits.div_ceil(2) } else { digits })?;
-    let text = if packed { unpacked(bytes) } else { bytes.to_vec() };
-    text.iter().try_fold(0_usize, |number, byte| byte.is_ascii_digit().then(|| number * 10 + usize::from(byte - b'0')))
+    let digit = |number: usize, digit: u8| (digit < 10).then(|| number * 10 + usize::from(digit));
+    bytes.iter().try_fold(0, |number, byte| {
+        if packed { digit(digit(number, byte >> 4)?, byte & 15) } else { digit(number, byte.wrapping_sub(b'0')) }
+    })
 }
 
 /// Packed digits as characters.

@@ -5,6 +5,7 @@ use super::super::mask::{Masker, Secret};
 use super::super::text::{clean_to, decimal, trim};
 use super::element::{Form, take, unpacked};
 use crate::model::{RequestFields, Side, Status};
+use std::borrow::Cow;
 
 /// Longest message, bytes.
 pub(super) const LIMIT: usize = 8192;
@@ -24,19 +25,19 @@ pub(super) fn sizes(bytes: &[u8]) -> Option<(usize, bool)> {
 
 /// What a message says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Body {
+pub(super) struct Body<'a> {
     kind: [u8; 4],
     elements: u32,
     head: &'static str,
-    card: Vec<u8>,
-    processing: Vec<u8>,
-    trace: Vec<u8>,
-    reference: Vec<u8>,
-    code: Vec<u8>,
-    terminal: Vec<u8>,
-    acceptor: Vec<u8>,
-    acquirer: Vec<u8>,
-    network: Vec<u8>,
+    card: Cow<'a, [u8]>,
+    processing: Cow<'a, [u8]>,
+    trace: Cow<'a, [u8]>,
+    reference: Cow<'a, [u8]>,
+    code: Cow<'a, [u8]>,
+    terminal: Cow<'a, [u8]>,
+    acceptor: Cow<'a, [u8]>,
+    acquirer: Cow<'a, [u8]>,
+    network: Cow<'a, [u8]>,
 }
 
 /// Where the kind of message may stand, behind which head.
@@ -64,14 +65,14 @@ fn kind_at(bytes: &[u8], at: usize) -> Option<([u8; 4], usize, bool)> {
     Some((sound(*packed.first_chunk::<4>()?)?, at + 2, true))
 }
 
-impl Body {
+impl<'a> Body<'a> {
     /// Whether a message starts here, as far as bytes go.
     pub(super) fn starts(bytes: &[u8]) -> bool {
         places(bytes).iter().any(|(at, _)| *at < LIMIT && (kind_at(bytes, *at).is_some() || bytes.len() < at + 4))
     }
 
     /// Reads a whole message, its length in front.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         for (at, head) in places(bytes) {
             let Some((kind, at, packed)) = kind_at(bytes, at) else { continue };
             let forms: &[Form] = if packed { &[Form::Packed] } else { &[Form::Ascii, Form::Hexadecimal, Form::Packed] };
@@ -86,7 +87,7 @@ impl Body {
     }
 
     /// The elements, which fill `bytes`.
-    fn filled(mut self, bytes: &[u8], form: Form) -> Option<Self> {
+    fn filled(mut self, bytes: &'a [u8], form: Form) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let map = |cursor: &mut Cursor<'_>| {
             if form != Form::Hexadecimal {
@@ -97,23 +98,23 @@ impl Body {
         };
         let first = map(&mut cursor)?;
         let second = if first >> 63 != 0 { map(&mut cursor)? } else { 0 };
-        for number in 2..=128_u8 {
-            let (map, place) = if number <= 64 { (first, 64 - number) } else { (second, 128 - number) };
-            if map >> place & 1 == 0 {
-                continue;
-            }
+        // The first bit of the first map says that there is a second one.
+        let mut left = (u128::from(first) << 64 | u128::from(second)) & (u128::MAX >> 1);
+        while left != 0 {
+            let number = left.leading_zeros() as u8 + 1;
+            left &= !(1 << (128 - number));
             let content = take(&mut cursor, number, form)?;
             self.elements += 1;
-            let digits = || if form == Form::Packed { unpacked(content) } else { content.to_vec() };
+            let digits = || if form == Form::Packed { Cow::Owned(unpacked(content)) } else { Cow::Borrowed(content) };
             match number {
                 2 => self.card = digits(),
                 3 => self.processing = digits(),
                 11 => self.trace = digits(),
                 32 => self.acquirer = digits(),
-                37 => self.reference = content.to_vec(),
-                39 => self.code = content.to_vec(),
-                41 => self.terminal = content.to_vec(),
-                42 => self.acceptor = content.to_vec(),
+                37 => self.reference = Cow::Borrowed(content),
+                39 => self.code = Cow::Borrowed(content),
+                41 => self.terminal = Cow::Borrowed(content),
+                42 => self.acceptor = Cow::Borrowed(content),
                 70 => self.network = digits(),
                 _ => {}
             }

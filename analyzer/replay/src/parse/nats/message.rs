@@ -102,6 +102,25 @@ impl<'a> Line<'a> {
     }
 }
 
+/// What JetStream answers, to its API and to what is published to a stream (ADR-1): JSON with `error` in it, or without.
+pub(super) fn answer(body: &[u8], fields: &mut RequestFields) {
+    if body.first() != Some(&b'{') {
+        return;
+    }
+    let Some(error) = memchr::memmem::find(body, b"\"error\":{").and_then(|at| body.get(at + 9..)) else { return };
+    let value = |name: &[u8]| {
+        let at = memchr::memmem::find(error, name)? + name.len();
+        error.get(at..).map(<[u8]>::trim_ascii_start)
+    };
+    let Some(number) = value(b"\"code\":") else { return };
+    let digits = number.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let Some(code) = number.get(..digits).and_then(decimal).filter(|code| (100..1000).contains(code)) else { return };
+    fields.code = i32::try_from(code).ok();
+    fields.status = if code < 500 { Status::ClientError } else { Status::ServerError };
+    let text = value(b"\"description\":").and_then(|text| text.strip_prefix(b"\"")).unwrap_or_default();
+    fields.exception = clean_to(text.split(|byte| *byte == b'"').next().unwrap_or_default(), 256);
+}
+
 /// Headers of a message: `NATS/1.0`, perhaps with a status (ADR-4), then as in HTTP.
 pub(super) fn headers(block: &[u8], fields: &mut RequestFields) {
     if let Some(rest) = block.strip_prefix(b"NATS/1.0 ") {
@@ -123,7 +142,16 @@ pub(super) fn headers(block: &[u8], fields: &mut RequestFields) {
     for line in block.split(|byte| *byte == b'\n').take(64) {
         if let Some(colon) = memchr::memchr(b':', line) {
             let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-            trace_context::header(name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii(), fields);
+            let (name, value) = (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
+            trace_context::header(name, value, fields);
+            // A service says so that it failed (ADR-32).
+            if name.eq_ignore_ascii_case(b"Nats-Service-Error") {
+                fields.exception = clean_to(value, 256);
+            } else if name.eq_ignore_ascii_case(b"Nats-Service-Error-Code") {
+                fields.code = decimal(value).and_then(|code| i32::try_from(code).ok());
+                let client = fields.code.is_some_and(|code| (400..500).contains(&code));
+                fields.status = if client { Status::ClientError } else { Status::ServerError };
+            }
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 const LINE_LIMIT: usize = 32 * 1024;
 /// Headers of a message looked at.
 const HEADER_WINDOW: usize = 1024;
+/// Bytes of an answer looked at for what JetStream says of errors.
+const ANSWER_WINDOW: usize = 512;
 /// Reply subjects remembered.
 const REMEMBERED: usize = 8192;
 
@@ -85,12 +87,21 @@ impl Parser for Nats {
         };
         let payload = if line.sized { line.total.saturating_add(2) } else { 0 };
         let body = input.bytes.get(end + 1..).unwrap_or_default();
-        let wanted = usize::try_from(line.headers).unwrap_or_default().min(HEADER_WINDOW);
+        let mut wanted = usize::try_from(line.headers).unwrap_or_default().min(HEADER_WINDOW);
+        let answers = line.verb == "MSG" && line.total > 0 && self.awaited.contains(&message::hash(line.subject));
+        if answers {
+            wanted = usize::try_from(line.total).unwrap_or(ANSWER_WINDOW).min(ANSWER_WINDOW);
+        }
         if body.len() < wanted && !input.cut {
             return Step::More(end + 1 + wanted);
         }
         let mut fields = line.fields();
-        message::headers(body.get(..wanted).unwrap_or(body), &mut fields);
+        let body = body.get(..wanted).unwrap_or(body);
+        if answers {
+            message::answer(body, &mut fields);
+        } else {
+            message::headers(body, &mut fields);
+        }
         self.emit(side, &line, fields, out);
         Step::Consume(end as u64 + 1 + payload)
     }

@@ -78,3 +78,38 @@ fn tls_behind_info() {
     assert_eq!(&*sessions[0].fields.request_type, "INFO");
     assert!(sessions[1..].iter().all(|session| session.fields.l7_protocol == "tls") && sessions.len() > 1);
 }
+
+/// ADR-1: answers of JetStream are JSON with an `error` or without; ADR-32: those of services have headers.
+#[test]
+fn errors_of_jetstream_and_services() {
+    let failed = r#"{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+    let stored = r#"{"stream":"ORDERS","seq":7}"#;
+    let refused =
+        r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"ORDERS","seq":0}"#;
+    let head = "NATS/1.0\r\nNats-Service-Error: no such item\r\nNats-Service-Error-Code: 500\r\n\r\n";
+    let reply = |inbox: u8, body: &str| s(format!("MSG _INBOX.{inbox} 1 {}\r\n{body}\r\n", body.len()));
+    let script = [
+        s("INFO {}\r\n"),
+        c("PUB $JS.API.STREAM.INFO.X _INBOX.1 0\r\n\r\n"),
+        reply(1, failed),
+        c("PUB orders.new _INBOX.2 2\r\nhi\r\n"),
+        reply(2, stored),
+        c("PUB orders.new _INBOX.3 2\r\nhi\r\n"),
+        reply(3, refused),
+        c("PUB stock _INBOX.4 2\r\nhi\r\n"),
+        s(format!("HMSG _INBOX.4 1 {} {}\r\n{head}\r\n", head.len(), head.len())),
+        // What an application answers is its own.
+        c("PUB stock _INBOX.5 2\r\nhi\r\n"),
+        reply(5, r#"{"items":[{"code":404}]}"#),
+    ];
+    assert_eq!(
+        lines(&play(&script))[1..],
+        [
+            "nats PUB||$JS.API.STREAM.INFO.X|$JS.API.STREAM.INFO.X client_error 404 'stream not found'",
+            "nats PUB||orders.new|orders.new ok",
+            "nats PUB||orders.new|orders.new server_error 503 'maximum bytes exceeded'",
+            "nats PUB||stock|stock server_error 500 'no such item'",
+            "nats PUB||stock|stock ok",
+        ]
+    );
+}

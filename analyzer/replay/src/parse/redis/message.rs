@@ -319,10 +319,6 @@ impl Reply {
             }
         } else if matches!(self.kind, b'>' | b'*') && self.words.len() < 2 {
             self.words.push(text.to_vec());
-        } else if self.kind == b'|' {
-            // Behind attributes comes the reply itself.
-            self.kind = kind;
-            self.text = text.to_vec();
         }
     }
 

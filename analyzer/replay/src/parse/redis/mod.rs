@@ -25,6 +25,10 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 const LINE_LIMIT: usize = 16 * 1024;
 /// Nesting of aggregates in a reply.
 const DEPTH_LIMIT: usize = 32;
+/// Elements of an aggregate whose number is not told in advance (RESP3's streamed types): a point ends it.
+const STREAMED: u64 = u64::MAX >> 1;
+/// Marks the number of elements of attributes, which are no part of the reply that they precede.
+const ATTRIBUTES: u64 = 1 << 63;
 /// Bytes of a bulk string that are kept of a command, if they come.
 const KEEP: usize = 256;
 
@@ -107,6 +111,15 @@ struct Reading {
     start: Option<Mark>,
     /// Length of a bulk string whose bytes come next.
     bulk: Option<u64>,
+    /// They are a part of a string in parts.
+    in_parts: bool,
+}
+
+impl Reading {
+    /// Whether what comes is the reply itself, not its attributes.
+    fn is_noted(&self) -> bool {
+        self.levels.iter().all(|count| count & ATTRIBUTES == 0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -205,25 +218,26 @@ impl Redis {
         let reading = &mut self.reading[side.index()];
         let begins = reading.levels.is_empty();
         if begins {
-            reading.start = Some(out.mark);
+            // A reply begins with its attributes.
+            reading.start.get_or_insert(out.mark);
         }
+        let noted = reading.is_noted();
         let Some((kind, value)) = line.split_first() else {
             // Empty lines between commands are ignored by the server.
             return if begins && side == Side::Client { Step::Consume(used) } else { Step::Reject("empty line") };
         };
         let number = message::integer(value);
         out.hold = true;
+        if side == Side::Server && matches!((kind, value), (b';' | b'.', _) | (_, b"?")) {
+            return self.streamed(begins, *kind, value, used, out);
+        }
         match kind {
             b'*' | b'~' | b'>' | b'%' | b'|' => {
                 let Some(count) = number.filter(|n| (-1..=1 << 32).contains(n)) else {
                     return Step::Reject("length of an aggregate");
                 };
                 let doubled = matches!(kind, b'%' | b'|');
-                let mut count = u64::try_from(count).unwrap_or(0) * if doubled { 2 } else { 1 };
-                if *kind == b'|' {
-                    // Attributes precede the reply they belong to.
-                    count += 1;
-                }
+                let count = u64::try_from(count).unwrap_or(0) * if doubled { 2 } else { 1 };
                 self.resp3 |= *kind != b'*';
                 if reading.levels.len() >= DEPTH_LIMIT {
                     return Step::Reject("nested too deeply");
@@ -231,7 +245,13 @@ impl Redis {
                 if side == Side::Client && (*kind != b'*' || !begins) {
                     return Step::Reject("a command is an array of strings");
                 }
-                if side == Side::Server {
+                if *kind == b'|' {
+                    if count > 0 {
+                        reading.levels.push(count | ATTRIBUTES);
+                    }
+                    return Step::Consume(used);
+                }
+                if side == Side::Server && noted {
                     self.reply.aggregate(begins, *kind, count, number == Some(-1));
                 }
                 if count > 0 {
@@ -246,6 +266,7 @@ impl Redis {
             b'$' | b'=' | b'!' => {
                 self.resp3 |= *kind != b'$';
                 match number {
+                    Some(-1) if side == Side::Server && !noted => {}
                     Some(-1) if side == Side::Server => self.reply.scalar(begins, b'_', b""),
                     Some(len @ 0..=0x4000_0000) => {
                         if side == Side::Client && begins {
@@ -265,7 +286,9 @@ impl Redis {
                 if matches!(kind, b':') && number.is_none() {
                     return Step::Reject("not a number");
                 }
-                self.reply.scalar(begins, *kind, value);
+                if noted {
+                    self.reply.scalar(begins, *kind, value);
+                }
             }
             _ if side == Side::Client && begins => {
                 let Some(command) = Command::inline(line) else {
@@ -276,6 +299,37 @@ impl Redis {
             _ => return Step::Reject("unknown type"),
         }
         self.element(side, out);
+        Step::Consume(used)
+    }
+
+    /// RESP3's streamed types: `$?` and parts that each tell their length, `;0` the last; `*?` and others with elements up to `.`.
+    fn streamed(&mut self, begins: bool, kind: u8, value: &[u8], used: u64, out: &mut Output<'_>) -> Step {
+        let reading = &mut self.reading[Side::Server.index()];
+        let is_open = reading.levels.last() == Some(&STREAMED);
+        match (kind, message::integer(value)) {
+            (b'*' | b'~' | b'%', None) if reading.levels.len() < DEPTH_LIMIT => {
+                if reading.is_noted() {
+                    self.reply.aggregate(begins, kind, 0, false);
+                }
+                reading.levels.push(STREAMED);
+            }
+            (b'$', None) => reading.in_parts = true,
+            (b';', Some(len @ 1..=0x4000_0000)) if reading.in_parts => reading.bulk = u64::try_from(len).ok(),
+            (b';', Some(0)) if reading.in_parts => {
+                reading.in_parts = false;
+                let begins = reading.levels.is_empty();
+                if reading.is_noted() {
+                    self.reply.scalar(begins, b'$', b"");
+                }
+                self.element(Side::Server, out);
+            }
+            (b'.', None) if is_open && value.is_empty() => {
+                reading.levels.pop();
+                self.element(Side::Server, out);
+            }
+            _ => return Step::Reject("not a streamed type"),
+        }
+        self.resp3 = true;
         Step::Consume(used)
     }
 
@@ -290,10 +344,16 @@ impl Redis {
         let kept = input.bytes.get(..have.min(KEEP)).unwrap_or_default();
         match side {
             Side::Client => self.command.word(kept, len, have < wanted),
-            Side::Server => {
+            Side::Server if self.reading[side.index()].in_parts => {
+                out.hold = true;
+                self.reading[side.index()].bulk = None;
+                return Step::Consume(len + 2);
+            }
+            Side::Server if self.reading[side.index()].is_noted() => {
                 let kind = self.reply.bulk_kind;
                 self.reply.scalar(begins, kind, kept);
             }
+            Side::Server => {}
         }
         out.hold = true;
         self.reading[side.index()].bulk = None;
@@ -305,11 +365,19 @@ impl Redis {
     fn element(&mut self, side: Side, out: &mut Output<'_>) {
         let reading = &mut self.reading[side.index()];
         while let Some(count) = reading.levels.last_mut() {
-            *count -= 1;
-            if *count > 0 {
+            if *count == STREAMED {
                 return;
             }
-            reading.levels.pop();
+            *count -= 1;
+            match *count {
+                0 => drop(reading.levels.pop()),
+                ATTRIBUTES => {
+                    // What they belong to follows.
+                    reading.levels.pop();
+                    return;
+                }
+                _ => return,
+            }
         }
         out.hold = false;
         let start = reading.start.take().unwrap_or(out.mark);

@@ -157,3 +157,38 @@ fn monitored() {
         ]
     );
 }
+
+/// RESP3 specification, "Streamed strings" and "Streamed aggregate data types": its own examples.
+#[test]
+fn streamed_types() {
+    let get = |key: &str| c(format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()));
+    let sessions = play(&[
+        c("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"),
+        s("%?\r\n+a\r\n:1\r\n+b\r\n:2\r\n.\r\n"),
+        get("s"),
+        s("$?\r\n;4\r\nHell\r\n;5\r\no wor\r\n;1\r\nd\r\n;0\r\n"),
+        get("nested"),
+        s("*?\r\n:1\r\n*2\r\n$?\r\n;1\r\nx\r\n;0\r\n~?\r\n:7\r\n.\r\n:3\r\n.\r\n"),
+        get("last"),
+        s("|1\r\n+ttl\r\n:3600\r\n$2\r\nok\r\n"),
+        // The specification's example of attributes, and attributes of an element.
+        get("attributes"),
+        s("|1\r\n+key-popularity\r\n%2\r\n$1\r\na\r\n,0.1923\r\n$1\r\nb\r\n,0.0012\r\n*2\r\n:2039123\r\n:9543892\r\n"),
+        get("inside"),
+        s("*3\r\n:1\r\n:2\r\n|1\r\n+ttl\r\n:3600\r\n:3\r\n"),
+        get("error"),
+        s("|1\r\n+why\r\n_\r\n-ERR no\r\n"),
+    ]);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "redis HELLO||HELLO 3| ok 'Map'",
+            "redis GET||GET s| ok 'BulkString'",
+            "redis GET||GET nested| ok 'Array'",
+            "redis GET||GET last| ok 'BulkString'",
+            "redis GET||GET attributes| ok 'Array'",
+            "redis GET||GET inside| ok 'Array'",
+            "redis GET||GET error| server_error 'ERR no'",
+        ]
+    );
+}

@@ -166,6 +166,12 @@ impl<'a> Head<'a> {
 
     fn headers(&mut self, lines: &'a [u8]) {
         for line in lines.split(|byte| *byte == b'\n').take(LINES) {
+            // Most headers are none of these, as their first letters tell.
+            let Some(b'a' | b'c' | b'i' | b'l' | b'n' | b'p' | b's' | b't' | b'u' | b'v') =
+                line.first().map(u8::to_ascii_lowercase)
+            else {
+                continue;
+            };
             let Some(colon) = memchr::memchr(b':', line) else { continue };
             let (name, value) = line.split_at_checked(colon).unwrap_or_default();
             let (name, value) = (trim(name), trim(value.get(1..).unwrap_or_default()));

@@ -6,7 +6,7 @@ pub(super) mod tests;
 
 use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
-use crate::model::{RequestFields, Side, Transport};
+use crate::model::{Completeness, RequestFields, Side, Transport};
 use std::collections::VecDeque;
 
 /// Line in the registry.
@@ -70,6 +70,8 @@ struct Smtp {
     /// First line of a reply of several lines.
     since: Option<Mark>,
     mail: Option<Mark>,
+    /// Some of the mail is missing.
+    torn: bool,
 }
 
 impl Parser for Smtp {
@@ -79,7 +81,10 @@ impl Parser for Smtp {
             if self.waiting.contains(&"DATA") && !input.cut {
                 return Step::More(input.bytes.len() + 1);
             }
-            self.expect = Expect::Mail;
+            // The reply is lost: what comes tells which it was.
+            let line = input.bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            let refused = message::sure_of_command(line).is_some();
+            self.expect = if refused { Expect::Command } else { Expect::Mail };
         }
         if side == Side::Client && self.expect == Expect::Mail {
             return self.mail(input, out);
@@ -103,16 +108,20 @@ impl Parser for Smtp {
     fn resumes(&self, side: Side, bytes: &[u8]) -> bool {
         let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
         match side {
-            Side::Client => message::command(line).is_some(),
+            Side::Client => self.expect == Expect::Mail || message::command(line).is_some(),
             Side::Server => message::reply(line).is_some(),
         }
     }
 
-    fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {
-        self.expect = Expect::Command;
+    fn lost(&mut self, side: Side, _out: &mut Output<'_>) {
         self.waiting.clear();
         self.since = None;
-        self.mail = None;
+        match (side, self.expect) {
+            // A mail goes on behind what is missing of it, and whether one comes is seen without the server's word.
+            (Side::Client, Expect::Mail) => self.torn = true,
+            (Side::Server, Expect::Answer | Expect::Mail) => {}
+            _ => (self.expect, self.mail) = (Expect::Command, None),
+        }
     }
 }
 
@@ -164,7 +173,11 @@ impl Smtp {
             self.waiting.push_back("");
         }
         let fields = RequestFields { l7_protocol: "smtp", request_type: "MESSAGE".into(), ..RequestFields::default() };
-        out.emit(Message::new(Kind::Request, fields).since(start));
+        let mut message = Message::new(Kind::Request, fields).since(start);
+        if std::mem::take(&mut self.torn) {
+            message.completeness.add(Completeness::GAP);
+        }
+        out.emit(message);
         Step::Consume(end as u64)
     }
 
@@ -193,6 +206,10 @@ impl Smtp {
             return Step::Consume(used);
         }
         self.greeted = true;
+        if self.torn && self.waiting.is_empty() && self.expect == Expect::Mail {
+            // The server answers a mail whose end is missing.
+            (self.expect, self.mail, self.torn) = (Expect::Command, None, false);
+        }
         let name = self.waiting.pop_front();
         if name == Some("DATA") {
             self.expect = if code == 354 { Expect::Mail } else { Expect::Command };

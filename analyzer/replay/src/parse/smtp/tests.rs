@@ -1,5 +1,6 @@
-use super::super::script::{c, lines, play, s};
-use crate::model::Side;
+use super::super::Conversation;
+use super::super::script::{c, end, lines, play, s, say};
+use crate::model::{Completeness, Side, Transport};
 
 pub(in crate::parse) fn sample() -> Vec<(Side, Vec<u8>)> {
     vec![
@@ -82,5 +83,50 @@ fn a_chunk_that_is_refused_has_no_bytes() {
             "smtp BDAT||4 LAST| ok 250",
             "smtp NOOP||| ok 250"
         ]
+    );
+}
+
+/// An empty turn is a gap on that side.
+fn with_gaps(script: &[(Side, Vec<u8>)]) -> Vec<String> {
+    let mut conversation = Conversation::new(Transport::Tcp, 40000, 25);
+    for (turn, (from, data)) in script.iter().enumerate() {
+        match data.as_slice() {
+            [] => conversation.gap(*from, 70, i64::try_from(turn).unwrap() * 1_000_000, Completeness::GAP),
+            data => say(&mut conversation, *from, data, 0, turn),
+        }
+    }
+    lines(&end(conversation, script.len()))
+}
+
+#[test]
+fn a_mail_around_what_is_missing() {
+    let start = [s("220 mx.example ESMTP\r\n"), c("EHLO me\r\n"), s("250 x\r\n"), c("DATA\r\n")];
+    let (gap, mail) = ([c(""), s("")], c("Subject: x\r\n\r\nQUIT\r\n.\r\n"));
+    let (go, stored, noop, ok) = (s("354 go\r\n"), s("250 stored\r\n"), c("NOOP\r\n"), s("250 fine\r\n"));
+    let rows = |rest: &[(Side, Vec<u8>)]| with_gaps(&[&start, rest].concat())[2..].to_vec();
+    // The word to go on is missing, with a mail and without one.
+    let lost = "smtp DATA||| unknown [gap]";
+    assert_eq!(
+        rows(&[gap[1].clone(), mail.clone(), stored.clone(), noop.clone(), ok.clone()]),
+        [lost, "smtp MESSAGE||| ok 250", "smtp NOOP||| ok 250"]
+    );
+    assert_eq!(rows(&[gap[1].clone(), c("RSET\r\n"), ok.clone()]), [lost, "smtp RSET||| ok 250"]);
+    // A part of the mail, and its end.
+    let data = "smtp DATA||| ok 354";
+    assert_eq!(
+        rows(&[
+            go.clone(),
+            c("Subject: x\r\n"),
+            gap[0].clone(),
+            mail.clone(),
+            stored.clone(),
+            noop.clone(),
+            ok.clone()
+        ]),
+        [data, "smtp MESSAGE||| ok 250 [gap]", "smtp NOOP||| ok 250"]
+    );
+    assert_eq!(
+        rows(&[go, c("Subject: x\r\n"), gap[0].clone(), stored, noop, ok]),
+        [data, "smtp ||| ok 250 [gap]", "smtp NOOP||| ok 250"]
     );
 }

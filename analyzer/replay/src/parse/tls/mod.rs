@@ -11,7 +11,7 @@ pub(super) use certificate::first as first_certificate;
 
 use super::cursor::Cursor;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step};
-use crate::model::{Side, Transport};
+use crate::model::{Completeness, Side, Transport};
 use message::{Hello, ServerHello, Summary};
 
 /// Line in the registry.
@@ -222,6 +222,8 @@ impl Tls {
             return;
         }
         self.done = true;
+        // Neither the server's hello nor a refusal was seen, but what comes behind them.
+        let missing = self.client.is_some() && self.server.is_none() && self.summary.alert.is_none();
         let summary = std::mem::take(&mut self.summary);
         let mut fields = summary.fields(self.client.as_ref(), self.server.as_ref());
         if self.retried {
@@ -229,6 +231,9 @@ impl Tls {
         }
         let mut message = Message::new(Kind::Response, fields).since(self.since.unwrap_or(out.mark));
         message.end = end;
+        if missing {
+            message.completeness.add(Completeness::GAP);
+        }
         if end.is_some() {
             message.bytes = Some(self.bytes);
         }

@@ -155,3 +155,27 @@ fn hello_retry() {
     assert_eq!(sessions[0].response_ts, Some(3_000_000));
     assert!(sessions[0].fields.attributes.contains(&("hello_retry", "true".into())));
 }
+
+/// Protocols that have no parser agree on TLS too: FTP (RFC 4217), XMPP (RFC 6120 section 5), NNTP (RFC 4642), ManageSieve (RFC 5804). What
+/// went before is of no protocol, and the handshake is found.
+#[test]
+fn behind_what_nobody_knows() {
+    let talks: [&[(Side, Vec<u8>)]; 4] = [
+        &[s("220 (vsFTPd 3.0.5)\r\n"), c("AUTH TLS\r\n"), s("234 Proceed with negotiation.\r\n")],
+        &[
+            c("<?xml version='1.0'?><stream:stream to='im.example' version='1.0' xmlns='jabber:client' \
+                xmlns:stream='http://etherx.jabber.org/streams'>"),
+            s("<?xml version='1.0'?><stream:stream id='x' from='im.example' version='1.0'><stream:features><starttls \
+                xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>"),
+            c("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+            s("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+        ],
+        &[s("200 news.example ready\r\n"), c("STARTTLS\r\n"), s("382 Continue with TLS negotiation\r\n")],
+        &[s("\"IMPLEMENTATION\" \"Sieve 1\"\r\n\"STARTTLS\"\r\nOK\r\n"), c("STARTTLS\r\n"), s("OK \"Begin\"\r\n")],
+    ];
+    for (place, talk) in talks.into_iter().enumerate() {
+        let rows = lines(&play(&[talk, &sample()].concat()));
+        let tls = rows.iter().filter(|row| row.starts_with("tls Handshake|a.example|")).count();
+        assert_eq!(tls, 1, "{place}: {rows:#?}");
+    }
+}
