@@ -103,7 +103,8 @@ pub(super) fn recognise(kind: u8, body: &[u8]) -> Detection {
         NOTICE if server && number(body, 1) == Some(5) => yes(92, Side::Server),
         NOTICE if server => yes(60, Side::Server),
         ERROR if server && !body.is_empty() => yes(85, Side::Server),
-        1 if client => yes(60, Side::Client),
+        // MySQL's classic QUIT is the same five bytes.
+        1 if client => yes(40, Side::Client),
         AUTHENTICATE_START
             if client && matches!(bytes(body, 1), Some(b"PLAIN" | b"MYSQL41" | b"SHA256_MEMORY" | b"EXTERNAL")) =>
         {
