@@ -3,8 +3,9 @@
 //! What is masked, each occurrence by `***`:
 //! - values of options and variables whose name speaks of a secret: `--password=x`, `--token x`, `PGPASSWORD=x`,
 //!   `-DapiKey=x`, `"password":"x"`;
-//! - `-pSECRET` of the MySQL and MariaDB clients, `-a SECRET` of redis-cli, `-u user:SECRET` of curl, `-w SECRET` of
-//!   LDAP tools, `-p SECRET` of sshpass; `auth SECRET` and `>SECRET` given to redis-cli;
+//! - `-pSECRET` of the MySQL and MariaDB clients, `-a SECRET` of redis-cli, `-u user:SECRET` of curl and others, `-w SECRET` of
+//!   LDAP tools, `-p SECRET` of sshpass, docker, mongosh, cqlsh, `-P SECRET` of sqlcmd, mosquitto_pub, zip, `-U user%SECRET` of Samba's
+//!   clients, `-u user,SECRET` of lftp and the like; `auth SECRET` and `>SECRET` given to redis-cli;
 //! - the same in the words of a script that is one argument (`sh -c 'mysql -pSECRET shop'`);
 //! - passwords in SQL: `PASSWORD 'x'`, `IDENTIFIED BY 'x'`;
 //! - `scheme://user:SECRET@host`;
@@ -21,13 +22,14 @@ const SECRET_HEADERS: [&str; 6] =
 
 /// Masks secrets in the words of a command line, in place. Returns how many words were changed.
 pub fn mask_arguments(words: &mut [String]) -> u64 {
-    let program = words.first().map(|w| w.rsplit('/').next().unwrap_or(w).to_ascii_lowercase()).unwrap_or_default();
+    let mut program = words.first().map(|w| w.rsplit('/').next().unwrap_or(w).to_ascii_lowercase()).unwrap_or_default();
     let mut changed = 0;
     let mut next_is_secret = None;
     for word in words.iter_mut().skip(1) {
+        subcommand(&mut program, word);
         let masked = match next_is_secret.take() {
             Some(Next::Whole) if !word.starts_with("--") => Some(MASK.to_owned()),
-            Some(Next::AfterColon) => word.split_once(':').map(|(user, _)| format!("{user}:{MASK}")),
+            Some(Next::After(mark)) => word.split_once(mark).map(|(user, _)| format!("{user}{mark}{MASK}")),
             _ => attached(&program, word).or_else(|| {
                 next_is_secret = expects(&program, word);
                 let script = mask_script(word);
@@ -71,9 +73,10 @@ fn mask_script(text: &str) -> Option<String> {
         let bare = word.trim_matches(['"', '\'', '(']);
         let masked = match next_is_secret.take() {
             Some(Next::Whole) if !bare.is_empty() && !bare.starts_with("--") => Some(MASK.to_owned()),
-            Some(Next::AfterColon) => bare.split_once(':').map(|(user, _)| format!("{user}:{MASK}")),
+            Some(Next::After(mark)) => bare.split_once(mark).map(|(user, _)| format!("{user}{mark}{MASK}")),
             _ => attached(&program, bare),
         };
+        subcommand(&mut program, bare);
         if program.is_empty() && !bare.contains('=') && !BEFORE_COMMANDS.contains(&bare) {
             program = bare.rsplit('/').next().unwrap_or(bare).to_ascii_lowercase();
         } else if masked.is_none() {
@@ -90,18 +93,47 @@ fn mask_script(text: &str) -> Option<String> {
     (out != text).then_some(out)
 }
 
+/// Programs of which one command alone takes a password under `-p`; with others it is a port.
+fn subcommand(program: &mut String, word: &str) {
+    if word == "login" && matches!(program.as_str(), "docker" | "podman" | "helm") {
+        program.push_str(" login");
+    }
+}
+
 enum Next {
     Whole,
-    AfterColon,
+    /// What comes behind the first of these.
+    After(char),
 }
 
 /// Whether the word after this option is a secret.
 fn expects(program: &str, word: &str) -> Option<Next> {
     match (program, word) {
         ("redis-cli", "-a" | "auth" | "AUTH" | "requirepass" | "masterauth")
-        | ("sshpass", "-p")
-        | ("ldapsearch" | "ldapmodify" | "ldapadd", "-w") => Some(Next::Whole),
-        ("curl", "-u" | "--user" | "-U" | "--proxy-user") => Some(Next::AfterColon),
+        | ("redis-benchmark", "-a")
+        | (
+            "sshpass" | "docker login" | "podman login" | "helm login" | "mongo" | "mongosh" | "mongodump"
+            | "mongorestore" | "cqlsh" | "mydumper",
+            "-p",
+        )
+        | ("rabbitmqadmin" | "7z" | "ipmitool" | "influx", "-p")
+        | (
+            "sqlcmd" | "bcp" | "isql" | "tsql" | "mosquitto_pub" | "mosquitto_sub" | "mosquitto_rr" | "zip" | "unzip"
+            | "ipmitool",
+            "-P",
+        )
+        | (
+            "ldapsearch" | "ldapmodify" | "ldapadd" | "ldapdelete" | "ldappasswd" | "ldapwhoami" | "ldapcompare"
+            | "ldapmodrdn",
+            "-w",
+        )
+        | ("ldappasswd", "-s" | "-a") => Some(Next::Whole),
+        ("curl", "-u" | "--user" | "-U" | "--proxy-user")
+        | ("http" | "https", "-a" | "--auth")
+        | ("ab", "-A" | "-P") => Some(Next::After(':')),
+        ("smbclient" | "rpcclient" | "net" | "smbget" | "wmic", "-U" | "--user") => Some(Next::After('%')),
+        ("lftp", "-u" | "--user") => Some(Next::After(',')),
+        ("curl", "-b" | "--cookie") | ("ab", "-C") => Some(Next::After('=')),
         _ => (word.starts_with('-') && !word.contains('=') && is_secret_name(word)).then_some(Next::Whole),
     }
 }
@@ -110,12 +142,20 @@ fn expects(program: &str, word: &str) -> Option<Next> {
 fn attached(program: &str, word: &str) -> Option<String> {
     let (option, secret) = match program {
         "mysql" | "mysqldump" | "mysqladmin" | "mysqlimport" | "mysqlshow" | "mysqlbinlog" | "mariadb"
-        | "mariadb-dump" | "mariadb-admin" | "sshpass" => ("-p", word.strip_prefix("-p")?),
+        | "mariadb-dump" | "mariadb-admin" | "sshpass" | "7z" | "7za" | "mongo" | "mongosh" | "cqlsh" | "mydumper" => {
+            ("-p", word.strip_prefix("-p")?)
+        }
+        "sqlcmd" | "bcp" | "zip" | "unzip" => ("-P", word.strip_prefix("-P")?),
+        "xfreerdp" | "rdesktop" => ("/p:", word.strip_prefix("/p:")?),
         "redis-cli" if word.starts_with('>') => (">", word.strip_prefix('>')?),
         "redis-cli" => ("-a", word.strip_prefix("-a")?),
         "curl" => {
             let (user, _) = word.strip_prefix("-u")?.split_once(':')?;
             return Some(format!("-u{user}:{MASK}"));
+        }
+        "smbclient" | "rpcclient" | "net" => {
+            let (user, _) = word.strip_prefix("-U")?.split_once('%')?;
+            return Some(format!("-U{user}%{MASK}"));
         }
         _ => return None,
     };

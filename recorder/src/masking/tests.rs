@@ -30,6 +30,26 @@ fn programs_with_their_own_ways() {
     assert_eq!(masked(&["curl", "-u", "me:pw", "http://h/"]), "curl -u me:*** http://h/");
     assert_eq!(masked(&["curl", "-ume:pw", "http://h/"]), "curl -ume:*** http://h/");
     assert_eq!(masked(&["sshpass", "-p", "x", "ssh", "h"]), "sshpass -p *** ssh h");
+    for (words, hidden) in [
+        ("docker login -u joe -p SECRET hub", "docker login -u joe -p *** hub"),
+        ("mongosh -u joe -p SECRET shop", "mongosh -u joe -p *** shop"),
+        ("sqlcmd -S h -U sa -P SECRET", "sqlcmd -S h -U sa -P ***"),
+        ("sqlcmd -PSECRET", "sqlcmd -P***"),
+        ("mosquitto_pub -h h -p 1883 -u joe -P SECRET -t a", "mosquitto_pub -h h -p 1883 -u joe -P *** -t a"),
+        ("smbclient //h/s -U joe%SECRET", "smbclient //h/s -U joe%***"),
+        ("smbclient //h/s -Ujoe%SECRET", "smbclient //h/s -Ujoe%***"),
+        ("lftp -u joe,SECRET h", "lftp -u joe,*** h"),
+        ("ldappasswd -D cn=a -w SECRET -s SECRET cn=b", "ldappasswd -D cn=a -w *** -s *** cn=b"),
+        ("7z x -pSECRET a.7z", "7z x -p*** a.7z"),
+        ("ab -A joe:SECRET http://h/", "ab -A joe:*** http://h/"),
+        ("curl -b sid=SECRET http://h/", "curl -b sid=*** http://h/"),
+        // What looks alike is another thing: ports, paths.
+        ("docker run -p 80:80 img", "docker run -p 80:80 img"),
+        ("mkdir -p a", "mkdir -p a"),
+        ("nc -p 80 h", "nc -p 80 h"),
+    ] {
+        assert_eq!(masked(&words.split(' ').collect::<Vec<_>>()), hidden);
+    }
 }
 
 #[test]

@@ -19,6 +19,9 @@ const HEADERS: [&[u8]; 12] = [
     b"ocp-apim-subscription-key",
 ];
 
+/// Authorization codes (RFC 6749, 4.1.2) are handed over as `code=`, as much else is that is shorter: countries, errors, vouchers.
+const AUTHORIZATION_CODE: usize = 16;
+
 /// What a message begins as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
@@ -151,11 +154,18 @@ fn begins_secret(part: &[u8]) -> bool {
 /// Where the secret of a header line is, if it is one.
 fn value(line: &[u8]) -> Option<(usize, usize)> {
     // Most first letters of names are none of a secret's.
-    if !matches!(line.first()? | 0x20, b'a' | b'c' | b'j' | b'o' | b'p' | b's' | b'x') {
+    let first = line.first()? | 0x20;
+    if !matches!(first, b'a' | b'c' | b'h' | b'j' | b'o' | b'p' | b's' | b'x') {
         return None;
     }
     let colon = memchr(b':', line)?;
     let name = line.get(..colon)?;
+    if first == b'h' {
+        // Programs that take a URL apart carelessly: `Host: user:password@shop`.
+        let end = colon + 1 + memchr(b'@', line.get(colon + 1..)?).filter(|_| name.eq_ignore_ascii_case(b"host"))?;
+        let user = colon + 1 + memchr(b':', line.get(colon + 1..end)?)?;
+        return Some((user + 1, end));
+    }
     let listed = is_listed(name);
     let own = matches!(name, [b'x' | b'X', b'-', ..]) && is_secret_header(name);
     if !listed && !own {
@@ -212,7 +222,8 @@ fn target(p: &[u8], from: usize, to: usize, marks: &mut Marks) {
         let rest = line.get(at..end).unwrap_or(&[]);
         let len = memchr2(b'&', b';', rest).unwrap_or(rest.len());
         if let Some(equals) = memchr(b'=', rest.get(..len).unwrap_or(rest))
-            && is_secret(rest.get(..equals).unwrap_or(&[]))
+            && let name = rest.get(..equals).unwrap_or(&[])
+            && (is_secret(name) || name == b"code" && len >= equals + 1 + AUTHORIZATION_CODE)
         {
             marks.add(Kind::HttpQuery, from + at + equals + 1..from + at + len);
         }

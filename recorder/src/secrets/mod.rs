@@ -9,11 +9,13 @@
 //! - MySQL and MariaDB: the answers to the server's challenge, and passwords ([`mysql`]);
 //! - PostgreSQL: password messages and the like ([`postgres`]);
 //! - SQL of both: `PASSWORD '...'`, `IDENTIFIED BY '...'` ([`sql`]); other literals stay;
-//! - SMTP, POP3, IMAP, FTP: `AUTH`, `PASS`, `LOGIN`; NATS: `CONNECT` ([`lines`]).
+//! - SMTP, POP3, IMAP, FTP: `AUTH`, `PASS`, `LOGIN`; NATS: `CONNECT` ([`lines`]);
+//! - LDAP, MQTT, AMQP, Kafka, Cassandra, SQL Server: the password in the message that logs in ([`binary`]).
 //!
 //! The same rules hold for the packets' payload. A message that spans several calls or segments is followed: what it
 //! was in the middle of is remembered per socket and direction, in a table of fixed size.
 
+mod binary;
 mod http;
 mod http2;
 mod lines;
@@ -65,10 +67,12 @@ pub enum Kind {
     Sql,
     /// Login of a line-based protocol: SMTP, POP3, IMAP, FTP, NATS.
     Line,
+    /// Login of a protocol with binary heads: LDAP, MQTT, AMQP, Kafka, Cassandra, TDS.
+    BinaryLogin,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::HttpHeader,
         Self::Http2Header,
         Self::Http2Huffman,
@@ -79,6 +83,7 @@ impl Kind {
         Self::Postgres,
         Self::Sql,
         Self::Line,
+        Self::BinaryLogin,
     ];
 
     /// As the summary of a bundle names it.
@@ -94,6 +99,7 @@ impl Kind {
             Self::Postgres => "postgres_login",
             Self::Sql => "sql_password",
             Self::Line => "line_login",
+            Self::BinaryLogin => "binary_login",
         }
     }
 }
@@ -359,6 +365,7 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
         return State::Nothing;
     }
     match payload.first() {
+        Some(0..=0x10 | b'0') if binary::login(payload, total, marks) => {}
         Some(b'*') => resp::commands(payload, marks),
         Some(b'p') if postgres::is_login(payload, total) => postgres::login(payload, marks),
         Some(byte) if byte.is_ascii_alphanumeric() => return lines::line(payload, marks),

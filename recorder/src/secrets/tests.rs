@@ -64,6 +64,15 @@ fn http_targets_and_bodies() {
         "HTTP/1.1 302 Found\r\nLocation: /cb?token=***&x=y\r\nLast-Modified: z\r\n\r\n"
     );
     assert_eq!(masked(b"CONNECT db:443 HTTP/1.1\r\n\r\n"), "CONNECT db:443 HTTP/1.1\r\n\r\n");
+    assert_eq!(
+        masked(b"GET /a HTTP/1.1\r\nHost: joe:SECRET@shop:80\r\nA: b\r\n\r\n"),
+        "GET /a HTTP/1.1\r\nHost: joe:******@shop:80\r\nA: b\r\n\r\n"
+    );
+    // An authorization code, and what is called so as well.
+    assert_eq!(
+        masked(b"GET /cb?code=4/0AbCdEfGhIjKlMn&state=x&code=404 HTTP/1.1\r\nHost: a:80\r\n\r\n"),
+        "GET /cb?code=*****************&state=x&code=404 HTTP/1.1\r\nHost: a:80\r\n\r\n"
+    );
 }
 
 #[test]
@@ -210,6 +219,58 @@ fn lines() {
         "CONNECT {\"lang\": \"python3\", \"pass\": \"*******\", \"auth_token\": \"***\", \"jwt\": null}\r\n"
     );
     assert_eq!(masked(b"set key 0 0 5\r\nvalue\r\n"), "set key 0 0 5\r\nvalue\r\n");
+}
+
+/// Passwords in binary messages, each made by hand from its specification.
+#[test]
+fn binary_logins() {
+    // LDAP bind as cn=a: message 1, version 3, simple password; the same by SASL PLAIN.
+    let simple = b"\x30\x16\x02\x01\x01\x60\x11\x02\x01\x03\x04\x04cn=a\x80\x06SECRET";
+    assert_eq!(masked(simple), "0\x16\x02\x01\x01`\x11\x02\x01\x03\x04\x04cn=a\u{fffd}\x06******");
+    let sasl = b"\x30\x1c\x02\x01\x01\x60\x17\x02\x01\x03\x04\0\xa3\x10\x04\x05PLAIN\x04\x07\0SECRET";
+    assert!(masked(sasl).ends_with("PLAIN*********"), "{}", masked(sasl));
+    // MQTT 3.1.1: client id c, user joe; MQTT 5 with a will.
+    let mqtt = b"\x10\x1a\0\x04MQTT\x04\xc2\0\x3c\0\x01c\0\x03joe\0\x06SECRET";
+    assert!(masked(mqtt).ends_with("joe\0\x06******"));
+    let mqtt5 = b"\x10\x22\0\x04MQTT\x05\xc6\0\x3c\0\0\x01c\0\0\x01t\0\x01w\0\x03joe\0\x06SECRET";
+    assert!(masked(mqtt5).ends_with("joe\0\x06******"));
+    let without = b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01c";
+    assert_eq!(masked(without).as_bytes(), without);
+    // AMQP start-ok with an empty table, AMQPLAIN's or PLAIN's response, locale.
+    let amqp = b"\x01\0\0\0\0\0\x23\0\x0a\0\x0b\0\0\0\0\x05PLAIN\0\0\0\x0b\0joe\0SECRET\x05en_US\xce";
+    assert_eq!(keep_bytes(amqp), [&amqp[..25], &[b'*'; 11], &amqp[36..]].concat());
+    // Kafka SaslAuthenticate 0 of client c.
+    let kafka = b"\0\0\0\x1a\0\x24\0\0\0\0\0\x01\0\x01c\0\0\0\x0b\0joe\0SECRET";
+    assert_eq!(keep_bytes(kafka), [&kafka[..15], &[b'*'; 15]].concat());
+    // Cassandra AUTH_RESPONSE.
+    let cql = b"\x04\0\0\x01\x0f\0\0\0\x0f\0\0\0\x0b\0joe\0SECRET";
+    assert_eq!(keep_bytes(cql), [&cql[..9], &[b'*'; 15]].concat());
+    // A login of SQL Server: the password's six characters begin 94 bytes behind the head.
+    let mut tds = vec![0x10, 1, 0, 114, 0, 0, 1, 0, 106, 0, 0, 0, 4, 0, 0, 0x74];
+    tds.resize(8 + 94, 0);
+    tds[8 + 44..8 + 48].copy_from_slice(&[94, 0, 6, 0]);
+    tds.extend(b"S.E.C.R.E.T.");
+    assert_eq!(keep_bytes(&tds), [&tds[..102], &[b'*'; 12]].concat());
+    // Cut within the password, and before it; others' messages.
+    assert!(masked(&simple[..21]).ends_with("***"));
+    for other in [&simple[..17], b"\0\0\0\x05\0\x24\0", b"\x03\0\0\0\x01", b"\x10\0", b"0 LOGIN"] {
+        assert_eq!(keep_bytes(other), other);
+    }
+    assert_eq!(masked(b"0 LOGIN joe SECRET\r\n"), "0 LOGIN joe ******\r\n");
+}
+
+/// As [`masked`], in bytes.
+fn keep_bytes(payload: &[u8]) -> Vec<u8> {
+    let data = SocketData {
+        sock: 1,
+        ret: payload.len() as i64,
+        data_len: u32::try_from(payload.len()).unwrap(),
+        call: call::WRITE,
+        ..SocketData::default()
+    };
+    let mut bytes = payload.to_vec();
+    Masker::default().call(&data, payload).apply(&mut bytes);
+    bytes
 }
 
 /// SMTP and IMAP: what answers the server's challenges comes in lines of its own.

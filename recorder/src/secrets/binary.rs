@@ -1,0 +1,173 @@
+//! Logins of protocols with binary heads, where a client's password lies at a place that the message itself tells: LDAP, MQTT, AMQP 0-9-1,
+//! Kafka, Cassandra, TDS (SQL Server). What the head says must fit to the byte, so that nothing else is taken for one.
+
+use super::{Kind, Marks};
+use std::ops::Range;
+
+/// A payload of which the first of `total` bytes are there. Whether it is a login.
+pub(super) fn login(p: &[u8], total: usize, marks: &mut Marks) -> bool {
+    let secret = match p.first() {
+        Some(0x30) => ldap(p),
+        Some(0x10) => mqtt(p).or_else(|| tds(p)),
+        Some(1) => amqp(p),
+        Some(0) => kafka(p, total),
+        Some(3..=5) => cassandra(p, total),
+        _ => None,
+    };
+    let Some(secret) = secret else { return false };
+    // What was captured may end before it.
+    marks.add(Kind::BinaryLogin, secret.start.min(p.len())..secret.end.min(p.len()));
+    true
+}
+
+fn u16_at(p: &[u8], at: usize) -> Option<usize> {
+    Some(usize::from(u16::from_be_bytes(*p.get(at..)?.first_chunk()?)))
+}
+
+fn u32_at(p: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32::from_be_bytes(*p.get(at..)?.first_chunk()?)).ok()
+}
+
+/// A BER length (X.690, 8.1.3) of up to four bytes; moves `at` behind it.
+fn ber(p: &[u8], at: &mut usize) -> Option<usize> {
+    let first = usize::from(*p.get(*at)?);
+    *at += 1;
+    if first < 0x80 {
+        return Some(first);
+    }
+    let n = first & 0x7f;
+    let mut len = 0;
+    for byte in p.get(*at..*at + n).filter(|_| (1..=4).contains(&n))? {
+        len = len << 8 | usize::from(*byte);
+    }
+    *at += n;
+    Some(len)
+}
+
+/// `LDAPMessage { messageID, BindRequest { version, name, simple or sasl } }` (RFC 4511, 4.2).
+fn ldap(p: &[u8]) -> Option<Range<usize>> {
+    let mut at = 1;
+    ber(p, &mut at)?;
+    let id = usize::from(*p.get(at + 1).filter(|_| p.get(at) == Some(&2))?);
+    at += 2 + id.min(5);
+    if p.get(at) != Some(&0x60) {
+        return None;
+    }
+    at += 1;
+    ber(p, &mut at)?;
+    if p.get(at..at + 2)? != [2, 1] || !matches!(p.get(at + 2), Some(2 | 3)) || p.get(at + 3) != Some(&4) {
+        return None;
+    }
+    at += 4;
+    let name = ber(p, &mut at)?;
+    at += name;
+    let choice = *p.get(at)?;
+    at += 1;
+    let len = ber(p, &mut at)?;
+    match choice {
+        0x80 => Some(at..at + len),
+        // SASL: the mechanism stays.
+        0xa3 if p.get(at) == Some(&4) => {
+            let end = at + len;
+            at += 1;
+            let mechanism = ber(p, &mut at)?;
+            Some(at + mechanism..end)
+        }
+        _ => None,
+    }
+}
+
+/// CONNECT (MQTT 3.1.1 and 5, 3.1): the password is the last field.
+fn mqtt(p: &[u8]) -> Option<Range<usize>> {
+    let mut at = 1;
+    let rest = variable(p, &mut at)?;
+    let end = at + rest;
+    let name = p.get(at..at + 2 + u16_at(p, at)?)?;
+    if !matches!(name.get(2..), Some(b"MQTT" | b"MQIsdp")) {
+        return None;
+    }
+    at += name.len();
+    let (version, flags) = (*p.get(at)?, *p.get(at + 1)?);
+    at += 4;
+    let properties = |at: &mut usize| -> Option<()> {
+        if version >= 5 {
+            let len = variable(p, at)?;
+            *at += len;
+        }
+        Some(())
+    };
+    let field = |at: &mut usize| -> Option<()> {
+        *at += 2 + u16_at(p, *at)?;
+        Some(())
+    };
+    if flags & 0x40 == 0 {
+        return None;
+    }
+    properties(&mut at)?;
+    field(&mut at)?;
+    if flags & 4 != 0 {
+        properties(&mut at)?;
+        field(&mut at)?;
+        field(&mut at)?;
+    }
+    if flags & 0x80 != 0 {
+        field(&mut at)?;
+    }
+    let len = u16_at(p, at)?;
+    Some(at + 2..(at + 2 + len).min(end))
+}
+
+/// A number in groups of seven bits, the lowest first.
+fn variable(p: &[u8], at: &mut usize) -> Option<usize> {
+    let mut value = 0;
+    for shift in [0, 7, 14, 21] {
+        let byte = usize::from(*p.get(*at)?);
+        *at += 1;
+        value |= (byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Method frames `connection.start-ok` (10, 11), whose response PLAIN fills with user and password, and `secure-ok` (10, 21).
+fn amqp(p: &[u8]) -> Option<Range<usize>> {
+    let method = p.get(7..11).filter(|_| p.get(1..3) == Some(&[0, 0]))?;
+    let mut at = 11;
+    match method {
+        [0, 10, 0, 11] => {
+            at += 4 + u32_at(p, at)?;
+            at += 1 + usize::from(*p.get(at)?);
+        }
+        [0, 10, 0, 21] => {}
+        _ => return None,
+    }
+    let len = u32_at(p, at)?;
+    Some(at + 4..at + 4 + len)
+}
+
+/// `SaslAuthenticate` (36): size, key, version, correlation, client id, the mechanism's bytes.
+fn kafka(p: &[u8], total: usize) -> Option<Range<usize>> {
+    if u32_at(p, 0)? + 4 != total || u16_at(p, 4)? != 36 || u16_at(p, 6)? > 9 {
+        return None;
+    }
+    let client = u16_at(p, 12)?;
+    let at = 14 + if client == 0xffff { 0 } else { client };
+    Some(at..total)
+}
+
+/// `AUTH_RESPONSE` (0x0f) of versions 3 to 5.
+fn cassandra(p: &[u8], total: usize) -> Option<Range<usize>> {
+    let fits = p.get(4) == Some(&0x0f) && u32_at(p, 5)? + 9 == total;
+    fits.then_some(9..total)
+}
+
+/// `LOGIN7` (MS-TDS 2.2.6.4): passwords are told by offset and length in characters of two bytes; they are not encrypted.
+fn tds(p: &[u8]) -> Option<Range<usize>> {
+    let little = |at: usize| Some(usize::from(u16::from_le_bytes(*p.get(at..)?.first_chunk()?)));
+    // Type, status (first or last packet), length; behind this head its own length and the version 7.x.
+    let is_login = matches!(p.get(1), Some(0 | 1)) && u16_at(p, 2)? >= 94 && p.get(15).is_some_and(|v| v >> 4 == 7);
+    let (at, len) = (8 + little(8 + 44)?, 2 * little(8 + 46)?);
+    (is_login && at >= 94 - 8).then_some(at..at + len)
+}
