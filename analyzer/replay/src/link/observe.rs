@@ -61,6 +61,12 @@ impl Ends {
         self.joined = joined;
     }
 
+    /// The conversation that a request belongs to: its first flow.
+    fn conversation(&self, request: &Request) -> u64 {
+        let of_flow = usize::try_from(request.flow_id).ok().and_then(|i| self.joined.conversations.get(i));
+        of_flow.map_or(request.flow_id, |c| c.0)
+    }
+
     /// A request's ends, the same at all places of its conversation; either may be the client.
     fn endpoints<'a>(&'a self, request: &'a Request) -> &'a Endpoints {
         self.ends.get(&request.flow_id).unwrap_or(&request.endpoints)
@@ -117,16 +123,36 @@ pub(super) fn first_seen(request: &Request) -> Nanos {
     request.request_ts.or(request.first_byte_ts).or(request.response_ts).unwrap_or(0)
 }
 
+/// Numbers of requests by their conversation and the number of their response, as places that saw both know them: where only the answer
+/// was seen (a place that packets pass in one direction only, a request that was not captured) they tell what it answers.
+type Answered = AHashMap<(u64, u32), u32>;
+
+fn answered(requests: &[Request], ends: &Ends) -> Answered {
+    let is_alone = |r: &Request| r.request_tcp_seq.is_none() && r.response_tcp_seq.is_some();
+    if !requests.iter().any(is_alone) {
+        return Answered::default();
+    }
+    let both = |r: &Request| Some(((ends.conversation(r), r.response_tcp_seq?), r.request_tcp_seq?));
+    requests.iter().filter(|r| r.transport == Transport::Tcp).rev().filter_map(both).collect()
+}
+
 /// What tells a request from all others that pass within a while, and how long that while is. `None` if there is
 /// nothing that does.
-fn key(request: &Request, ends: &Ends) -> Option<(u64, Nanos)> {
+fn key(request: &Request, ends: &Ends, answered: &Answered) -> Option<(u64, Nanos)> {
     let e = ends.endpoints(request);
     let mut mix = Mix::new();
     match request.transport {
         Transport::Tcp => {
             let a = (ip_number(e.client_ip?), e.client_port);
             let b = (ip_number(e.server_ip?), e.server_port);
-            let seq = request.request_tcp_seq?;
+            let known = |response: u32| answered.get(&(ends.conversation(request), response)).copied();
+            let seq = match (request.request_tcp_seq, request.response_tcp_seq) {
+                (Some(seq), _) => seq,
+                (None, response) => known(response?).unwrap_or_else(|| {
+                    mix.bytes(b"answer");
+                    response.unwrap_or_default()
+                }),
+            };
             for (ip, port) in [a.min(b), a.max(b)] {
                 mix.add(ip as u64);
                 mix.add((ip >> 64) as u64);
@@ -192,9 +218,10 @@ fn rank(request: &Request) -> u8 {
 /// Finds the places of every request, and ties each place to the one before.
 pub(super) fn observe(requests: &[Request], ends: &Ends, candidates: &mut Vec<Candidate>) -> Ways {
     let mut tap_sides: Vec<TapSide> = requests.iter().map(alone).collect();
+    let answered = answered(requests, ends);
     let mut keyed: Vec<(u64, Nanos, u32, Nanos)> = Vec::with_capacity(requests.len());
     for (i, request) in (0u32..).zip(requests) {
-        if let Some((key, within)) = key(request, ends) {
+        if let Some((key, within)) = key(request, ends, &answered) {
             keyed.push((key, ends.first_seen(request), i, within));
         }
     }
@@ -255,11 +282,18 @@ fn tie(
     if way.len() > 1 {
         way.sort_by_key(|&i| requests.get(i as usize).map(|r| (rank(r), ends.first_seen(r), i)));
         name_places(way, requests, ends, tap_sides);
-        for pair in way.windows(2) {
-            let &[parent, child] = pair else { continue };
-            let (Some(p), Some(c)) = (requests.get(parent as usize), requests.get(child as usize)) else { continue };
+        // Where some saw the request, who saw the answer only is on no step of its way: it hangs on the place before, and nothing hangs on it.
+        let any = way.iter().any(|&i| requests.get(i as usize).is_some_and(|r| r.request_tcp_seq.is_some()));
+        let mut before: Option<u32> = None;
+        for &child in way.iter() {
+            let Some(c) = requests.get(child as usize) else { continue };
+            let parent = before;
+            if before.is_none() || !any || c.request_tcp_seq.is_some() {
+                before = Some(child);
+            }
+            let Some((parent, p)) = parent.and_then(|p| Some((p, requests.get(p as usize)?))) else { continue };
             let (method, at) = match c.transport {
-                Transport::Tcp => (Method::TcpSeq, u64::from(c.request_tcp_seq.unwrap_or(0))),
+                Transport::Tcp => (Method::TcpSeq, u64::from(c.request_tcp_seq.or(c.response_tcp_seq).unwrap_or(0))),
                 Transport::Unix => (Method::UnixOffset, u64::from(c.request_tcp_seq.unwrap_or(0))),
                 _ => (Method::Datagram, c.fields.session_id.unwrap_or(0)),
             };

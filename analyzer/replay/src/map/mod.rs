@@ -70,10 +70,16 @@ struct Parts {
 /// Zeek's states of TCP connections that were tried and never came to be.
 const FAILED: [&str; 6] = ["S0", "REJ", "RSTOS0", "RSTRH", "SH", "SHR"];
 
-/// Whether a TCP connection was tried in vain.
+/// Whether a TCP connection was tried in vain. Where a place sees one direction only (asymmetric routes, a bridge behind which addresses are
+/// translated), Zeek's state is one of those, too: a client that acknowledges, a server that sends data, has its connection.
 #[must_use]
 pub fn is_failed(flow: &Flow) -> bool {
-    flow.transport == Transport::Tcp && FAILED.contains(&flow.conn_state)
+    let proof: &[char] = match flow.conn_state {
+        "S0" | "SH" => &['A'],
+        "SHR" => &['a', 'd'],
+        _ => &[],
+    };
+    flow.transport == Transport::Tcp && FAILED.contains(&flow.conn_state) && !flow.history.contains(proof)
 }
 
 /// Segments of a flow that were sent again.
@@ -183,7 +189,12 @@ pub fn edges(replayed: &Replayed, services: &Services) -> Edges {
             parts.rtt_count += 1;
         }
     }
-    for request in &replayed.requests {
+    for (id, request) in replayed.requests.iter().enumerate() {
+        // An answer alone, known to be that of a request which others saw, is no request of its own.
+        let of = replayed.exchanges.get(id).and_then(|&first| replayed.requests.get(first as usize));
+        if request.request_ts.is_none() && of.is_some_and(|of| of.request_ts.is_some()) {
+            continue;
+        }
         let place = usize::try_from(request.flow_id).ok().and_then(|i| edge_of_flow.get(i).copied().flatten());
         if let Some((_, parts)) = place.and_then(|p| edges.get_mut(p)) {
             parts.sum.add(request);

@@ -136,6 +136,8 @@ pub(crate) struct Pairer {
     unsure: bool,
     /// Something of the client's was missed or not understood: responses without request are no wonder.
     missed: [Completeness; 2],
+    /// Where bytes of the client's were missed since its last request: what is answered without having been asked was asked there.
+    hidden: Option<Mark>,
 }
 
 impl Pairer {
@@ -171,6 +173,10 @@ impl Pairer {
                     } else {
                         missed
                     });
+                    if let Some(hidden) = self.hidden.filter(|hidden| key.is_none() && hidden.ts <= start.ts) {
+                        entry.session.request_ts = Some(hidden.ts);
+                        entry.session.request_point = hidden.point;
+                    }
                     entry.begin_response(start, bytes, completeness);
                     self.insert(key, entry)
                 }
@@ -256,6 +262,7 @@ impl Pairer {
 
     /// A request in order begins.
     fn asks(&mut self) {
+        self.hidden = None;
         match self.ordered.iter().rev().find(|entry| entry.response == Part::Awaited) {
             // Nothing is open: who answers what is certain again.
             None => self.unsure = false,
@@ -277,9 +284,12 @@ impl Pairer {
         }
     }
 
-    /// Bytes of a side were missed where messages may have been.
-    pub(crate) fn missed(&mut self, side: Side, cause: Completeness) {
+    /// Bytes of a side were missed where messages may have been, from `from` on.
+    pub(crate) fn missed(&mut self, side: Side, cause: Completeness, from: Mark) {
         self.missed[side.index()].add(cause);
+        if side == Side::Client {
+            self.hidden = Some(from);
+        }
     }
 
     /// Bytes of a side were not understood before the protocol was found.
@@ -290,6 +300,7 @@ impl Pairer {
     /// Client and server are the other way round.
     pub(crate) fn swap(&mut self) {
         self.missed.swap(0, 1);
+        self.hidden = None;
     }
 
     /// Gives back memory that is not in use.

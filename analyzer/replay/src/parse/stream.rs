@@ -467,8 +467,9 @@ impl Conversation {
             self.pairer.mark(ticket, cause);
         }
         self.halves[side.index()].open = open;
-        self.pairer.missed(side, cause);
-        self.halves[side.index()].offset += len;
+        let half = &mut self.halves[side.index()];
+        self.pairer.missed(side, cause, half.mark_at(half.offset));
+        half.offset += len;
     }
 
     /// Gives up what waits.

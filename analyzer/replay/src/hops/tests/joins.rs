@@ -133,6 +133,42 @@ fn a_translation_on_one_bridge_is_joined() {
     assert_eq!(rows, expected);
 }
 
+/// A bridge whose packets pass the address translation of its node (`bridge-nf-call-iptables`, as Docker and Kubernetes have it): requests go out
+/// to it under the gateway's address, answers come from it with the client's address put back. Each is half of a flow; nothing failed, and
+/// each request is one, with both halves among its places.
+#[test]
+fn halves_of_a_conversation_on_a_bridge_are_one_request() {
+    let (gateway, pod) = (([10, 77, 0, 254], 40_000), ([10, 77, 0, 2], 8080));
+    let points = [
+        point("ext0", [0, 0], A, SITE),
+        point("br0", [20 * US, 25 * US], gateway, pod),
+        point("br0", [US, US], A, pod),
+        point("veth", [5 * US, 7 * US], gateway, pod),
+    ];
+    let packets = talk(0, [0x7654_3210, 0x9234_5678], true);
+    let mut seen = carry(&points, &packets, |_, _| false);
+    // The last byte of the sender's link-layer address: 1 is the client's.
+    seen.retain(|(place, _, frame)| match place {
+        1 => frame[11] == 1,
+        2 => frame[11] != 1,
+        _ => true,
+    });
+    let r = replayed(&points, &seen);
+    assert_eq!(r.flows.iter().filter(|f| crate::map::is_failed(f)).count(), 0);
+    let mut of: std::collections::BTreeMap<u64, Vec<&str>> = std::collections::BTreeMap::new();
+    for (request, exchange) in r.requests.iter().zip(&r.exchanges) {
+        let saw = match (request.request_tcp_seq, request.response_tcp_seq) {
+            (Some(_), Some(_)) => "both",
+            (Some(_), None) => "request",
+            _ => "answer",
+        };
+        of.entry(*exchange).or_default().push(saw);
+    }
+    of.values_mut().for_each(|v| v.sort_unstable());
+    assert_eq!(of.into_values().collect::<Vec<_>>(), vec![["answer", "both", "both", "request"]; 5]);
+    assert_eq!(r.traces.len(), 5);
+}
+
 /// Both addresses are other ones behind a full translator: a load balancer that keeps connections as they are.
 #[test]
 fn both_addresses_may_change() {
