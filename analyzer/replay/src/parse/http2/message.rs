@@ -17,6 +17,10 @@ pub(super) struct Headers {
     grpc: bool,
     grpc_status: Option<u16>,
     grpc_message: Box<str>,
+    /// Values of headers whose names were sent before the capture began, the first two.
+    unnamed: [Option<Box<[u8]>>; 2],
+    /// How many such headers there are.
+    unnamed_count: usize,
     content_type: Box<str>,
     referer: Box<str>,
     forwarded: Box<str>,
@@ -30,6 +34,12 @@ impl Headers {
     /// Takes a header; unknown names or values are those sent before the capture began.
     pub(super) fn take(&mut self, name: Option<&[u8]>, value: Option<&[u8]>) {
         let (Some(name), Some(value)) = (name, value) else {
+            if name.is_none() {
+                if let Some(slot) = self.unnamed.get_mut(self.unnamed_count) {
+                    *slot = value.map(|value| value.get(..VALUE_LIMIT).unwrap_or(value).into());
+                }
+                self.unnamed_count += 1;
+            }
             return;
         };
         match name {
@@ -68,6 +78,20 @@ impl Headers {
     /// was a call, whatever these headers say.
     pub(super) fn awaits_status(&self, called: bool) -> bool {
         (self.grpc || called) && self.grpc_status.is_none() && self.status.is_none_or(|status| status == 200)
+    }
+
+    /// Of a call on a connection older than the capture, names of trailers are known to the other side only. The first of them is the call's status,
+    /// where its value is one; errors, which seldom repeat, say it anew, with their message behind it.
+    pub(super) fn guess_status(&mut self) {
+        let [first, second] = &self.unnamed;
+        if let Some(code) =
+            first.as_deref().and_then(number_of).filter(|code| self.grpc_status.is_none() && *code <= 16)
+        {
+            self.grpc_status = Some(code);
+            if let Some(message) = second.as_deref().filter(|_| code != 0 && self.grpc_message.is_empty()) {
+                self.grpc_message = clean_to(message, VALUE_LIMIT);
+            }
+        }
     }
 
     /// Trailers add to what the headers said.

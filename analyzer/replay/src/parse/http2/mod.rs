@@ -307,7 +307,7 @@ impl Http2 {
             self.count(side, id, total, out.mark);
             return;
         }
-        let (headers, whole) = self.read(side, id, block, cut);
+        let (mut headers, whole) = self.read(side, id, block, cut);
         self.count(side, id, total, out.mark);
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -317,6 +317,12 @@ impl Http2 {
             return;
         }
         let half = &mut stream.halves[side.index()];
+        if side == Side::Server && flags & END_STREAM != 0 {
+            let first = half.headers.as_ref();
+            if stream.grpc || headers.is_grpc() || first.is_some_and(Headers::is_grpc) {
+                headers.guess_status();
+            }
+        }
         match &mut half.headers {
             // Trailers.
             Some(first) => first.trail(headers),

@@ -117,6 +117,36 @@ fn a_call_without_its_status_is_not_known_to_be_ok() {
     assert_eq!(answered(&[0xbe]), unknown);
 }
 
+/// A connection older than the capture: names of trailers refer to what was sent before, values of errors are said anew (RFC 7541, 6.2.1: literal
+/// with indexing, name 63 and 64 of the table), and then referred to themselves.
+#[test]
+fn errors_of_calls_on_an_old_connection() {
+    let call =
+        [vec![0x83], literal(":path", "/pkg.Greeter/Hello"), literal("content-type", "application/grpc")].concat();
+    let error = [vec![0x88, 0x7e, 1], b"5".to_vec(), vec![0x7f, 0x01, 6], b"nobody".to_vec()].concat();
+    let asked = |id: u8| c(frame(1, 5, id, &call));
+    let sessions = play(&[
+        c([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[])].concat()),
+        asked(1),
+        s(frame(1, 5, 1, &error)),
+        asked(3),
+        s(frame(1, 5, 3, &[0x88, 0xbf, 0xbe])),
+        asked(5),
+        s([frame(1, 4, 5, &[0x88]), frame(0, 0, 5, b"\0\0\0\0\0"), frame(1, 5, 5, &[0x7e, 1, b'0'])].concat()),
+        // Nothing but references to what was before; a number that is no status.
+        asked(7),
+        s(frame(1, 5, 7, &[0x88, 0xf0])),
+        asked(9),
+        s(frame(1, 5, 9, &[0x88, 0x7e, 2, b'9', b'9'])),
+    ]);
+    let of = |outcome: &str| format!("grpc POST||pkg.Greeter|/pkg.Greeter/Hello {outcome}");
+    let unknown = of("unknown [truncated_payload]");
+    assert_eq!(
+        lines(&sessions),
+        [of("client_error 5 'nobody'"), of("client_error 5 'nobody'"), of("ok 0"), unknown.clone(), unknown]
+    );
+}
+
 /// A body that was not captured hides no header block if the client's next stream follows the last one.
 #[test]
 fn the_table_outlives_a_body_that_was_not_captured() {
