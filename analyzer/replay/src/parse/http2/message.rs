@@ -17,8 +17,8 @@ pub(super) struct Headers {
     grpc: bool,
     grpc_status: Option<u16>,
     grpc_message: Box<str>,
-    /// Values of headers whose names were sent before the capture began, the first two.
-    unnamed: [Option<Box<[u8]>>; 2],
+    /// Values of headers whose names were sent before the capture began, the first three.
+    unnamed: [Option<Box<[u8]>>; 3],
     /// How many such headers there are.
     unnamed_count: usize,
     content_type: Box<str>,
@@ -81,14 +81,15 @@ impl Headers {
     }
 
     /// Of a call on a connection older than the capture, names of trailers are known to the other side only. The first of them is the call's status,
-    /// where its value is one; errors, which seldom repeat, say it anew, with their message behind it.
+    /// where its value is one; errors, which seldom repeat, say it anew, with their message behind it. A response of trailers only begins with
+    /// its content type, which is known no better.
     pub(super) fn guess_status(&mut self) {
-        let [first, second] = &self.unnamed;
-        if let Some(code) =
-            first.as_deref().and_then(number_of).filter(|code| self.grpc_status.is_none() && *code <= 16)
-        {
+        let has_type = self.status.is_some() && self.content_type.is_empty() && self.unnamed[0].is_none();
+        let mut trailers = self.unnamed.iter().skip(usize::from(has_type)).map(Option::as_deref);
+        let code = trailers.next().flatten().and_then(number_of).filter(|code| *code <= 16);
+        if let Some(code) = code.filter(|_| self.grpc_status.is_none()) {
             self.grpc_status = Some(code);
-            if let Some(message) = second.as_deref().filter(|_| code != 0 && self.grpc_message.is_empty()) {
+            if let Some(message) = trailers.next().flatten().filter(|_| code != 0 && self.grpc_message.is_empty()) {
                 self.grpc_message = clean_to(message, VALUE_LIMIT);
             }
         }

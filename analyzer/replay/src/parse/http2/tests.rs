@@ -133,17 +133,27 @@ fn errors_of_calls_on_an_old_connection() {
         s(frame(1, 5, 3, &[0x88, 0xbf, 0xbe])),
         asked(5),
         s([frame(1, 4, 5, &[0x88]), frame(0, 0, 5, b"\0\0\0\0\0"), frame(1, 5, 5, &[0x7e, 1, b'0'])].concat()),
-        // Nothing but references to what was before; a number that is no status.
+        // Trailers only, with a content type by reference, as grpc-go sends them.
         asked(7),
-        s(frame(1, 5, 7, &[0x88, 0xf0])),
-        asked(9),
-        s(frame(1, 5, 9, &[0x88, 0x7e, 2, b'9', b'9'])),
+        s(frame(1, 5, 7, &[0x88, 0xf0, 0x7e, 1, b'5', 0x7e, 1, b'x'])),
+        // Nothing but references to what was before; a number that is no status.
+        asked(13),
+        s(frame(1, 5, 13, &[0x88, 0xf0])),
+        asked(15),
+        s(frame(1, 5, 15, &[0x88, 0x7e, 2, b'9', b'9'])),
     ]);
     let of = |outcome: &str| format!("grpc POST||pkg.Greeter|/pkg.Greeter/Hello {outcome}");
     let unknown = of("unknown [truncated_payload]");
     assert_eq!(
         lines(&sessions),
-        [of("client_error 5 'nobody'"), of("client_error 5 'nobody'"), of("ok 0"), unknown.clone(), unknown]
+        [
+            of("client_error 5 'nobody'"),
+            of("client_error 5 'nobody'"),
+            of("ok 0"),
+            of("client_error 5 'x'"),
+            unknown.clone(),
+            unknown
+        ]
     );
 }
 
