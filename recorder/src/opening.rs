@@ -1,12 +1,14 @@
 //! What a bundle opens with: section, manifest, interfaces.
 
-use crate::facts::{interfaces, networks, node};
+use crate::facts::{interfaces, networks, node, processes};
 use crate::masking;
 use crate::settings::{Output, Settings};
 use crate::source::Source;
 use formats::facts::{ClockSnapshot, Interface};
 use formats::manifest::{Manifest, Settings as Asked};
 use formats::pcapng::SectionInfo;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Version of the bundle format that this program writes.
 const FORMAT_VERSION: u32 = 1;
@@ -56,6 +58,30 @@ pub fn wanted_interfaces(
         known.join(", ")
     );
     (Some(wanted), (!absent.is_empty()).then_some(note))
+}
+
+/// What is to be said about processes and threads named with `--pid` and `--comm` that are not there: a mistyped one would give an empty recording.
+#[must_use]
+pub fn absent_processes(pids: &[u32], comms: &[String]) -> Vec<String> {
+    let mut said: Vec<String> = gone(pids).into_iter().map(|pid| format!("--pid {pid}: no such process")).collect();
+    if !comms.is_empty() {
+        let mut there = BTreeSet::new();
+        let read = |path: PathBuf| std::fs::read_to_string(path).ok().map(|name| name.trim_end().to_owned());
+        for pid in processes::pids() {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            there.extend(tasks.filter_map(|task| read(task.path().join("comm"))));
+        }
+        let absent = comms.iter().filter(|comm| !there.contains(*comm));
+        said.extend(absent.map(|comm| format!("--comm {comm}: no thread of that name so far (see /proc/PID/comm)")));
+    }
+    said
+}
+
+/// Those of these processes that do not exist; none where `/proc` does not tell.
+#[must_use]
+pub fn gone(pids: &[u32]) -> Vec<u32> {
+    let is_gone = |pid: &&u32| Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists();
+    pids.iter().filter(is_gone).copied().collect()
 }
 
 /// Everything the manifest says at the start. `clocks` relate UTC to monotonic time, `now` is when recording began.

@@ -160,6 +160,7 @@ impl Recording {
         let mut missing = source.missing();
         missing.extend(source.enable_stats());
         missing.extend(absent);
+        missing.extend(opening::absent_processes(&settings.pids, &settings.comms));
         let manifest = opening::manifest(settings, &source, &clocks, &now, missing);
 
         let mut frames = Frames::new(&opening::section(), &clocks, settings.snaplen);

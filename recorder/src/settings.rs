@@ -74,6 +74,12 @@ impl Settings {
                 bail!("--comm {comm:?}: the kernel keeps 1 to 15 bytes of a thread's name (see /proc/PID/comm)");
             }
         }
+        // `--pid` alone, and nobody there: it would record nothing.
+        let gone = crate::opening::gone(&args.pids);
+        if !gone.is_empty() && gone.len() == args.pids.len() && args.comms.is_empty() && args.cgroups.is_empty() {
+            let pids: Vec<String> = gone.iter().map(|pid| format!("--pid {pid}")).collect();
+            bail!("{}: no such process", pids.join(", "));
+        }
         let cgroups = args.cgroups.iter().map(|path| cgroup(path)).collect::<Result<_>>()?;
         let output = match args.output {
             Some(path) if path.as_os_str() == "-" => Output::Stdout,

@@ -1,5 +1,6 @@
 //! Logins of protocols with binary heads, where a client's password lies at a place that the message itself tells: LDAP, MQTT, AMQP 0-9-1,
-//! Kafka, Cassandra, TDS (SQL Server). What the head says must fit to the byte, so that nothing else is taken for one.
+//! Kafka, Cassandra, TDS (SQL Server). What the head says must fit to the byte, so that nothing else is taken for one. Servers read the head
+//! first (mosquitto its first byte, slapd eight, RabbitMQ seven, Kafka the size): the rest is known by itself.
 
 use super::{Kind, Marks};
 use std::ops::Range;
@@ -9,9 +10,13 @@ pub(super) fn login(p: &[u8], total: usize, marks: &mut Marks) -> bool {
     let secret = match p.first() {
         Some(0x30) => ldap(p),
         Some(0x10) => mqtt(p).or_else(|| tds(p)),
-        Some(1) => amqp(p),
-        Some(0) => kafka(p, total),
+        Some(1) => amqp(p).or_else(|| ldap_rest(p, total)),
+        Some(0) => kafka(p, total)
+            .or_else(|| mqtt_connect(p, 0, total))
+            .or_else(|| amqp_method(p, 0))
+            .or_else(|| kafka_request(p, 0, total)),
         Some(3..=5) => cassandra(p, total),
+        Some(2 | 0x81..=0x84) => ldap_rest(p, total),
         _ => None,
     };
     let Some(secret) = secret else { return false };
@@ -55,10 +60,15 @@ fn ldap(p: &[u8]) -> Option<Range<usize>> {
     }
     at += 1;
     ber(p, &mut at)?;
-    if p.get(at..at + 2)? != [2, 1] || !matches!(p.get(at + 2), Some(2 | 3)) || p.get(at + 3) != Some(&4) {
+    bind(p, at + 1).filter(|_| p.get(at..at + 2) == Some(&[2, 1]))
+}
+
+/// From the version's value on.
+fn bind(p: &[u8], mut at: usize) -> Option<Range<usize>> {
+    if !matches!(p.get(at..at + 3)?, [1, 2 | 3, 4]) {
         return None;
     }
-    at += 4;
+    at += 3;
     let name = ber(p, &mut at)?;
     at += name;
     let choice = *p.get(at)?;
@@ -77,11 +87,20 @@ fn ldap(p: &[u8]) -> Option<Range<usize>> {
     }
 }
 
+/// A bind of which the first eight bytes were read before: it ends with the secret, or with controls (0xa0) behind it.
+fn ldap_rest(p: &[u8], total: usize) -> Option<Range<usize>> {
+    let ends = |secret: &Range<usize>| secret.end == total || p.get(secret.end) == Some(&0xa0);
+    (0..10).find_map(|at| bind(p, at)).filter(ends)
+}
+
 /// CONNECT (MQTT 3.1.1 and 5, 3.1): the password is the last field.
 fn mqtt(p: &[u8]) -> Option<Range<usize>> {
     let mut at = 1;
     let rest = variable(p, &mut at)?;
-    let end = at + rest;
+    mqtt_connect(p, at, at + rest)
+}
+
+fn mqtt_connect(p: &[u8], mut at: usize, end: usize) -> Option<Range<usize>> {
     let name = p.get(at..at + 2 + u16_at(p, at)?)?;
     if !matches!(name.get(2..), Some(b"MQTT" | b"MQIsdp")) {
         return None;
@@ -133,9 +152,12 @@ fn variable(p: &[u8], at: &mut usize) -> Option<usize> {
 
 /// Method frames `connection.start-ok` (10, 11), whose response PLAIN fills with user and password, and `secure-ok` (10, 21).
 fn amqp(p: &[u8]) -> Option<Range<usize>> {
-    let method = p.get(7..11).filter(|_| p.get(1..3) == Some(&[0, 0]))?;
-    let mut at = 11;
-    match method {
+    amqp_method(p, 7).filter(|_| p.get(1..3) == Some(&[0, 0]))
+}
+
+fn amqp_method(p: &[u8], from: usize) -> Option<Range<usize>> {
+    let mut at = from + 4;
+    match p.get(from..at)? {
         [0, 10, 0, 11] => {
             at += 4 + u32_at(p, at)?;
             at += 1 + usize::from(*p.get(at)?);
@@ -149,12 +171,17 @@ fn amqp(p: &[u8]) -> Option<Range<usize>> {
 
 /// `SaslAuthenticate` (36): size, key, version, correlation, client id, the mechanism's bytes.
 fn kafka(p: &[u8], total: usize) -> Option<Range<usize>> {
-    if u32_at(p, 0)? + 4 != total || u16_at(p, 4)? != 36 || u16_at(p, 6)? > 9 {
+    kafka_request(p, 4, total).filter(|_| u32_at(p, 0).is_some_and(|size| size + 4 == total))
+}
+
+fn kafka_request(p: &[u8], from: usize, total: usize) -> Option<Range<usize>> {
+    if u16_at(p, from)? != 36 || u16_at(p, from + 2)? > 9 {
         return None;
     }
-    let client = u16_at(p, 12)?;
-    let at = 14 + if client == 0xffff { 0 } else { client };
-    Some(at..total)
+    let client = u16_at(p, from + 8)?;
+    let name = from + 10..from + 10 + if client == 0xffff { 0 } else { client };
+    let at = name.end;
+    (p.get(name)?.iter().all(u8::is_ascii_graphic) && at < total).then_some(at..total)
 }
 
 /// `AUTH_RESPONSE` (0x0f) of versions 3 to 5.

@@ -20,6 +20,9 @@ pub(super) fn line(p: &[u8], marks: &mut Marks) -> State {
             None if is_mechanism(line.get(5..).unwrap_or(&[])) => return State::Login,
             None => 5,
         });
+    } else if line.len() == 4 && starts(b"AUTH") && end == p.len() {
+        // By hand, in several calls.
+        return State::Login;
     } else if starts(b"CONNECT {") {
         // NATS
         for name in [&b"\"pass\""[..], b"\"auth_token\"", b"\"sig\"", b"\"jwt\""] {
@@ -53,6 +56,11 @@ pub(super) fn answer(p: &[u8], marks: &mut Marks) -> Option<State> {
     let line = p.get(..end).unwrap_or(p);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    if let [b' ', rest @ ..] = line {
+        // The rest of a line that began with `AUTH`.
+        marks.add(Kind::Line, 1..1 + rest.len());
+        return Some(State::Nothing);
+    }
     // `QUIT` would be base64, too.
     if line.len() < 4 || !line.iter().all(base64) || is_command(line) {
         return None;

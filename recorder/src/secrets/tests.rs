@@ -251,6 +251,19 @@ fn binary_logins() {
     tds[8 + 44..8 + 48].copy_from_slice(&[94, 0, 6, 0]);
     tds.extend(b"S.E.C.R.E.T.");
     assert_eq!(keep_bytes(&tds), [&tds[..102], &[b'*'; 12]].concat());
+    // Servers that read the head first.
+    for (whole, head, secret) in
+        [(&mqtt[..], 2, 6), (&mqtt5[..], 1 + 1, 6), (&simple[..], 8, 6), (&amqp[..], 7, 0), (&kafka[..], 4, 15)]
+    {
+        let rest = &whole[head..];
+        let kept = keep_bytes(rest);
+        if secret > 0 {
+            let clear = rest.len() - secret;
+            assert_eq!(kept, [&rest[..clear], &vec![b'*'; secret]].concat());
+        } else {
+            assert!(!String::from_utf8_lossy(&kept).contains("SECRET"));
+        }
+    }
     // Cut within the password, and before it; others' messages.
     assert!(masked(&simple[..21]).ends_with("***"));
     for other in [&simple[..17], b"\0\0\0\x05\0\x24\0", b"\x03\0\0\0\x01", b"\x10\0", b"0 LOGIN"] {
@@ -283,6 +296,10 @@ fn logins_of_several_lines() {
     assert_eq!(keep(m, 5, false, b"aHVudGVyMg==\r\n", 14), "************\r\n");
     assert_eq!(keep(m, 5, false, b"MAIL FROM:<a@b>\r\n", 17), "MAIL FROM:<a@b>\r\n");
     assert_eq!(keep(m, 5, false, b"QUIT\r\n", 6), "QUIT\r\n");
+    // Redis typed by hand, in two calls.
+    assert_eq!(keep(m, 7, false, b"AUTH", 4), "AUTH");
+    assert_eq!(keep(m, 7, false, b" hunter2!\r\n", 11), " ********\r\n");
+    assert_eq!(keep(m, 7, false, b"PING\r\n", 6), "PING\r\n");
     assert_eq!(keep(m, 6, false, b"a1 AUTHENTICATE PLAIN\r\n", 23), "a1 AUTHENTICATE PLAIN\r\n");
     assert_eq!(keep(m, 6, false, b"AGpvZQB4\r\n", 10), "********\r\n");
     assert_eq!(keep(m, 6, false, b"a2 SELECT inbox\r\n", 17), "a2 SELECT inbox\r\n");

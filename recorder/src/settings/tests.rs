@@ -21,6 +21,13 @@ fn contradictions_are_refused() {
     assert!(settings(&["--comm", "a-name-of-more-than-15"]).is_err());
     assert!(settings(&["--cgroup", "/definitely/not/there"]).is_err());
     assert!(settings(&["--ring", "1KiB"]).is_err());
+    // Larger than any number that Linux gives to a process (PID_MAX_LIMIT, 2^22).
+    let said = settings(&["--pid", "4194305", "--pid", "4194306"]).unwrap_err().to_string();
+    assert_eq!(said, "--pid 4194305, --pid 4194306: no such process");
+    let here = std::process::id().to_string();
+    assert!(settings(&["--pid", &here, "--pid", "4194305"]).is_ok());
+    let absent = crate::opening::absent_processes(&[4_194_305], &["no such name".to_owned()]);
+    assert_eq!(absent.len(), 2, "{absent:?}");
 }
 
 #[test]
