@@ -8,6 +8,7 @@ mod columns;
 pub(crate) mod flame;
 pub(crate) mod flows;
 mod hops;
+mod outstanding;
 mod page;
 pub(crate) use columns::clean;
 pub(crate) use page::escape;
@@ -40,6 +41,7 @@ struct Document<'a> {
     is_empty: bool,
     recording: Vec<Fact>,
     figures: Vec<Fact>,
+    outstanding: Vec<outstanding::Outstanding>,
     completeness: Vec<Statement>,
     cost: Vec<Fact>,
     privacy: Vec<String>,
@@ -116,6 +118,7 @@ fn render(analysis: &Analysis) -> Result<String> {
         is_empty: analysis.is_empty(),
         recording: statements::recording(analysis),
         figures: statements::figures(analysis),
+        outstanding: outstanding::outstanding(analysis),
         completeness: statements::completeness(analysis),
         cost: statements::cost(analysis),
         privacy: manifest.map_or(Vec::new(), |m| m.privacy.clone()),

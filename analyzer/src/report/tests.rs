@@ -256,3 +256,29 @@ fn hostile_text_stays_text_in_a_browser() {
         assert!(dom.contains(part), "{part} is missing");
     }
 }
+
+/// The sentences at the top are those of the endpoints with most errors, as counted here from the requests themselves, and each leads to a section.
+#[test]
+fn what_stands_out_comes_first() {
+    let analysis = sample();
+    let html = render(&analysis).expect("a report");
+    let data = data(&html);
+    let told: Vec<(&str, &str)> = (data["outstanding"].as_array().expect("a list").iter())
+        .map(|s| (s["text"].as_str().expect("text"), s["section"].as_str().expect("a section")))
+        .collect();
+    assert!((1..=7).contains(&told.len()), "{told:#?}");
+    for (text, section) in &told {
+        assert!(html.contains(&format!("<section id=\"{section}\">")), "{section}: {text}");
+    }
+    let mut errors: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (place, _) in analysis.counted() {
+        let fields = &analysis.replayed.requests[*place].fields;
+        *errors.entry((fields.l7_protocol, &fields.endpoint)).or_default() += u64::from(fields.status.is_error());
+    }
+    let ((_, endpoint), most) = errors.into_iter().max_by_key(|(_, n)| *n).expect("requests");
+    assert!(most > 0, "the sample has errors");
+    assert!(told[0].0.contains(&format!("{endpoint} (")) && told[0].0.contains(&format!(": {most} of ")), "{told:#?}");
+    // Nothing is said of a recording in which nothing happened.
+    let quiet = Analysis::new(Replayed::default(), "quiet.zst".into());
+    assert!(outstanding::outstanding(&quiet).is_empty());
+}

@@ -44,6 +44,39 @@ fn a_thread_per_request_with_two_backends() {
     );
 }
 
+/// A pipeline of which the end lies behind what is kept of a call (as Celery writes to Redis): the answer to what was not seen is one request at both
+/// ends, asked in that call.
+#[test]
+fn answers_behind_the_prefix_belong_to_the_call() {
+    let mut n = Node::new();
+    let (mut c, mut s) = n.tcp("127.0.0.1:40000", "127.0.0.1:8000");
+    let (mut rc, mut rs) = n.tcp("127.0.0.1:40001", "127.0.0.1:6379");
+    n.connect(CURL, &c);
+    n.accept(APP, &s);
+    n.send(CURL, &mut c, APP, &mut s, &get("/order"));
+    n.connect(APP, &rc);
+    n.accept(REDIS, &rs);
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$600\r\n{}\r\n", "x".repeat(600));
+    let pipeline = format!("*1\r\n$5\r\nMULTI\r\n{set}*1\r\n$4\r\nEXEC\r\n");
+    n.send(APP, &mut rc, REDIS, &mut rs, pipeline.as_bytes());
+    n.send(REDIS, &mut rs, APP, &mut rc, b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    n.send(APP, &mut s, CURL, &mut c, &ok("done"));
+    let out = replay(&n.sorted(), &names());
+    assert_eq!(
+        trees(&out),
+        "c-p curl GET /order [root]\n\
+         \x20 s-p app GET /order [tcp_seq]\n\
+         \x20   c-p app MULTI [thread]\n\
+         \x20     s-p redis MULTI [tcp_seq]\n\
+         \x20   c-p app SET k [thread]\n\
+         \x20     s-p redis SET k [tcp_seq]\n\
+         \x20   c-p app  [thread]\n\
+         \x20     s-p redis  [tcp_seq]\n"
+    );
+    let unseen: Vec<_> = out.requests.iter().filter(|r| r.fields.request_type.is_empty()).collect();
+    assert!(unseen.iter().all(|r| r.request_ts.is_some() && r.request_tcp_seq.is_none()), "{unseen:#?}");
+}
+
 /// Two clients whose requests nginx interleaves in one thread; upstream connections are opened in one turn of the
 /// loop and written in a later one.
 #[test]

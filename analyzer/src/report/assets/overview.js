@@ -26,9 +26,19 @@ function drawCompleteness(place) {
     make('ul', {}, data.completeness.map((s) => make('li', { class: s.weight }, s.text))));
 }
 
+function drawOutstanding(place) {
+  const all = data.outstanding;
+  if (data.is_empty) { place.remove(); return; }
+  place.classList.add(all.length ? 'damaged' : 'good');
+  place.append(make('h3', {}, 'What stands out'), all.length
+    ? make('ol', {}, all.map((s) => make('li', { class: 'damaged' }, s.text, ' ', make('a', { href: `#${s.section}` }, 'see'))))
+    : make('p', {}, 'No request failed, no connection failed, nothing was sent again much, and nothing took long.'));
+}
+
 function drawOverview() {
   byId('when').textContent = data.is_empty ? 'no packets, no events' : `${fullTime(0).slice(0, 19)} UTC · ${format.duration(data.length_ns)} · ${data.recording.find((f) => f.label === 'Kernel')?.value || 'packet capture'}`;
   drawFacts(byId('facts'), data.recording);
+  drawOutstanding(byId('outstanding'));
   drawCompleteness(byId('completeness'));
   drawFigures(byId('figures'), data.figures);
   if (data.services.length) {
