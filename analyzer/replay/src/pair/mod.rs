@@ -136,7 +136,7 @@ pub(crate) struct Pairer {
     unsure: bool,
     /// Something of the client's was missed or not understood: responses without request are no wonder.
     missed: [Completeness; 2],
-    /// Where bytes of the client's were missed since its last request: what is answered without having been asked was asked there.
+    /// The call in which bytes of the client's were missed since its last request: what is answered without having been asked was asked there.
     hidden: Option<Mark>,
 }
 
@@ -288,7 +288,7 @@ impl Pairer {
     pub(crate) fn missed(&mut self, side: Side, cause: Completeness, from: Mark) {
         self.missed[side.index()].add(cause);
         if side == Side::Client {
-            self.hidden = Some(from);
+            self.hidden = from.point.is_some().then_some(from);
         }
     }
 
