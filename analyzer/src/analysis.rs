@@ -36,6 +36,8 @@ pub struct Source {
     pub inputs: Vec<PathBuf>,
     /// The filter of the replay.
     pub filter: Option<Arc<Filter>>,
+    /// Whether the replay left out packets with wrong checksums.
+    pub checksums: bool,
     /// Of which flows [`Analysis::tcp_packets`] are wanted.
     pub chosen: Chosen,
 }
@@ -110,7 +112,9 @@ impl Analysis {
     /// If the input cannot be read again.
     pub fn tcp_packets(&self) -> Result<&TcpPackets, &ReplayError> {
         let read = || {
-            let Some(Source { inputs, filter, chosen }) = &self.source else { return Ok(TcpPackets::default()) };
+            let Some(Source { inputs, filter, checksums, chosen }) = &self.source else {
+                return Ok(TcpPackets::default());
+            };
             let ids = match chosen {
                 Chosen::Remarkable if self.replayed.packets > MOST_TO_REREAD || is_stdin(inputs) => {
                     return Ok(TcpPackets::default());
@@ -121,7 +125,7 @@ impl Analysis {
             };
             let choose = |f: &Flow| ids.as_ref().is_none_or(|ids| ids.contains(&f.flow_id));
             let most = replay::tcp_packets::MOST_PACKETS;
-            replay::tcp_packets::tcp_packets(inputs, filter.as_deref(), &self.replayed.flows, choose, most)
+            replay::tcp_packets::tcp_packets(inputs, filter.as_deref(), *checksums, &self.replayed.flows, choose, most)
         };
         self.packets.get_or_init(read).as_ref()
     }

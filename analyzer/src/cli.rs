@@ -50,9 +50,24 @@ pub struct Input {
     /// Leave payloads alone: flows with their TCP metrics in half the time, without protocol and requests
     #[arg(long)]
     pub(crate) no_parse: bool,
+    /// Leave packets with a wrong checksum out of the analysis of their flows, as Zeek does: column client_bad_checksums, history `C`
+    #[arg(long)]
+    pub(crate) checksums: bool,
+    /// Rules that TCP metrics follow
+    #[arg(long, value_name = "RULES", value_enum, default_value_t = Rules::Best)]
+    pub(crate) tcp_metrics: Rules,
     /// Link requests by calls and times alone, without ids, keys and values that they have in common: to score these links by them
     #[arg(long)]
     pub(crate) ignore_ids: bool,
+}
+
+/// Rules of TCP metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Rules {
+    /// Ours: every acknowledgement matched to its data, retransmissions by kind
+    Best,
+    /// Those of DeepFlow's agent, exactly
+    Deepflow,
 }
 
 /// Which flows.

@@ -53,6 +53,8 @@ pub struct Options {
     pub threads: usize,
     /// Rules of TCP metrics.
     pub tcp_metrics: TcpMetrics,
+    /// Whether packets whose checksum is wrong are left out of the analysis of their flows.
+    pub checksums: bool,
     /// Whether payloads are parsed at all.
     pub parse: bool,
     /// How they are parsed.
@@ -76,6 +78,7 @@ impl Default for Options {
         Self {
             threads: 0,
             tcp_metrics: TcpMetrics::default(),
+            checksums: false,
             parse: true,
             parse_options: ParseOptions::default(),
             link: LinkOptions::default(),
@@ -206,6 +209,7 @@ impl Engine {
     fn new(options: &Options) -> Self {
         let settings = Settings {
             deepflow: options.tcp_metrics == TcpMetrics::DeepFlow,
+            checksums: options.checksums,
             parse: options.parse,
             parse_options: ParseOptions { brief: !options.keep.requests, ..options.parse_options },
             max_flows: (options.max_open_flows / SHARDS).max(1),

@@ -1,10 +1,10 @@
 //! Reading what the user named.
 
 use crate::analysis::{Analysis, Chosen, Source};
-use crate::cli::{FlowArgs, Input};
+use crate::cli::{FlowArgs, Input, Rules};
 use crate::tables::{self, Table};
 use anyhow::bail;
-use replay::engine::{Options, Stored};
+use replay::engine::{Options, Stored, TcpMetrics};
 use replay::link::LinkOptions;
 use replay::parse::ParseOptions;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub(super) fn load(input: &Input) -> anyhow::Result<Analysis> {
 /// Where packets can be read again.
 fn source(input: &Input) -> Source {
     let filter = input.filter.clone().map(Arc::new);
-    Source { inputs: input.inputs.clone(), filter, chosen: Chosen::Remarkable }
+    Source { inputs: input.inputs.clone(), filter, checksums: input.checksums, chosen: Chosen::Remarkable }
 }
 
 /// Replays the inputs; packets are those of the chosen flows, of all flows if none is named.
@@ -98,6 +98,11 @@ fn options(input: &Input, threads: usize) -> Options {
     Options {
         threads,
         filter: input.filter.clone().map(Arc::new),
+        tcp_metrics: match input.tcp_metrics {
+            Rules::Best => TcpMetrics::Best,
+            Rules::Deepflow => TcpMetrics::DeepFlow,
+        },
+        checksums: input.checksums,
         parse: !input.no_parse,
         parse_options: ParseOptions { show_secrets: input.show_secrets, ..ParseOptions::default() },
         link: LinkOptions { ignore_ids: input.ignore_ids },

@@ -61,6 +61,7 @@ struct SideNames {
     mss: &'static str,
     window_scale: &'static str,
     sack_permitted: &'static str,
+    bad_checksums: &'static str,
 }
 
 macro_rules! side_names {
@@ -99,6 +100,7 @@ macro_rules! side_names {
             mss: concat!($side, "_mss_bytes"),
             window_scale: concat!($side, "_window_scale"),
             sack_permitted: concat!($side, "_sack_permitted"),
+            bad_checksums: concat!($side, "_bad_checksums"),
         }
     };
 }
@@ -214,6 +216,7 @@ fn sides(c: &mut Columns<'_, Flow>) {
         (|n| n.initial_window, |s| s.initial_window.into()),
         (|n| n.max_in_flight, |s| s.max_in_flight.into()),
         (|n| n.mss, |s| s.mss.into()),
+        (|n| n.bad_checksums, |s| s.bad_checksums),
     ];
     for (name, value) in counters {
         for (names, side) in SIDES.iter().zip(of) {

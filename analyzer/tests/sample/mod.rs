@@ -112,6 +112,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             netns: 4_026_531_840,
             start,
             end: start + 500_000_000,
+            active_until: start + 500_000_000,
             transport: Transport::Tcp,
             endpoints: Endpoints {
                 client_ip: Some([10, 0, (i >> 8) as u8, i as u8].into()),
@@ -125,6 +126,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             tunnel: "".into(),
             tunnel_id: None,
             tunnel_outer: None,
+            carriers: Vec::new(),
             client_process: Some(process(CLIENTS[which], 200)),
             server_process: Some(server_process),
             client: side(&mut n),

@@ -5,6 +5,7 @@
 //! is kept. A frame inside UDP tunnels gives two rows: the carrier's and the inner one's.
 
 mod carrier;
+pub(crate) mod checksum;
 mod fragment;
 mod internet;
 mod link;
@@ -189,7 +190,16 @@ pub struct Frame<'a> {
 /// Decodes one frame into `out`.
 #[inline]
 pub fn decode(frame: &Frame<'_>, out: &mut Output) {
-    let mut walk = Walk { frame: *frame, out, vlan: 0, mac_at: NO_MAC, depth: 0, tunnel: Tunnel::default(), rows: 0 };
+    let mut walk = Walk {
+        frame: *frame,
+        out,
+        vlan: 0,
+        mac_at: NO_MAC,
+        depth: 0,
+        tunnel: Tunnel::default(),
+        udp_ports: None,
+        rows: 0,
+    };
     match walk.link(frame.link_type) {
         Ok(()) => {}
         // A carrier whose inside is damaged or unknown is a conversation all the same.
@@ -209,6 +219,8 @@ struct Walk<'a, 'o> {
     mac_at: u8,
     depth: u8,
     tunnel: Tunnel,
+    /// Ports of the datagram that is being entered.
+    udp_ports: Option<(u16, u16)>,
     rows: u32,
 }
 

@@ -84,6 +84,7 @@ impl Walk<'_, '_> {
         }
         d.carrier = self.udp_carries(d.src_port, d.dst_port, d.payload_at as usize, d.payload_len);
         let (carrier, payload_at) = (d.carrier, d.payload_at as usize);
+        self.udp_ports = Some((d.src_port, d.dst_port));
         self.push(d);
         if carrier.is_empty() { Ok(()) } else { self.udp_tunnel(carrier, payload_at, ip) }
     }

@@ -66,6 +66,8 @@ pub struct Tunnel {
     pub id: Option<u64>,
     /// Outer addresses of the innermost one, sender first.
     pub outer: Option<(u128, u128)>,
+    /// If that is inside of UDP, the datagram's ports.
+    pub outer_ports: Option<(u16, u16)>,
 }
 
 impl Tunnel {
@@ -105,6 +107,7 @@ impl Walk<'_, '_> {
         }
         if let Some(ip) = ip {
             self.tunnel.outer = Some((ip.src, ip.dst));
+            self.tunnel.outer_ports = self.udp_ports.take();
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use super::part::Part;
 use super::stored::Stored;
 use super::{Engine, batch::lock};
+use crate::flow::Tally;
 use crate::hops::PlaceLog;
 use crate::host::Host;
-use crate::model::{Flow, Health, Nanos, Process, Replayed};
+use crate::model::{Flow, Health, Process, Replayed};
 use crate::store::{Entry, Rows, Spill};
 use rayon::prelude::*;
 
@@ -20,7 +21,7 @@ impl Engine {
         self.end_of_fragments();
         let end = self.out.end;
         let (settings, nodes, spill) = (&self.settings, &self.events.nodes, &self.spill);
-        let shards: Vec<(Vec<Part>, Evicted, u64)> = pool.install(|| {
+        let shards: Vec<(Vec<Part>, [Tally; 2], u64)> = pool.install(|| {
             let finish = |shard: &std::sync::Mutex<super::Shard>| {
                 let mut shard = lock(shard);
                 let shard = &mut *shard;
@@ -29,13 +30,13 @@ impl Engine {
                     more = shard.flows.finish_some(end, settings, AT_ONCE);
                     shard.part.take(&mut shard.flows.finished, spill);
                 }
-                let evicted = shard.flows.finished.evicted;
+                let tallies = [shard.flows.finished.evicted, shard.flows.finished.damaged];
                 let mut parts = vec![std::mem::take(&mut shard.part)];
                 for (node, sockets) in std::mem::take(&mut shard.ended) {
                     let Some(of) = nodes.get(node as usize) else { continue };
                     parts.push(Part::of_sockets(node, sockets.finish(end, &of.host), spill));
                 }
-                (parts, evicted, shard.flows.room.left_out)
+                (parts, tallies, shard.flows.room.left_out)
             };
             self.shards.par_iter().map(finish).collect()
         });
@@ -46,26 +47,32 @@ impl Engine {
         out.interfaces = self.interfaces.rows;
         out.nodes = self.interfaces.nodes;
         let mut parts = Vec::new();
-        let mut evicted: Evicted = (0, None);
+        let [mut evicted, mut damaged] = [Tally::default(); 2];
         let mut not_compared = 0;
-        for (of_shard, (count, range), left_out) in shards {
+        for (of_shard, tallies, left_out) in shards {
             of_shard.iter().for_each(|part| out.masked.add(part.masked));
             parts.extend(of_shard);
             not_compared += left_out;
-            evicted.0 += count;
-            if let Some((a, b)) = range {
-                evicted.1 = Some(evicted.1.map_or((a, b), |(x, y)| (a.min(x), b.max(y))));
-            }
+            evicted.join(tallies[0]);
+            damaged.join(tallies[1]);
         }
-        if let (n @ 1.., Some((first, last))) = evicted {
-            out.health.push(Health {
-                kind: "flow".into(),
-                cpu: None,
-                first: Some(first),
-                last: Some(last),
-                lost: n,
-                cause: "too many flows open at once: those silent for longest were finished early (completeness ended_after)".into(),
-            });
+        let causes = [
+            (
+                evicted,
+                "flow",
+                "too many flows open at once: those silent for longest were finished early (completeness ended_after)",
+            ),
+            (
+                damaged,
+                "checksum",
+                "packets with a wrong checksum: counted, and left out of the analysis of their flows",
+            ),
+        ];
+        for (Tally(lost, range), kind, cause) in causes {
+            if let Some((first, last)) = range {
+                let (first, last) = (Some(first), Some(last));
+                out.health.push(Health { kind: kind.into(), cpu: None, first, last, lost, cause: cause.into() });
+            }
         }
         if not_compared > 0 {
             out.health.push(Health {
@@ -115,9 +122,6 @@ impl Engine {
         }
     }
 }
-
-/// How many, and from when to when.
-type Evicted = (u64, Option<(Nanos, Nanos)>);
 
 /// What the node said of its interfaces.
 fn interface_facts(node: u32, host: &Host, out: &mut Replayed) {

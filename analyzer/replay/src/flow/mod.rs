@@ -23,5 +23,5 @@ mod tests;
 
 pub use community::community_id;
 pub use delay::Delays;
-pub use table::{Finished, FlowTable, Keep, Settings};
+pub use table::{Finished, FlowTable, Keep, Settings, Tally};
 pub use track::{Key, Track};

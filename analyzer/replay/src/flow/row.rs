@@ -3,7 +3,7 @@
 use super::community_id;
 use super::delay::Delays;
 use super::table::{Finished, Settings};
-use super::track::{Asked, Track};
+use super::track::{Asked, Inside, Track};
 use crate::decode::transport_of;
 use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, RoundTrips, Side};
 use crate::netprofile::{MAX_SEGMENTS, Profile};
@@ -25,6 +25,15 @@ pub(super) enum Why {
 
 /// Time after which a flow that is silent at the end of the capture counts as ended, where nothing says that it did.
 const SILENT: Nanos = 5_000_000_000;
+
+fn endpoints_of([client, server]: [(u128, u16); 2]) -> Endpoints {
+    Endpoints {
+        client_ip: Some(ip_from_number(client.0)),
+        client_port: client.1,
+        server_ip: Some(ip_from_number(server.0)),
+        server_port: server.1,
+    }
+}
 
 impl Track {
     /// Writes the rows.
@@ -88,6 +97,7 @@ impl Track {
             netns: 0,
             start: self.first,
             end: self.last,
+            active_until: self.zeek.active_until().unwrap_or(self.last),
             transport,
             endpoints,
             client_mac: self.macs[0],
@@ -96,6 +106,7 @@ impl Track {
             tunnel: Arc::from(""),
             tunnel_id: None,
             tunnel_outer: None,
+            carriers: Vec::new(),
             client_process: None,
             server_process: None,
             client: Default::default(),
@@ -124,11 +135,12 @@ impl Track {
             completeness,
         };
         if let Some(tunnel) = self.tunnel {
-            let (t, sender) = *tunnel;
+            let Inside { tunnel: t, sender, carriers } = *tunnel;
             flow.tunnel = out.names.get(&t.names());
             flow.tunnel_id = t.id;
             flow.tunnel_outer =
                 t.outer_ips().map(|(src, dst)| if sender == Side::Client { (src, dst) } else { (dst, src) });
+            flow.carriers = carriers.into_iter().map(endpoints_of).collect();
         }
         let mut profile = Profile::default();
         if let Some(mut tcp) = self.tcp {
@@ -194,12 +206,7 @@ impl Track {
     }
 
     fn endpoints(&self) -> Endpoints {
-        Endpoints {
-            client_ip: Some(ip_from_number(self.ends[0].0)),
-            client_port: self.ends[0].1,
-            server_ip: Some(ip_from_number(self.ends[1].0)),
-            server_port: self.ends[1].1,
-        }
+        endpoints_of(self.ends)
     }
 
     /// Whether requests are finished that have not been handed on.

@@ -3,7 +3,7 @@
 use super::known::Known;
 use super::row::Why;
 use super::track::{Key, Track};
-use crate::decode::{Decoded, Tunnel};
+use crate::decode::{Decoded, Tunnel, checksum};
 use crate::hops::{PlaceLog, Room};
 use crate::model::Session;
 use crate::model::{Endpoints, Flow, Nanos, Request};
@@ -35,6 +35,8 @@ impl Default for Keep {
 pub struct Settings {
     /// TCP metrics by DeepFlow's exact rules.
     pub deepflow: bool,
+    /// Whether packets with wrong checksums are left out of the analysis.
+    pub checksums: bool,
     /// Whether payloads go to the protocol parsers.
     pub parse: bool,
     /// How they parse.
@@ -59,6 +61,26 @@ impl Settings {
     }
 }
 
+/// How many there were, and when the first and the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally(pub u64, pub Option<(Nanos, Nanos)>);
+
+impl Tally {
+    /// One more.
+    pub(crate) fn add(&mut self, ts: Nanos) {
+        self.join(Self(1, Some((ts, ts))));
+    }
+
+    /// Those of `other`, too.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.0 += other.0;
+        self.1 = match (self.1, other.1) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
 /// Rows of finished flows. Flows are numbered as they are opened and requests as they are finished, which may be long before their
 /// flow is; both numbers go on when the rows have been taken out.
 #[derive(Debug, Default)]
@@ -76,7 +98,9 @@ pub struct Finished {
     /// What flows saw, for comparing them with others: their number, and the log.
     pub logs: Vec<(u32, Box<PlaceLog>)>,
     /// Flows that were ended early because there were too many, and when the first and last of them.
-    pub evicted: (u64, Option<(Nanos, Nanos)>),
+    pub evicted: Tally,
+    /// Packets with a wrong checksum.
+    pub damaged: Tally,
     /// Secrets that were left out of the requests.
     pub masked: crate::parse::mask::Masked,
     pub(super) sessions: Vec<Session>,
@@ -206,8 +230,9 @@ impl FlowTable {
     #[inline]
     pub fn packet(&mut self, d: &Decoded, frame: &[u8], tunnels: &[Tunnel], settings: &Settings) {
         let key = Key::of(d);
+        let is_damaged = settings.checksums && checksum::is_wrong(d, frame);
         let place = match self.find(&key) {
-            Some(place) => match self.ends_before(place, d, settings) {
+            Some(place) => match self.ends_before(place, d, is_damaged, settings) {
                 None => place,
                 Some(why) => {
                     self.end(place, why, settings);
@@ -218,6 +243,16 @@ impl FlowTable {
         };
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let Some(track) = slot.track.as_deref_mut() else { return };
+        if let Some(tunnel) = d.tunnel.checked_sub(1).and_then(|t| tunnels.get(t as usize)) {
+            track.through(tunnel);
+        }
+        if is_damaged {
+            track.damaged(d);
+            self.finished.damaged.add(d.ts);
+            let class = track.class();
+            self.touch(place, class);
+            return;
+        }
         let held = track.held();
         let full = self.held > settings.max_held;
         track.packet(d, frame, settings, full, &self.known);
@@ -239,12 +274,12 @@ impl FlowTable {
 
     /// Whether a packet belongs to the next flow of the same ends.
     #[inline]
-    fn ends_before(&self, place: u32, d: &Decoded, settings: &Settings) -> Option<Why> {
+    fn ends_before(&self, place: u32, d: &Decoded, is_damaged: bool, settings: &Settings) -> Option<Why> {
         let track = self.slots.get(place as usize)?.track.as_deref()?;
         if d.ts - track.last > track.timeout(settings) {
             return Some(Why::TimedOut);
         }
-        track.is_reused_by(d).then_some(Why::Reused)
+        (!is_damaged && track.is_reused_by(d)).then_some(Why::Reused)
     }
 
     #[inline]
@@ -317,9 +352,7 @@ impl FlowTable {
         let heads = [self.queues[1].oldest, self.queues[2].oldest];
         let oldest = heads.into_iter().filter(|&place| place != NONE).min_by_key(|&place| last(place)).unwrap_or(NONE);
         if let Some(last) = self.slots.get(oldest as usize).and_then(|s| s.track.as_ref()).map(|t| t.last) {
-            let (count, range) = &mut self.finished.evicted;
-            *count += 1;
-            *range = Some(range.map_or((last, last), |(a, b)| (a.min(last), b.max(last))));
+            self.finished.evicted.add(last);
         }
         self.end(oldest, Why::Evicted, settings);
     }

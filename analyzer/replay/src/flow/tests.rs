@@ -1,6 +1,6 @@
 //! Flows of hand-made packets; the expected numbers are worked out by hand.
 
-use super::{Finished, FlowTable, Keep, Settings};
+use super::{Finished, FlowTable, Keep, Settings, Tally};
 use crate::decode::build::{Tcp, ethernet, ipv4, ipv4_fragment, udp};
 use crate::decode::{Frame, Output, decode};
 use crate::model::{Completeness, Flow, Nanos, RttStretch};
@@ -17,6 +17,7 @@ const SECOND: Nanos = 1_000 * MS;
 fn settings() -> Settings {
     Settings {
         deepflow: false,
+        checksums: false,
         several_places: false,
         parse: true,
         parse_options: ParseOptions::default(),
@@ -112,6 +113,84 @@ impl Wire {
         let mut finished = self.finish();
         assert_eq!(finished.flows.len(), 1);
         finished.flows.remove(0)
+    }
+}
+
+/// What stands in for a checksum that is wrong whatever the rest of the segment is: neither right nor the pseudo header's sum.
+fn damage(frame: &mut [u8]) {
+    frame[14 + 20 + 16] = 0xde;
+    frame[14 + 20 + 17] = 0xad;
+}
+
+#[test]
+fn damaged_packets_are_counted_and_not_believed() {
+    let mut w = Wire::new(Settings { checksums: true, ..settings() });
+    w.handshake().client(20, PSH | ACK, 1, 1, b"0123456789");
+    // Damaged on the way: a copy of the data, ten of what follows it, a RST of the server and another SYN.
+    let mut damaged = |ms: Nanos, server: bool, flags: u8, seq: u32, payload: &[u8]| {
+        let (src, dst) = if server { (80, 4000) } else { (4000, 80) };
+        let tcp = Tcp { src, dst, seq, ack: 501, flags, window: 0, options: &[], payload };
+        let mut frame = ethernet(0x0800, &ipv4_fragment(6, server, 9, 0x4000, &tcp.bytes()));
+        damage(&mut frame);
+        w.frame(ms * MS, &frame);
+    };
+    damaged(21, false, PSH | ACK, 101, b"0x23456789");
+    (0..10).for_each(|n| damaged(22 + n, false, PSH | ACK, 111, b"tail"));
+    damaged(40, true, RST | ACK, 501, b"");
+    damaged(41, false, SYN, 7000, b"");
+    w.client(50, PSH | ACK, 11, 1, b"tail").server(60, ACK, 1, 15, b"");
+    let finished = w.finish();
+    assert_eq!(finished.damaged, Tally(13, Some((21 * MS, 41 * MS))));
+    let f = &finished.flows[0];
+    assert_eq!(finished.flows.len(), 1, "the SYN is not believed");
+    assert_eq!((f.conn_state, f.history.as_str()), ("S1", "ShADCCca"), "the first and the tenth of each side");
+    assert_eq!((f.client.packets, f.client.bad_checksums, f.server.packets, f.server.bad_checksums), (16, 12, 3, 1));
+    assert_eq!(f.client.bad_checksum_ip_bytes, 50 + 10 * 44 + 40);
+    assert_eq!((f.client.payload_bytes, f.client.stream_bytes, f.client.retransmits), (14, 14, 0));
+    assert_eq!((f.client.zero_window, f.rst_count, f.syn_count), (0, 0, 1));
+
+    // Without being asked, every packet is believed.
+    let mut w = Wire::new(settings());
+    w.handshake().server(20, RST | ACK, 1, 1, b"");
+    assert_eq!(w.flow().conn_state, "RSTR");
+}
+
+#[test]
+fn what_comes_after_both_ends_have_closed_does_not_last_for_zeek() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(80, FIN | ACK, 1, 1, b"").server(90, FIN | ACK, 1, 2, b"").client(91, ACK, 2, 2, b"").server(
+        400,
+        FIN | ACK,
+        1,
+        2,
+        b"",
+    );
+    let f = w.flow();
+    assert_eq!((f.active_until, f.end), (90 * MS, 400 * MS));
+    let mut w = Wire::new(settings());
+    w.tcp(0, false, SYN, 100, 0, b"").client(5, RST, 1, 0, b"").client(9, RST, 1, 0, b"");
+    let f = w.flow();
+    assert_eq!((f.active_until, f.conn_state, f.history.as_str()), (9 * MS, "RSTOS0", "SR"));
+    // More than a SYN before the reset.
+    let mut w = Wire::new(settings());
+    w.tcp(0, false, SYN, 100, 0, b"").client(5, ACK, 1, 1, b"").client(9, RST, 1, 0, b"");
+    assert_eq!(w.flow().conn_state, "OTH");
+}
+
+#[test]
+fn what_carried_a_flow_is_known() {
+    let mut w = Wire::new(settings());
+    let inner = ethernet(0x0800, &ipv4(17, false, &udp(1000, 2000, b"inside")));
+    for (port, ms) in [(50_000, 1), (50_001, 2), (50_000, 3)] {
+        let vxlan = [&[8, 0, 0, 0, 0, 0, 7, 0][..], &inner].concat();
+        w.frame(ms * MS, &ethernet(0x0800, &ipv4(17, false, &udp(port, 4789, &vxlan))));
+    }
+    let finished = w.finish();
+    let inner = finished.flows.iter().find(|f| &*f.tunnel == "vxlan").unwrap();
+    let ports: Vec<_> = inner.carriers.iter().map(|c| (c.client_port, c.server_port)).collect();
+    assert_eq!(ports, [(50_000, 4789), (50_001, 4789)]);
+    for carrier in &inner.carriers {
+        assert!(finished.flows.iter().any(|f| f.endpoints == *carrier && f.l7_protocol == "vxlan"), "{carrier:?}");
     }
 }
 
@@ -439,7 +518,7 @@ fn too_many_flows_end_the_oldest_and_say_so() {
     }
     w.now = 5 * SECOND;
     let finished = w.finish();
-    assert_eq!(finished.evicted, (2, Some((0, SECOND))));
+    assert_eq!(finished.evicted, Tally(2, Some((0, SECOND))));
     let early: Vec<_> = finished
         .flows
         .iter()

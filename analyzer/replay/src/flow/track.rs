@@ -64,6 +64,33 @@ impl Key {
 /// ICMP requests that wait for their reply, at most.
 const MAX_PENDING: usize = 16;
 
+/// UDP conversations remembered that carried a flow, at most.
+const MAX_CARRIERS: usize = 4;
+
+/// The tunnel a flow is in.
+#[derive(Clone, Debug)]
+pub(super) struct Inside {
+    /// Around its first packet.
+    pub(super) tunnel: Tunnel,
+    /// Who sent that.
+    pub(super) sender: Side,
+    /// Ends of the UDP conversations that carried it, the smaller one first.
+    pub(super) carriers: Vec<[(u128, u16); 2]>,
+}
+
+impl Inside {
+    /// A packet came through `tunnel`.
+    #[inline]
+    fn through(&mut self, tunnel: &Tunnel) {
+        let (Some((src, dst)), Some((src_port, dst_port))) = (tunnel.outer, tunnel.outer_ports) else { return };
+        let (a, b) = ((src, src_port), (dst, dst_port));
+        let ends = if a <= b { [a, b] } else { [b, a] };
+        if self.carriers.len() < MAX_CARRIERS && !self.carriers.contains(&ends) {
+            self.carriers.push(ends);
+        }
+    }
+}
+
 /// What only TCP flows have.
 #[derive(Debug, Default)]
 pub(super) struct TcpTrack {
@@ -119,7 +146,7 @@ pub struct Track {
     pub(super) ends: [(u128, u16); 2],
     pub(super) macs: [Option<[u8; 6]>; 2],
     pub(super) vlan: u16,
-    pub(super) tunnel: Option<Box<(Tunnel, Side)>>,
+    pub(super) tunnel: Option<Box<Inside>>,
     pub(super) carrier: &'static str,
     pub(super) protocol: u8,
     pub(super) interface: u32,
@@ -182,8 +209,11 @@ impl Track {
         if decision.sender == Side::Server {
             zeek.flipped();
         }
-        let tunnel =
-            d.tunnel.checked_sub(1).and_then(|i| tunnels.get(i as usize)).map(|t| Box::new((*t, decision.sender)));
+        let tunnel = d
+            .tunnel
+            .checked_sub(1)
+            .and_then(|i| tunnels.get(i as usize))
+            .map(|t| Box::new(Inside { tunnel: *t, sender: decision.sender, carriers: Vec::new() }));
         Self {
             number,
             key,
@@ -299,6 +329,28 @@ impl Track {
         self.tcp.as_ref().map_or(0, |tcp| tcp.streams[0].held_bytes() + tcp.streams[1].held_bytes())
     }
 
+    /// The next packet came through this tunnel.
+    #[inline]
+    pub(super) fn through(&mut self, tunnel: &Tunnel) {
+        if let Some(inside) = &mut self.tunnel {
+            inside.through(tunnel);
+        }
+    }
+
+    /// A packet of this flow that was damaged on its way: it is counted, and nothing in it is believed.
+    #[cold]
+    pub(super) fn damaged(&mut self, d: &Decoded) {
+        let side = self.side_of(d);
+        self.last = self.last.max(d.ts);
+        let c = &mut self.counters[side.index()];
+        c.packets += u64::from(d.packets);
+        c.bytes += u64::from(d.wire_len);
+        c.ip_bytes += u64::from(d.ip_len);
+        c.bad_checksums += u64::from(d.packets);
+        c.bad_checksum_ip_bytes += u64::from(d.ip_len);
+        self.zeek.wrong_checksum(side);
+    }
+
     /// A packet of this flow. `full`: no more bytes can be held back for gaps to be filled.
     #[inline]
     pub(super) fn packet(&mut self, d: &Decoded, frame: &[u8], settings: &Settings, full: bool, known: &Known) {
@@ -330,7 +382,7 @@ impl Track {
             6 => {}
             17 => self.datagram(side, d, payload, settings),
             1 | 58 => self.icmp(side, d, frame, settings),
-            _ => self.zeek.datagram(side),
+            _ => {}
         }
     }
 
@@ -442,7 +494,7 @@ impl Track {
             **turns = Turns::new(self.first);
         }
         if let Some(tunnel) = &mut self.tunnel {
-            tunnel.1 = tunnel.1.other();
+            tunnel.sender = tunnel.sender.other();
         }
     }
 

@@ -3,7 +3,7 @@
 //! Follows the behaviour of Zeek's TCP analyzer (`TCPSessionAdapter.cc`, `conn/main.zeek`; BSD). Originator = client.
 
 use crate::decode::{Decoded, tcp_flag as f};
-use crate::model::Side;
+use crate::model::{Nanos, Side};
 
 /// State of one end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,10 @@ struct Endpoint {
     retransmits: Scaled,
     zero_windows: Scaled,
     gaps: Scaled,
+    wrong_checksums: Scaled,
     started: bool,
+    /// It sent a FIN or a RST.
+    closed: bool,
 }
 
 /// History and state of a connection.
@@ -55,6 +58,8 @@ struct Endpoint {
 pub(super) struct Zeek {
     ends: [Endpoint; 2],
     history: Vec<u8>,
+    /// Its last packet before both ends had closed.
+    active_until: Option<Nanos>,
 }
 
 const HISTORY_BITS: &[u8; 8] = b"SFRDAIQH";
@@ -114,6 +119,16 @@ impl Zeek {
         self.scaled(side, b'G', |e| &mut e.gaps);
     }
 
+    /// A packet of `side` with a wrong checksum, of which nothing else is believed.
+    pub(super) fn wrong_checksum(&mut self, side: Side) {
+        self.scaled(side, b'C', |e| &mut e.wrong_checksums);
+    }
+
+    /// When the last packet came that counts for the duration: those after both ends have closed do not.
+    pub(super) fn active_until(&self) -> Option<Nanos> {
+        self.active_until
+    }
+
     /// UDP: a datagram with data.
     pub(super) fn datagram(&mut self, side: Side) {
         self.once(side, b'D');
@@ -137,7 +152,11 @@ impl Zeek {
         let (syn, fin, rst, ack) = (d.has(f::SYN), d.has(f::FIN), d.has(f::RST), d.has(f::ACK));
         let len = if rst { 0 } else { d.payload_len };
         let end_seq = d.seq.wrapping_add(len).wrapping_add(u32::from(syn) + u32::from(fin));
+        if !self.ends.iter().all(|e| e.closed) {
+            self.active_until = self.active_until.max(Some(d.ts));
+        }
         let me = &mut self.ends[side.index()];
+        me.closed |= fin || rst;
         if !me.started {
             me.started = true;
             // The first packet is never a retransmission.
@@ -302,7 +321,7 @@ impl Zeek {
             }
             (Reset, _) => {
                 if r_inactive {
-                    "RSTOS0"
+                    if self.was_only_opened() { "RSTOS0" } else { "OTH" }
                 } else {
                     "RSTO"
                 }
@@ -326,6 +345,13 @@ impl Zeek {
             (Established, Established) => "S1",
             _ => "OTH",
         }
+    }
+
+    /// Whether the originator sent a SYN, and nothing else of note before its RST: the pattern `^?S[^HAFGIQ]*R` of conn/main.zeek.
+    fn was_only_opened(&self) -> bool {
+        let history = self.history.strip_prefix(b"^").unwrap_or(&self.history);
+        let Some(rest) = history.strip_prefix(b"S") else { return false };
+        rest.iter().position(|&c| c == b'R').is_some_and(|r| rest.iter().take(r).all(|c| !b"HAFGIQ".contains(c)))
     }
 
     /// The history.

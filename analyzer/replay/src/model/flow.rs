@@ -67,6 +67,11 @@ pub struct SideCounters {
     pub initial_flight: u32,
     /// First window announced after the handshake, bytes.
     pub initial_window: u32,
+    /// Packets whose checksum is wrong, where that was looked at ([`crate::engine::Options::checksums`]): they count as packets and bytes, and
+    /// for nothing else.
+    pub bad_checksums: u64,
+    /// IP bytes in them.
+    pub bad_checksum_ip_bytes: u64,
 }
 
 /// Round trips in a stretch of time.
@@ -126,6 +131,8 @@ pub struct Flow {
     pub start: Nanos,
     /// Last one.
     pub end: Nanos,
+    /// Last one before both ends had closed the connection: what ends it for Zeek.
+    pub active_until: Nanos,
     /// Transport.
     pub transport: Transport,
     /// Who.
@@ -142,6 +149,8 @@ pub struct Flow {
     pub tunnel_id: Option<u64>,
     /// Outer addresses of the innermost tunnel.
     pub tunnel_outer: Option<(IpAddr, IpAddr)>,
+    /// The first few UDP conversations that carried it, the side with the smaller address first.
+    pub carriers: Vec<Endpoints>,
     /// Client process, where known.
     pub client_process: Option<ProcessRef>,
     /// Server process, where known.

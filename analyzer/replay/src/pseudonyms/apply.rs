@@ -18,6 +18,7 @@ impl Pseudonyms {
             self.endpoints(&mut f.endpoints);
             f.client_mac = f.client_mac.map(|m| self.mac(m));
             f.server_mac = f.server_mac.map(|m| self.mac(m));
+            f.carriers.iter_mut().for_each(|c| self.endpoints(c));
             f.tunnel_outer = f.tunnel_outer.map(|(a, b)| (self.address(a), self.address(b)));
             if !f.community_id.is_empty() {
                 f.community_id = community_id(f.transport, &f.endpoints);

@@ -12,6 +12,7 @@ pub(crate) fn flow(flow_id: u64, observed_at: ObservedAt) -> Flow {
         netns: 1,
         start: 0,
         end: 1_000,
+        active_until: 1_000,
         transport: Transport::Tcp,
         endpoints: Endpoints {
             client_ip: Some([10, 0, 0, 1].into()),
@@ -25,6 +26,7 @@ pub(crate) fn flow(flow_id: u64, observed_at: ObservedAt) -> Flow {
         tunnel: "".into(),
         tunnel_id: None,
         tunnel_outer: None,
+        carriers: Vec::new(),
         client_process: None,
         server_process: None,
         client: SideCounters::default(),

@@ -46,6 +46,8 @@ coded!(SideCounters {
     ecn_cwr,
     initial_flight,
     initial_window,
+    bad_checksums,
+    bad_checksum_ip_bytes,
 });
 coded!(Flow {
     flow_id,
@@ -55,6 +57,7 @@ coded!(Flow {
     netns,
     start,
     end,
+    active_until,
     transport,
     endpoints,
     client_mac,
@@ -63,6 +66,7 @@ coded!(Flow {
     tunnel,
     tunnel_id,
     tunnel_outer,
+    carriers,
     client_process,
     server_process,
     client,

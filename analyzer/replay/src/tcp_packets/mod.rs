@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::decode::{Decoded, TcpOptions, tcp_flag as f};
+use crate::decode::{Decoded, TcpOptions, checksum, tcp_flag as f};
 use crate::engine::ReplayError;
 use crate::filter::Filter;
 use crate::flow::tcp::{Analysis, Kind};
@@ -25,7 +25,7 @@ pub const MOST_PACKETS: usize = 2_000_000;
 pub struct Marks(pub u32);
 
 /// Names of [`Marks`], by their bits.
-const MARK_NAMES: [&str; 18] = [
+const MARK_NAMES: [&str; 19] = [
     "syn_retransmission",
     "syn_ack_retransmission",
     "retransmission",
@@ -44,6 +44,7 @@ const MARK_NAMES: [&str; 18] = [
     "acked_unseen",
     "congestion",
     "duplicate",
+    "bad_checksum",
 ];
 
 impl Marks {
@@ -83,6 +84,8 @@ impl Marks {
     pub const CONGESTION: Self = Self(1 << 16);
     /// The very same packet again: captured twice, or copied by the network.
     pub const DUPLICATE: Self = Self(1 << 17);
+    /// Its checksum is wrong: nothing else is said of it.
+    pub const BAD_CHECKSUM: Self = Self(1 << 18);
 
     /// Whether all marks of `other` are in.
     #[must_use]
@@ -186,15 +189,18 @@ struct Raw {
     sack: Vec<(u32, u32)>,
     /// Window scale option.
     scale: Option<u8>,
+    is_damaged: bool,
 }
 
-/// Reads the packets of those of `flows` (all flows of the replay) that `choose` wants, at most `most` of them. `filter` is that of the replay.
+/// Reads the packets of those of `flows` (all flows of the replay) that `choose` wants, at most `most` of them. `filter` and `checksums`
+/// are those of the replay.
 ///
 /// # Errors
 /// If an input cannot be read again.
 pub fn tcp_packets(
     inputs: &[PathBuf],
     filter: Option<&Filter>,
+    checksums: bool,
     flows: &[Flow],
     choose: impl Fn(&Flow) -> bool,
     most: usize,
@@ -223,6 +229,7 @@ pub fn tcp_packets(
                 is_ordered: p.is_ordered,
                 sack,
                 scale,
+                is_damaged: checksums && checksum::is_wrong(d, p.frame),
             });
         }
         Ok::<_, ReplayError>(())
@@ -296,6 +303,27 @@ fn analyze(flow: &Flow, packets: Vec<Raw>, out: &mut Vec<TcpPacket>) {
         let sender = if is_from_client(flow, d) { Side::Client } else { Side::Server };
         let (i, j) = (sender.index(), sender.other().index());
         let (syn, ack) = (d.has(f::SYN), d.has(f::ACK));
+        if raw.is_damaged {
+            out.push(TcpPacket {
+                flow_id: flow.flow_id,
+                input: raw.input,
+                frame: raw.frame,
+                ts: d.ts,
+                sender,
+                seq: numbers[i].peek(d.seq),
+                ack: ack.then(|| numbers[j].peek(d.ack)),
+                tcp_seq: d.seq,
+                tcp_ack: d.ack,
+                payload_bytes: d.payload_len,
+                flags: d.flags,
+                window_bytes: u32::from(d.window),
+                sack: Vec::new(),
+                in_flight_bytes: 0,
+                round_trip_ns: None,
+                marks: Marks::BAD_CHECKSUM,
+            });
+            continue;
+        }
         if syn {
             scales[i] = raw.scale;
             // Another SYN than before begins another count: so does a new connection that is the same flow still.

@@ -32,9 +32,9 @@ fn packets_of(packets: &[(u32, bool, Tcp<'_>)]) -> Vec<TcpPacket> {
     std::fs::write(&path, capture(packets)).unwrap();
     let inputs = [path];
     let replayed = replay(&inputs, &Options::default()).unwrap();
-    let out = tcp_packets(&inputs, None, &replayed.flows, |_| true, MOST_PACKETS).unwrap();
+    let out = tcp_packets(&inputs, None, false, &replayed.flows, |_| true, MOST_PACKETS).unwrap();
     assert_eq!(out.left_out, 0);
-    let few = tcp_packets(&inputs, None, &replayed.flows, |_| true, 2).unwrap();
+    let few = tcp_packets(&inputs, None, false, &replayed.flows, |_| true, 2).unwrap();
     assert_eq!((few.packets.len(), few.left_out), (2, out.packets.len() as u64 - 2));
     out.packets
 }

@@ -7,7 +7,7 @@ use super::Span;
 use super::log::{Log, Value};
 use crate::analysis::Analysis;
 use anyhow::Context;
-use replay::model::{Endpoints, Flow, ObservedAt, Request, Transport};
+use replay::model::{Endpoints, Flow, ObservedAt, Request, SideCounters, Transport};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
@@ -115,8 +115,9 @@ pub(super) fn write(
     };
     let uids: HashMap<u64, String> = flows.iter().map(|f| (f.flow_id, uid(f))).collect();
     let mut conn = Log::new("conn", CONN);
+    let carriers = Carriers::new(&flows);
     for f in &flows {
-        conn.push(conn_row(f));
+        conn.push(conn_row(f, &carriers));
     }
     let (mut http, mut dns) = (Log::new("http", HTTP), Log::new("dns", DNS));
     let mut depths: HashMap<u64, u64> = HashMap::new();
@@ -190,13 +191,19 @@ fn id(e: &Endpoints) -> [Value; 4] {
     [Value::of(e.client_ip, Value::Addr), port(e.client_port), Value::of(e.server_ip, Value::Addr), port(e.server_port)]
 }
 
-/// Zeek's name of a protocol.
-fn service(l7_protocol: &str) -> &str {
-    match l7_protocol {
-        "tls" => "ssl",
-        "http2" | "grpc" => "http",
-        "postgresql" => "postgresql",
-        other => other,
+/// Zeek's names of the analyzers that a protocol passes through.
+fn service(l7_protocol: &str, transport: Transport) -> &str {
+    match (l7_protocol, transport) {
+        ("tls" | "dtls", _) => "ssl",
+        ("http2" | "grpc", _) => "http",
+        ("websocket", _) => "http,websocket",
+        ("quic", _) => "quic,ssl",
+        ("ldap", Transport::Udp) => "ldap_udp",
+        ("ldap", _) => "ldap_tcp",
+        ("nbns", _) => "dns",
+        ("gtp", _) => "gtpv1",
+        ("icmp", _) => "",
+        (other, _) => other,
     }
 }
 
@@ -243,16 +250,47 @@ fn is_local(ip: Option<IpAddr>) -> Value {
     })
 }
 
-fn conn_row(f: &Flow) -> Vec<Value> {
+/// Flows that carry others, by their ends.
+struct Carriers<'a>(HashMap<Endpoints, Vec<&'a Flow>>);
+
+impl<'a> Carriers<'a> {
+    fn new(flows: &[&'a Flow]) -> Self {
+        let wanted: BTreeSet<Endpoints> = flows.iter().flat_map(|f| f.carriers.iter().copied()).collect();
+        let mut carriers: HashMap<Endpoints, Vec<&Flow>> = HashMap::new();
+        for f in flows.iter().filter(|f| f.transport == Transport::Udp) {
+            for ends in [f.endpoints, turned(&f.endpoints)].into_iter().filter(|ends| wanted.contains(ends)) {
+                carriers.entry(ends).or_default().push(f);
+            }
+        }
+        Self(carriers)
+    }
+
+    /// The uids of what carried a flow.
+    fn of(&self, f: &Flow) -> Value {
+        let at_its_time = |c: &&&Flow| c.start <= f.end && c.end >= f.start && c.observed_at == f.observed_at;
+        let carried_by = f.carriers.iter().filter_map(|ends| self.0.get(ends)).flatten();
+        let uids: Vec<String> = carried_by.filter(at_its_time).map(|c| uid(c)).collect();
+        if uids.is_empty() { Value::Unset } else { Value::Texts(uids) }
+    }
+}
+
+fn turned(e: &Endpoints) -> Endpoints {
+    Endpoints { client_ip: e.server_ip, client_port: e.server_port, server_ip: e.client_ip, server_port: e.client_port }
+}
+
+fn conn_row(f: &Flow, carriers: &Carriers<'_>) -> Vec<Value> {
     let (name, number) = proto(f.transport);
-    let duration = u64::try_from(f.end.saturating_sub(f.start)).unwrap_or(0);
+    let duration = u64::try_from(f.active_until.saturating_sub(f.start)).unwrap_or(0);
+    // Zeek counts no packets whose checksum is wrong.
+    let packets = |c: &SideCounters| Value::Count(c.packets.saturating_sub(c.bad_checksums));
+    let ip_bytes = |c: &SideCounters| Value::Count(c.ip_bytes.saturating_sub(c.bad_checksum_ip_bytes));
     // conn/main.zeek: of a connection of one moment neither duration nor sizes are told.
     let lasting = |value: Value| if duration > 0 { value } else { Value::Unset };
     let mut row = vec![Value::Time(f.start), Value::Text(uid(f))];
     row.extend(id(&f.endpoints));
     row.extend([
         Value::text(name),
-        Value::text(service(f.l7_protocol)),
+        Value::text(service(f.l7_protocol, f.transport)),
         lasting(Value::Interval(duration)),
         lasting(Value::Count(f.client.stream_bytes)),
         lasting(Value::Count(f.server.stream_bytes)),
@@ -261,11 +299,11 @@ fn conn_row(f: &Flow) -> Vec<Value> {
         is_local(f.endpoints.server_ip),
         Value::Count(f.client.missed_bytes + f.server.missed_bytes),
         Value::text(&f.history),
-        Value::Count(f.client.packets),
-        Value::Count(f.client.ip_bytes),
-        Value::Count(f.server.packets),
-        Value::Count(f.server.ip_bytes),
-        Value::Unset,
+        packets(&f.client),
+        ip_bytes(&f.client),
+        packets(&f.server),
+        ip_bytes(&f.server),
+        carriers.of(f),
         Value::Count(number),
         Value::text(&f.community_id),
     ]);

@@ -91,6 +91,7 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
             netns: 4_026_531_840,
             start,
             end: START + LENGTH - 100 * MS + number as i64 % 90 * MS,
+            active_until: START + LENGTH - 100 * MS + number as i64 % 90 * MS,
             transport: Transport::Tcp,
             endpoints: Endpoints {
                 client_ip: ip(client.pid as u8),
@@ -104,6 +105,7 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
             tunnel: "".into(),
             tunnel_id: None,
             tunnel_outer: None,
+            carriers: Vec::new(),
             client_process: process(client),
             server_process: process(server),
             client: side(20_000 + chance.below(200_000)),
