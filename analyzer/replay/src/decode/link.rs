@@ -1,6 +1,6 @@
 //! Link layers, by LINKTYPE_* (<https://www.tcpdump.org/linktypes.html>), and what lies between them and IP.
 
-use super::{Reason, Walk};
+use super::{NO_MAC, Reason, Walk};
 
 impl Walk<'_, '_> {
     pub(super) fn link(&mut self, link_type: u16) -> Result<(), Reason> {
@@ -337,8 +337,7 @@ impl Walk<'_, '_> {
             body = at + (body - at).next_multiple_of(4);
         }
         if aggregated {
-            // A-MSDU: the first of the frames inside (addresses, length, LLC).
-            body += 14;
+            return self.aggregate(body);
         }
         // From the distribution system the source is the third address, else the second.
         let source = at + if flags & 2 != 0 { 16 } else { 10 };
@@ -346,6 +345,25 @@ impl Walk<'_, '_> {
             self.mac_at = source;
         }
         self.llc(body)
+    }
+
+    /// A-MSDU (IEEE 802.11-2020, 9.3.2.2.2): frames with their own addresses and lengths, each but the last brought to a multiple of four bytes.
+    fn aggregate(&mut self, mut at: usize) -> Result<(), Reason> {
+        let around = (self.depth, self.vlan, self.tunnel);
+        let mut decoded = Err("truncated");
+        for _ in 0..MAX_AGGREGATED {
+            let Ok(&[.., hi, lo]) = self.bytes::<14>(at) else { break };
+            let len = usize::from(u16::from_be_bytes([hi, lo]));
+            self.mac_at = u8::try_from(at + 6).unwrap_or(NO_MAC);
+            // That one of them carries nothing of a conversation says nothing of the others.
+            decoded = self.llc(at + 14);
+            (self.depth, self.vlan, self.tunnel) = around;
+            if len == 0 {
+                break;
+            }
+            at += (14 + len).next_multiple_of(4);
+        }
+        decoded
     }
 
     fn nflog(&mut self) -> Result<(), Reason> {
@@ -376,3 +394,5 @@ impl Walk<'_, '_> {
 
 /// MPLS labels on a stack at most.
 const MAX_LABELS: usize = 16;
+/// Frames in an aggregate at most.
+const MAX_AGGREGATED: usize = 64;

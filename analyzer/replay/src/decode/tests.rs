@@ -406,3 +406,34 @@ proptest! {
         }
     }
 }
+
+/// An A-MSDU from a station: QoS data with the aggregate's bit, and in it frames with own addresses, of which all but the last are padded.
+#[test]
+fn all_frames_of_an_aggregate() {
+    let inner = |last: u8, port: u16, payload: &[u8]| {
+        let mut packet = vec![0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+        packet.extend(ipv4(17, false, &udp(port, 2000, payload)));
+        let mut frame = vec![2, 0, 0, 0, 0, 0xbb, 2, 0, 0, 0, 0, last];
+        frame.extend((packet.len() as u16).to_be_bytes());
+        frame.extend(packet);
+        frame
+    };
+    let mut frame = vec![0x88, 1, 0, 0];
+    frame.extend([2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 2, 0, 0, 0, 0, 9, 0, 0]);
+    frame.extend([0x80, 0]);
+    for (last, port, payload) in [(1, 1001, &b"a"[..]), (2, 1002, b"bcdef"), (3, 1003, b"gh")] {
+        frame.resize(26 + (frame.len() - 26).next_multiple_of(4), 0);
+        frame.extend(inner(last, port, payload));
+    }
+    let out = decode_as(105, &frame);
+    let seen: Vec<_> =
+        out.packets.iter().map(|d| (d.src_port, d.payload_len, frame[usize::from(d.mac_at) + 5])).collect();
+    assert_eq!(seen, [(1001, 1, 1), (1002, 5, 2), (1003, 2, 3)]);
+    // Cut within the second, and a length that leads nowhere.
+    let cut = decode_as(105, &frame[..26 + 52 + 20]);
+    assert_eq!((cut.packets.len(), cut.packets[0].src_port), (1, 1001));
+    frame[26 + 12..26 + 14].copy_from_slice(&[0, 0]);
+    assert_eq!(decode_as(105, &frame).packets.len(), 1);
+    frame[26 + 12..26 + 14].copy_from_slice(&[0xff, 0xff]);
+    assert_eq!(decode_as(105, &frame).packets.len(), 1);
+}

@@ -79,6 +79,7 @@ struct Sent {
     end: u32,
     ts: Nanos,
     ip_id: u16,
+    /// It, or something before it, was sent again since, or came late.
     again: bool,
 }
 
@@ -292,6 +293,7 @@ impl Analysis {
                 let again = me.isn == Some(d.seq);
                 if again {
                     kind = if has_ack { Kind::SynAckRetransmission } else { Kind::SynRetransmission };
+                    me.in_flight.iter_mut().for_each(|s| s.again = true);
                 }
                 me.isn = Some(d.seq);
             }
@@ -455,7 +457,8 @@ impl Half {
         });
     }
 
-    /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn).
+    /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn), or its
+    /// acknowledgement waited for something before it that was.
     #[inline]
     fn acknowledged(&mut self, ack: u32, now: Nanos) -> Option<Nanos> {
         let mut newest = None;
@@ -484,8 +487,9 @@ impl Half {
         let told_apart = d.ip_id != 0 && self.id_step != 0;
         let mut copy = false;
         for s in &mut self.in_flight {
-            if distance(s.start, end) < 0 && distance(s.end, d.seq) > 0 {
+            if distance(s.end, d.seq) > 0 {
                 copy |= told_apart && s.start == d.seq && s.end == end && s.ip_id == d.ip_id;
+                // The acknowledgement of what was sent before, and lies behind, waits for this one, too: its time is no round trip.
                 s.again = true;
             }
         }

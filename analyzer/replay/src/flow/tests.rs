@@ -156,6 +156,50 @@ fn damaged_packets_are_counted_and_not_believed() {
 }
 
 #[test]
+fn what_waited_for_a_retransmission_has_no_round_trip() {
+    let ten = b"0123456789";
+    let mut w = Wire::new(settings());
+    w.handshake()
+        .client(20, ACK, 1, 1, ten)
+        .client(21, ACK, 11, 1, ten)
+        .client(22, ACK, 21, 1, ten)
+        .client(300, ACK, 1, 1, ten)
+        .client(301, ACK, 31, 1, ten)
+        .server(310, ACK, 1, 11, b"")
+        .server(311, ACK, 1, 31, b"")
+        .server(312, ACK, 1, 41, b"")
+        .client(400, ACK, 41, 1, ten)
+        .server(404, ACK, 1, 51, b"");
+    let f = w.flow();
+    let rtt = &f.client.ack_rtt;
+    assert_eq!((rtt.count, rtt.sum_ns, rtt.max_ns), (3, 25_000_000, 11_000_000), "SYN 10 ms, 31 11 ms, 41 4 ms");
+
+    // The same where the first copy was lost before it was captured.
+    let mut w = Wire::new(settings());
+    w.handshake()
+        .client(21, ACK, 11, 1, ten)
+        .client(22, ACK, 21, 1, ten)
+        .client(300, ACK, 1, 1, ten)
+        .server(310, ACK, 1, 31, b"")
+        .client(400, ACK, 31, 1, ten)
+        .server(404, ACK, 1, 41, b"");
+    let f = w.flow();
+    assert_eq!((f.client.ack_rtt.count, f.client.ack_rtt.sum_ns), (2, 14_000_000), "SYN 10 ms, 31 4 ms");
+    assert_eq!(f.client.max_in_flight, 30);
+}
+
+#[test]
+fn a_syn_that_was_sent_again_has_no_round_trip() {
+    let mut w = Wire::new(settings());
+    w.tcp(0, false, SYN, 100, 0, b"").tcp(1000, false, SYN, 100, 0, b"");
+    w.server(1010, SYN | ACK, 0, 1, b"").client(1011, ACK, 1, 1, b"");
+    let f = w.flow();
+    assert_eq!((f.syn_retransmits, f.client.ack_rtt.count, f.server.ack_rtt.sum_ns), (1, 0, 1_000_000));
+    // From the first SYN on, as DeepFlow measures it.
+    assert_eq!(f.rtt_ns, Some(1_011_000_000));
+}
+
+#[test]
 fn what_comes_after_both_ends_have_closed_does_not_last_for_zeek() {
     let mut w = Wire::new(settings());
     w.handshake().client(80, FIN | ACK, 1, 1, b"").server(90, FIN | ACK, 1, 2, b"").client(91, ACK, 2, 2, b"").server(
