@@ -30,7 +30,7 @@ impl<const N: usize> Digits<N> {
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.digits.get(..usize::from(self.len)).and_then(|d| std::str::from_utf8(d).ok()).unwrap_or("")
+        self.digits.get(..usize::from(self.len)).and_then(crate::ascii::plain).unwrap_or("")
     }
 }
 

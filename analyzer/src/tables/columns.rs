@@ -138,21 +138,21 @@ impl<'a, T> Columns<'a, T> {
 
     /// Text that the rows hold; empty is null.
     pub(super) fn text(&mut self, name: &'static str, f: impl Fn(&'a T) -> &'a str) {
-        let (rows, all) = (self.rows, self.all);
+        let rows = self.rows;
         if let Some(Made::Text(texts)) = self.next(name, |all| Made::Text(Texts::new(all))) {
-            texts.extend_kept(rows.iter().map(f), all);
+            texts.extend_kept(rows.iter().map(f));
         }
     }
 
     /// Text that is composed per row; empty is null.
     pub(super) fn written(&mut self, name: &'static str, f: impl Fn(&'a T, &mut String)) {
-        let (rows, all) = (self.rows, self.all);
+        let rows = self.rows;
         let mut scratch = std::mem::take(&mut self.scratch);
         if let Some(Made::Text(texts)) = self.next(name, |all| Made::Text(Texts::new(all))) {
             for row in rows {
                 scratch.clear();
                 f(row, &mut scratch);
-                texts.push(&scratch, all);
+                texts.push(&scratch);
             }
         }
         self.scratch = scratch;

@@ -2,7 +2,7 @@
 //!
 //! Polars comes to the same bytes, value by value through iterators; here each step goes over a whole block, for most columns of all tables are integers.
 
-use polars_arrow::array::{Array, Utf8ViewArray};
+use super::texts::{List, Plain};
 use polars_arrow::bitmap::Bitmap;
 use polars_parquet::parquet::CowBuffer;
 use polars_parquet::parquet::encoding::{bitpacked, hybrid_rle, uleb128, zigzag_leb128};
@@ -25,13 +25,13 @@ pub(super) fn integers(
 ) -> io::Result<Option<DataPage>> {
     let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
     let mut bytes = levels(rows, validity)?;
-    differences(values, &mut bytes);
+    let range = differences(values, &mut bytes);
     let statistics = PrimitiveStatistics::<i64> {
         primitive_type: kind.clone(),
         null_count: Some((rows - values.len()) as i64),
         distinct_count: None,
-        min_value: values.iter().min().copied(),
-        max_value: values.iter().max().copied(),
+        min_value: range.map(|(least, _)| least),
+        max_value: range.map(|(_, most)| most),
     };
     Ok(Some(page(bytes, rows, kind, Encoding::DeltaBinaryPacked, Some(statistics.serialize()))))
 }
@@ -69,25 +69,50 @@ pub(super) fn keys(
 }
 
 /// Texts as one page, their lengths apart from them: equal lengths take no place then. `None` if the column is nested.
-pub(super) fn texts(array: &Utf8ViewArray, field: &ParquetType) -> io::Result<Option<DataPage>> {
+pub(super) fn texts(plain: &Plain, field: &ParquetType) -> io::Result<Option<DataPage>> {
     let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
-    let mut bytes = levels(array.len(), array.validity())?;
-    let lengths: Vec<i64> = array.iter().flatten().map(|text| text.len() as i64).collect();
+    let mut bytes = levels(plain.present.rows(), plain.present.validity().as_ref())?;
+    let lengths: Vec<i64> = plain.texts.iter().map(|text| text.len() as i64).collect();
     differences(&lengths, &mut bytes);
-    let (mut least, mut most): (Option<&str>, Option<&str>) = (None, None);
-    for text in array.iter().flatten() {
-        bytes.extend_from_slice(text.as_bytes());
-        least = Some(least.map_or(text, |least| least.min(text)));
-        most = most.max(Some(text));
-    }
+    bytes.extend_from_slice(plain.texts.bytes());
+    let (least, most) = least_and_most(&plain.texts).unzip();
     let statistics = BinaryStatistics {
         primitive_type: kind.clone(),
-        null_count: Some(array.null_count() as i64),
+        null_count: Some(plain.present.nulls() as i64),
         distinct_count: None,
         max_value: most.map(|text| text.as_bytes().to_vec()),
         min_value: least.map(|text| text.as_bytes().to_vec()),
     };
-    Ok(Some(page(bytes, array.len(), kind, Encoding::DeltaLengthByteArray, Some(statistics.serialize()))))
+    let statistics = Some(statistics.serialize());
+    Ok(Some(page(bytes, plain.present.rows(), kind, Encoding::DeltaLengthByteArray, statistics)))
+}
+
+/// Texts as one page, each behind its length. `None` if the column is nested.
+pub(super) fn plain(
+    plain: &Plain,
+    field: &ParquetType,
+    statistics: Option<ParquetStatistics>,
+) -> io::Result<Option<DataPage>> {
+    let ParquetType::PrimitiveType(kind) = field else { return Ok(None) };
+    let mut bytes = levels(plain.present.rows(), plain.present.validity().as_ref())?;
+    bytes.reserve(plain.texts.bytes().len() + plain.texts.len() * size_of::<u32>());
+    for text in plain.texts.iter() {
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    Ok(Some(page(bytes, plain.present.rows(), kind, Encoding::Plain, statistics)))
+}
+
+/// The first and the last by their bytes. Nearly always the first eight of them decide, as a number.
+pub(super) fn least_and_most(texts: &List) -> Option<(&str, &str)> {
+    let number = |text: &str| match text.as_bytes().first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => text.bytes().rev().fold(0, |number, b| number >> 8 | u64::from(b) << 56),
+    };
+    let mut all = texts.iter().map(|text| (number(text), text));
+    let first = all.next()?;
+    let (least, most) = all.fold((first, first), |(least, most), text| (text.min(least), text.max(most)));
+    Some((least.1, most.1))
 }
 
 /// A page, version 1.
@@ -129,7 +154,8 @@ fn set_length(bytes: &mut [u8]) {
 }
 
 /// Differences from value to value, as far as they are from the smallest of their block, in as many bits as the largest of them needs.
-fn differences(values: &[i64], bytes: &mut Vec<u8>) {
+/// Returns the smallest and the largest value.
+fn differences(values: &[i64], bytes: &mut Vec<u8>) -> Option<(i64, i64)> {
     let number = |n: u64, bytes: &mut Vec<u8>| {
         let mut coded = [0; 10];
         let len = uleb128::encode(n, &mut coded);
@@ -145,16 +171,20 @@ fn differences(values: &[i64], bytes: &mut Vec<u8>) {
     let (first, rest) = values.split_first().map_or((0, values), |(first, rest)| (*first, rest));
     signed(first, bytes);
     let mut before = first;
+    let mut range = values.first().map(|first| (*first, *first));
     // A last block that is not full has anything behind its values.
     let mut deltas = [0u64; BLOCK];
     for block in rest.chunks(BLOCK) {
         let (mut least, mut most) = (i64::MAX, i64::MIN);
+        let (mut lowest, mut highest) = (before, before);
         for (delta, value) in deltas.iter_mut().zip(block) {
             let difference = value.wrapping_sub(before);
             before = *value;
             (least, most) = (least.min(difference), most.max(difference));
+            (lowest, highest) = (lowest.min(*value), highest.max(*value));
             *delta = difference.cast_unsigned();
         }
+        range = range.map(|(low, high)| (low.min(lowest), high.max(highest)));
         let bits = (u64::BITS - most.abs_diff(least).leading_zeros()) as usize;
         for delta in deltas.iter_mut().take(block.len()) {
             *delta = delta.wrapping_sub(least.cast_unsigned());
@@ -170,14 +200,16 @@ fn differences(values: &[i64], bytes: &mut Vec<u8>) {
             bitpacked::encode(&deltas, bits, packed);
         }
     }
+    range
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::output::{Format, Output};
+    use super::super::texts::{PROBE, Texts};
     use super::*;
     use polars::prelude::df;
-    use polars_arrow::array::PrimitiveArray;
+    use polars_arrow::array::{Array, PrimitiveArray, Utf8ViewArray};
     use polars_parquet::write::{CompressionOptions, Page, WriteOptions, array_to_columns};
 
     #[test]
@@ -251,16 +283,28 @@ mod tests {
         let form = form.parquet().unwrap();
         let options = WriteOptions { compression: CompressionOptions::Uncompressed, ..form.options };
         let field = form.fields.first().unwrap();
-        for keep in [1, 2, 7] {
+        for keep in [1, 5, 7] {
+            // Of several lengths, some of them alike at the beginning.
             let text = |n: u64| Some(format!("{:x}", n * n * n)).filter(|_| keep == 1 || !n.is_multiple_of(keep));
-            let array: Vec<Option<String>> = (1..700).map(text).collect();
-            let array = Utf8ViewArray::from_slice(&array);
-            let theirs = array_to_columns(array.to_boxed(), field.clone(), options, &[Encoding::DeltaLengthByteArray]);
-            let here = texts(&array, field).unwrap().unwrap();
-            for page in theirs.unwrap().into_iter().flatten() {
-                let Page::Data(theirs) = page.unwrap() else { panic!("a page of data") };
-                assert_eq!(theirs.buffer(), here.buffer(), "{keep}");
-                assert_eq!(format!("{:?}", theirs.header()), format!("{:?}", here.header()));
+            let rows: Vec<Option<String>> = (1..8 * PROBE as u64).map(text).collect();
+            let mut column = Texts::new(rows.len());
+            rows.iter().for_each(|text| column.push(text.as_deref().unwrap_or("")));
+            let array = Utf8ViewArray::from_slice(&rows);
+            let Texts::Plain(column) = column else { panic!("texts are different") };
+            for encoding in [Encoding::DeltaLengthByteArray, Encoding::Plain] {
+                let theirs = array_to_columns(array.to_boxed(), field.clone(), options, &[encoding]);
+                for page in theirs.unwrap().into_iter().flatten() {
+                    let Page::Data(theirs) = page.unwrap() else { panic!("a page of data") };
+                    let here = match encoding {
+                        Encoding::Plain => {
+                            let statistics = theirs.statistics().map(|s| s.unwrap().serialize());
+                            plain(&column, field, statistics).unwrap().unwrap()
+                        }
+                        _ => texts(&column, field).unwrap().unwrap(),
+                    };
+                    assert_eq!(theirs.buffer(), here.buffer(), "{keep} {encoding:?}");
+                    assert_eq!(format!("{:?}", theirs.header()), format!("{:?}", here.header()));
+                }
             }
         }
     }

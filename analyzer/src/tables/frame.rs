@@ -64,7 +64,7 @@ impl Made {
             DataType::Datetime(..) => Self::Time(Self::of(&series.to_physical_repr())?.into()),
             DataType::String => {
                 let mut texts = Texts::new(rows);
-                series.str()?.iter().for_each(|text| texts.push(text.unwrap_or_default(), rows));
+                series.str()?.iter().for_each(|text| texts.push(text.unwrap_or_default()));
                 Self::Text(texts).finish()
             }
             _ => Self::Other(series.clone()),

@@ -87,11 +87,17 @@ impl Known {
     pub(super) fn push(&mut self, value: Option<i64>) {
         self.present.push(value.is_some());
         if let Some(value) = value {
-            if self.values.is_empty() {
-                self.values.reserve(self.present.all);
+            if self.values.len() == self.values.capacity() {
+                self.grow();
             }
             self.values.push(value);
         }
+    }
+
+    /// Makes room for all rows at the first value, not before: many columns have none.
+    #[cold]
+    fn grow(&mut self) {
+        self.values.reserve(self.present.all.max(1));
     }
 
     /// Row by row.

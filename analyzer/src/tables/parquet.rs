@@ -7,7 +7,7 @@
 
 use super::delta;
 use super::frame::{Frame, Made};
-use super::texts::{Coded, Texts};
+use super::texts::{Coded, List, Plain, Texts};
 use polars::prelude::{CompatLevel, PlSmallStr, PolarsResult};
 use polars_arrow::array::{Array, DictionaryArray, MutableBinaryViewArray, PrimitiveArray, Utf8ViewArray};
 use polars_arrow::datatypes::PhysicalType;
@@ -25,6 +25,8 @@ use zstd::zstd_safe::{CParameter, ParamSwitch};
 pub(super) const LEVEL: i32 = 1;
 /// zstd's level for random digits: it looks at one place in so many.
 const DIGITS_LEVEL: i32 = -100;
+/// Bytes of texts in a page, at most, where that is for us to say.
+const PAGE: usize = 1 << 20;
 /// Texts that are looked at to tell whether a column is of random digits.
 const DIGITS_PROBE: usize = 32;
 /// Lengths of such ids: shorter numbers have digits in common, longer ones have other statistics.
@@ -68,24 +70,45 @@ impl Form {
         if let Some(page) = page {
             return Ok(vec![compress(Page::Data(page), Vec::new(), CompressionOptions::Uncompressed)?]);
         }
+        if let Made::Text(Texts::Plain(texts)) = &made
+            && let Some(page) = self.texts(texts, field, zstd)?
+        {
+            return Ok(vec![page]);
+        }
         let series = made.into_series(PlSmallStr::EMPTY)?.rechunk();
         let array = series.to_arrow(0, CompatLevel::newest());
         match array.dtype().to_physical_type() {
-            PhysicalType::Utf8View => {
-                let texts: Option<&Utf8ViewArray> = array.as_any().downcast_ref();
-                let digits = texts.filter(|texts| are_digits(texts));
-                if let Some(page) = digits.map(|texts| delta::texts(texts, field)).transpose()?.flatten() {
-                    zstd.expect(Content::Digits)?;
-                    let page = zstd.page(Page::Data(page));
-                    zstd.expect(Content::Texts)?;
-                    return Ok(vec![page?]);
-                }
+            PhysicalType::Utf8View | PhysicalType::Boolean => {
                 self.compressed(array.as_ref(), field, Encoding::Plain, zstd)
             }
-            PhysicalType::Boolean => self.compressed(array.as_ref(), field, Encoding::Plain, zstd),
             // Nothing but nulls takes some bytes.
             _ => self.plain(array.as_ref(), field, Encoding::Plain),
         }
+    }
+
+    /// Different texts as one page; `None` if they are too much for one: Polars makes several then.
+    fn texts(&self, texts: &Plain, field: &ParquetType, zstd: &mut Zstd) -> PolarsResult<Option<CompressedPage>> {
+        if are_digits(&texts.texts) {
+            let Some(page) = delta::texts(texts, field)? else { return Ok(None) };
+            zstd.expect(Content::Digits)?;
+            let page = zstd.page(Page::Data(page));
+            zstd.expect(Content::Texts)?;
+            return page.map(Some);
+        }
+        if texts.texts.bytes().len() > PAGE {
+            return Ok(None);
+        }
+        let ends: Vec<&str> = delta::least_and_most(&texts.texts).into_iter().flat_map(<[&str; 2]>::from).collect();
+        let ends = Utf8ViewArray::from_slice_values(ends);
+        let mut statistics = None;
+        for page in
+            array_to_columns(ends.boxed(), field.clone(), self.options, &[Encoding::Plain])?.into_iter().flatten()
+        {
+            if let Page::Data(page) = page? {
+                statistics = statistics_of(&page, texts.present.nulls())?;
+            }
+        }
+        delta::plain(texts, field, statistics)?.map(|page| zstd.page(Page::Data(page))).transpose()
     }
 
     /// Texts by number. The dictionary and the statistics of the column are made by Polars, the numbers here: it would go over them four times.
@@ -96,7 +119,7 @@ impl Form {
         field: &ParquetType,
         zstd: &mut Zstd,
     ) -> PolarsResult<Vec<CompressedPage>> {
-        let values = MutableBinaryViewArray::<str>::from_values_iter(texts.different()).freeze();
+        let values = MutableBinaryViewArray::<str>::from_values_iter(texts.different().iter()).freeze();
         let one = PrimitiveArray::from_slice([0_u32]);
         let coded = DictionaryArray::try_from_keys(one, values.boxed(), false)?;
         let mut pages = Vec::with_capacity(2);
@@ -107,10 +130,7 @@ impl Form {
             let page = match page? {
                 Page::Dict(values) => Page::Dict(values),
                 Page::Data(of_one) => {
-                    let statistics = of_one.statistics().transpose()?.map(|known| ParquetStatistics {
-                        null_count: Some(texts.null_count() as i64),
-                        ..known.serialize()
-                    });
+                    let statistics = statistics_of(&of_one, texts.null_count())?;
                     match delta::keys(texts.keys(), rows, texts.validity().as_ref(), field, statistics)? {
                         Some(page) => Page::Data(page),
                         None => continue,
@@ -140,6 +160,12 @@ impl Form {
         let pages = array_to_columns(array, field.clone(), self.options, &[encoding])?;
         pages.into_iter().flatten().map(|page| zstd.page(page?)).collect()
     }
+}
+
+/// Statistics that Polars made of some values, for a column that has these, and rows without any.
+fn statistics_of(page: &DataPage, nulls: usize) -> PolarsResult<Option<ParquetStatistics>> {
+    let known = page.statistics().transpose()?;
+    Ok(known.map(|known| ParquetStatistics { null_count: Some(nulls as i64), ..known.serialize() }))
 }
 
 /// A compression context, used for page after page.
@@ -215,10 +241,9 @@ impl Zstd {
 }
 
 /// Whether texts are hexadecimal ids drawn at random, as far as a few from all over the column tell. They are known to be different.
-fn are_digits(texts: &Utf8ViewArray) -> bool {
+fn are_digits(texts: &List) -> bool {
     let step = (texts.len() / DIGITS_PROBE).max(1);
-    let mut probed: Vec<&[u8]> =
-        (0..texts.len()).step_by(step).filter_map(|row| texts.get(row)).map(str::as_bytes).collect();
+    let mut probed: Vec<&[u8]> = texts.iter().step_by(step).map(str::as_bytes).collect();
     let is_id = |t: &&[u8]| (DIGITS_LEAST..=DIGITS_MOST).contains(&t.len()) && t.iter().all(|b| b.is_ascii_hexdigit());
     if probed.len() < DIGITS_PROBE || !probed.iter().all(is_id) {
         return false;
@@ -286,8 +311,10 @@ mod tests {
     #[test]
     fn ids_are_told_from_texts_that_begin_alike() {
         let column = |of: &dyn Fn(u64) -> String| -> bool {
-            let texts: Vec<Option<String>> = (1..5000).map(|n| Some(of(n))).collect();
-            are_digits(&Utf8ViewArray::from_slice(&texts))
+            let mut column = Texts::new(5000);
+            (1..5000).for_each(|n| column.push(&of(n)));
+            let Texts::Plain(column) = column else { panic!("texts are different") };
+            are_digits(&column.texts)
         };
         let random = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         assert!(column(&|n| format!("{:016x}", random(n))));

@@ -45,16 +45,19 @@ pub fn each_piece<E: From<polars::prelude::PolarsError>>(
         "traces" => chunks(&r.traces, traces::of, each),
         "network_profile" => {
             // They are unpacked a row group at a time.
-            let mut rows = r.profile.iter();
-            let mut some: Vec<ProfileSegment> = rows.by_ref().take(ROW_GROUP_ROWS).collect();
-            loop {
-                each(network_profile::of(&some)?)?;
-                some.clear();
-                some.extend(rows.by_ref().take(ROW_GROUP_ROWS));
-                if some.is_empty() {
+            let mut some: Vec<ProfileSegment> = Vec::new();
+            let mut made = 0;
+            r.profile.iter().try_for_each(|row| {
+                some.push(row);
+                if some.len() < ROW_GROUP_ROWS {
                     return Ok(());
                 }
-            }
+                made += 1;
+                let frame = network_profile::of(&some)?;
+                some.clear();
+                each(frame)
+            })?;
+            if some.is_empty() && made > 0 { Ok(()) } else { each(network_profile::of(&some)?) }
         }
         _ => each((table.build)(a)?),
     }

@@ -20,7 +20,61 @@ pub(super) enum Texts {
     /// Each different one once.
     Coded(Box<Coded>),
     /// One after the other.
-    Plain(MutableBinaryViewArray<str>),
+    Plain(Plain),
+}
+
+/// Texts of rows that have one, one after the other.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) texts: List,
+    pub(super) present: Present,
+}
+
+/// Texts in one piece of memory.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    bytes: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl List {
+    #[inline]
+    fn push(&mut self, text: &str) {
+        self.bytes.push_str(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    #[inline]
+    fn get(&self, number: usize) -> &str {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(number).and_then(|end| self.bytes.get(start..*end)).unwrap_or("")
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// All of them without a gap.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_bytes()
+    }
+
+    /// One after the other.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        (0..self.len()).map(|number| self.get(number))
+    }
+}
+
+impl Plain {
+    #[inline]
+    fn push(&mut self, text: &str) {
+        self.present.push(!text.is_empty());
+        if !text.is_empty() {
+            self.texts.push(text);
+        }
+    }
 }
 
 /// Different texts and their numbers.
@@ -29,10 +83,8 @@ pub(super) struct Coded {
     /// Of rows that have a text, in their order.
     keys: Vec<u32>,
     present: Present,
-    /// The different texts, one after the other, in the order in which they came.
-    bytes: String,
-    /// Where each of them ends.
-    ends: Vec<usize>,
+    /// In the order in which they came.
+    different: List,
     lately: [Lately; LATELY],
     last: Last,
     numbers: HashTable<u32>,
@@ -93,20 +145,20 @@ impl Texts {
 
     /// Texts that stay where they are as long as the column is made.
     #[inline]
-    pub(super) fn extend_kept<'a>(&mut self, texts: impl Iterator<Item = &'a str>, all: usize) {
+    pub(super) fn extend_kept<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
         for text in texts {
             match self {
                 Self::Coded(coded) if text.is_empty() => coded.present.push(false),
                 Self::Coded(coded) if coded.is_last(text) => coded.push_last(),
-                _ => self.push_kept(text, all),
+                _ => self.push_kept(text),
             }
         }
     }
 
     /// One such text.
     #[inline(never)]
-    fn push_kept(&mut self, text: &str, all: usize) {
-        self.push(text, all);
+    fn push_kept(&mut self, text: &str) {
+        self.push(text);
         if let Self::Coded(coded) = self {
             let number = coded.keys.last().copied().unwrap_or(0);
             coded.last = Last { at: (text.as_ptr().addr(), text.len()), number };
@@ -114,23 +166,23 @@ impl Texts {
     }
 
     /// A text.
-    pub(super) fn push(&mut self, text: &str, all: usize) {
+    pub(super) fn push(&mut self, text: &str) {
         match self {
             Self::Coded(coded) => {
                 coded.push(text);
                 if coded.present.rows() == PROBE && !text.is_empty() && coded.is_mostly_different() {
-                    *self = Self::Plain(coded.plain(all));
+                    *self = Self::Plain(coded.plain());
                 }
             }
-            Self::Plain(texts) => texts.push(Some(text).filter(|text| !text.is_empty())),
+            Self::Plain(plain) => plain.push(text),
         }
     }
 
     /// The column when all rows are in it.
     pub(super) fn finish(self) -> Self {
         match self {
-            Self::Coded(coded) if coded.present.rows() >= PROBE && coded.is_mostly_different() => {
-                Self::Plain(coded.plain(coded.present.rows()))
+            Self::Coded(mut coded) if coded.present.rows() >= PROBE && coded.is_mostly_different() => {
+                Self::Plain(coded.plain())
             }
             texts => texts,
         }
@@ -138,9 +190,14 @@ impl Texts {
 
     /// As Polars keeps it.
     pub(super) fn into_array(self) -> Utf8ViewArray {
+        let rows = |present: &Present, text: &mut dyn Iterator<Item = &str>| {
+            let mut out = MutableBinaryViewArray::with_capacity(present.rows());
+            (0..present.rows()).for_each(|row| out.push(if present.get(row) { text.next() } else { None }));
+            out.freeze()
+        };
         match self {
-            Self::Coded(coded) => coded.plain(coded.present.rows()).freeze(),
-            Self::Plain(texts) => texts.freeze(),
+            Self::Coded(coded) => rows(&coded.present, &mut coded.keys.iter().map(|key| coded.get(*key))),
+            Self::Plain(plain) => rows(&plain.present, &mut plain.texts.iter()),
         }
     }
 }
@@ -149,10 +206,9 @@ impl Coded {
     fn new(all: usize) -> Self {
         let mark = Mark { len: usize::MAX, ..Mark::default() };
         Self {
-            keys: Vec::new(),
+            keys: Vec::with_capacity(all),
             present: Present::new(all),
-            bytes: String::new(),
-            ends: Vec::new(),
+            different: List::default(),
             lately: [Lately { mark, number: 0 }; LATELY],
             last: Last { at: (0, 0), number: 0 },
             numbers: HashTable::new(),
@@ -179,9 +235,6 @@ impl Coded {
             return;
         }
         self.present.push(true);
-        if self.keys.is_empty() {
-            self.keys.reserve(self.present.all());
-        }
         let mark = Mark::of(text);
         let place = mark.place();
         let number = match self.lately.get(place) {
@@ -195,15 +248,13 @@ impl Coded {
 
     /// The number of a text that was not seen lately.
     fn number(&mut self, text: &str, mark: Mark, place: usize) -> u32 {
-        let Self { bytes, ends, numbers, hasher, .. } = self;
+        let Self { different, numbers, hasher, .. } = self;
         let hash = |text: &str| hasher.hash_one(text);
-        let number = *numbers
-            .entry(hash(text), |n| text_at(bytes, ends, *n) == text, |n| hash(text_at(bytes, ends, *n)))
-            .or_insert(ends.len() as u32)
-            .get();
-        if number as usize == ends.len() {
-            bytes.push_str(text);
-            ends.push(bytes.len());
+        let at = |n: &u32| different.get(*n as usize);
+        let next = different.len() as u32;
+        let number = *numbers.entry(hash(text), |n| at(n) == text, |n| hash(at(n))).or_insert(next).get();
+        if number == next {
+            different.push(text);
         }
         if let Some(seen) = self.lately.get_mut(place) {
             *seen = Lately { mark, number };
@@ -213,12 +264,12 @@ impl Coded {
 
     #[inline]
     fn get(&self, number: u32) -> &str {
-        text_at(&self.bytes, &self.ends, number)
+        self.different.get(number as usize)
     }
 
     /// The different texts, by number.
-    pub(super) fn different(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        (0..self.ends.len() as u32).map(|number| self.get(number))
+    pub(super) fn different(&self) -> &List {
+        &self.different
     }
 
     /// Numbers of the texts of rows that have one.
@@ -237,26 +288,16 @@ impl Coded {
     }
 
     fn is_mostly_different(&self) -> bool {
-        self.ends.len() > self.present.rows() / 4 * 3
+        self.different.len() > self.present.rows() / 4 * 3
     }
 
     /// The same, text by text.
-    fn plain(&self, all: usize) -> MutableBinaryViewArray<str> {
-        let mut out = MutableBinaryViewArray::with_capacity(all);
-        let mut keys = self.keys.iter();
-        for row in 0..self.present.rows() {
-            let key = if self.present.get(row) { keys.next() } else { None };
-            out.push(key.map(|key| self.get(*key)));
-        }
-        out
+    fn plain(&mut self) -> Plain {
+        let mut texts = List::default();
+        texts.ends.reserve(self.present.all());
+        self.keys.iter().for_each(|key| texts.push(self.get(*key)));
+        Plain { texts, present: std::mem::take(&mut self.present) }
     }
-}
-
-#[inline]
-fn text_at<'a>(bytes: &'a str, ends: &[usize], number: u32) -> &'a str {
-    let number = number as usize;
-    let start = number.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
-    ends.get(number).and_then(|end| bytes.get(start..*end)).unwrap_or("")
 }
 
 #[cfg(test)]
@@ -268,9 +309,9 @@ mod tests {
         let texts: Vec<&str> = texts.into_iter().collect();
         let mut column = Texts::new(texts.len());
         if kept {
-            column.extend_kept(texts.iter().copied(), texts.len());
+            column.extend_kept(texts.iter().copied());
         } else {
-            texts.iter().for_each(|text| column.push(text, texts.len()));
+            texts.iter().for_each(|text| column.push(text));
         }
         column.finish()
     }
@@ -285,7 +326,7 @@ mod tests {
             panic!("three rows of five are the same")
         };
         assert_eq!(coded.keys(), [0, 0, 1, 0]);
-        assert_eq!(coded.different().collect::<Vec<_>>(), ["a", "longer than sixteen bytes"]);
+        assert_eq!(coded.different().iter().collect::<Vec<_>>(), ["a", "longer than sixteen bytes"]);
         assert_eq!(coded.null_count(), 1);
         assert_eq!(coded.validity().unwrap().iter().collect::<Vec<_>>(), [true, false, true, true, true]);
     }
@@ -311,13 +352,13 @@ mod tests {
         for text in ["one", "two", "two"] {
             scratch.clear();
             scratch.push_str(text);
-            column.push(&scratch, 3);
+            column.push(&scratch);
         }
         assert_eq!(rows(column.finish()), ["one", "two", "two"]);
         let mut column = Texts::new(4);
-        column.extend_kept(["kept"].into_iter(), 4);
-        column.push("other", 4);
-        column.extend_kept(["kept", ""].into_iter(), 4);
+        column.extend_kept(["kept"].into_iter());
+        column.push("other");
+        column.extend_kept(["kept", ""].into_iter());
         assert_eq!(rows(column.finish()), ["kept", "other", "kept", ""]);
     }
 

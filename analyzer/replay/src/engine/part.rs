@@ -55,7 +55,7 @@ impl Part {
     fn flow(&mut self, f: &Flow, p: &Profile, spill: &Spill) {
         self.flows.add(&mut self.texts, spill, (f.start, f.flow_id as u32), |w| {
             f.put(w);
-            p.put(w);
+            Packed::put(p, w);
         });
     }
 

@@ -58,6 +58,16 @@ fn by_id(
     };
     let mut with_id: Vec<(u64, Nanos, u32)> =
         (0u32..).zip(requests).filter(|(_, r)| !id(r).is_empty()).map(|(i, r)| (number(r), first_seen(r), i)).collect();
+    // Most ids are those of one request alone, where one place was recorded: they need not be sorted.
+    let slots = (with_id.len() * 4).next_power_of_two();
+    let slot = |number: u64| number as usize & (slots - 1);
+    let mut times = vec![0_u8; slots];
+    for (number, ..) in &with_id {
+        if let Some(times) = times.get_mut(slot(*number)) {
+            *times = times.saturating_add(1);
+        }
+    }
+    with_id.retain(|(number, ..)| times.get(slot(*number)).is_some_and(|times| *times > 1));
     with_id.sort_unstable();
     for group in with_id.chunk_by(|a, b| a.0 == b.0) {
         for (n, &(_, _, child)) in group.iter().enumerate() {

@@ -15,18 +15,26 @@ impl Packed {
         Self(bytes.into())
     }
 
-    /// Takes the segments that [`Profile`] has packed.
+    /// Packs segments behind their length, so that they can be taken unread.
+    pub(crate) fn put(profile: &Profile, w: &mut Writer<'_>) {
+        if profile.is_empty() {
+            return w.bytes.extend_from_slice(&0_u32.to_le_bytes());
+        }
+        let start = w.bytes.len();
+        w.bytes.extend_from_slice(&[0; 4]);
+        profile.put(w);
+        let len = (w.bytes.len() - start - 4) as u32;
+        if let Some(slot) = w.bytes.get_mut(start..).and_then(|from| from.first_chunk_mut()) {
+            *slot = len.to_le_bytes();
+        }
+    }
+
+    /// Takes the segments that were [put](Self::put).
     pub(crate) fn get(r: &mut Reader<'_>) -> Option<Self> {
-        let all = r.bytes;
-        Nanos::get(r)?;
-        let segments = r.number()?;
-        for _ in 0..segments {
-            Segment::get(r)?;
-        }
-        if segments == 0 {
-            return Some(Self::default());
-        }
-        all.get(..all.len() - r.bytes.len()).map(|bytes| Self(bytes.into()))
+        let (len, rest) = r.bytes.split_first_chunk()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        r.bytes = rest;
+        Some(Self(bytes.into()))
     }
 
     /// Unpacks the segments of flow `flow_id`. `request_id` makes the final id of a request's place in its part.
