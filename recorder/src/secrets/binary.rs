@@ -16,7 +16,7 @@ pub(super) fn login(p: &[u8], total: usize, marks: &mut Marks) -> bool {
             .or_else(|| amqp_method(p, 0))
             .or_else(|| kafka_request(p, 0, total)),
         Some(3..=5) => cassandra(p, total),
-        Some(2 | 0x81..=0x84) => ldap_rest(p, total),
+        Some(2 | 0x80..) => ldap_rest(p, total),
         _ => None,
     };
     let Some(secret) = secret else { return false };

@@ -365,7 +365,7 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
         return State::Nothing;
     }
     match payload.first() {
-        Some(0..=0x10 | b'0') if binary::login(payload, total, marks) => {}
+        Some(0..=0x10 | b'0' | 0x80..) if binary::login(payload, total, marks) => {}
         Some(b'*') => resp::commands(payload, marks),
         Some(b'p') if postgres::is_login(payload, total) => postgres::login(payload, marks),
         Some(byte) if byte.is_ascii_alphanumeric() => return lines::line(payload, marks),

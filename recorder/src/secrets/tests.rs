@@ -264,6 +264,12 @@ fn binary_logins() {
             assert!(!String::from_utf8_lossy(&kept).contains("SECRET"));
         }
     }
+    // The same of a name so long that lengths have two bytes: what is left begins with a length.
+    let long =
+        [&b"\x30\x81\xdc\x02\x01\x01\x60\x81\xd6\x02\x01\x03\x04\x81\xc8cn="[..], &[b'a'; 197], b"\x80\x06SECRET"]
+            .concat();
+    let clear = long.len() - 6;
+    assert_eq!(keep_bytes(&long[8..]), [&long[8..clear], b"******"].concat());
     // Cut within the password, and before it; others' messages.
     assert!(masked(&simple[..21]).ends_with("***"));
     for other in [&simple[..17], b"\0\0\0\x05\0\x24\0", b"\x03\0\0\0\x01", b"\x10\0", b"0 LOGIN"] {
