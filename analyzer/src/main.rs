@@ -1,10 +1,25 @@
 //! `analyze`: tables, plots and a report out of a bundle.
 
+use std::ffi::{c_int, c_long};
+
 /// Rows have millions of small texts, and tables need large buffers again and again: the systems' allocators take up
 /// to twice the time for both.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// `mi_option_purge_delay` of mimalloc 3 (include/mimalloc.h): milliseconds until memory that was freed goes back to the system.
+const PURGE_DELAY: c_int = 15;
+/// By default it is a second, which is longer than most analyses: they would keep all that they ever had. Shorter than this, and what
+/// is taken again at once would have to be cleared again first (docs/performance.md).
+const PURGE_DELAY_MS: c_long = 100;
+
+unsafe extern "C" {
+    /// Of mimalloc; what the environment (`MIMALLOC_PURGE_DELAY`) says stays.
+    fn mi_option_set_default(option: c_int, value: c_long);
+}
+
 fn main() -> std::process::ExitCode {
+    // SAFETY: takes two numbers, of an option that exists; no other thread runs yet.
+    unsafe { mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS) };
     analyzer::cli::main()
 }
