@@ -219,7 +219,7 @@ pub fn command() -> Command {
                 .about("Check a bundle: digest, checksums, index; exit 0 if sound, 2 if damaged"),
         )
         .subcommand(PlotArgs::augment_args(Command::new("plot")).about(
-            "Draw TCP flows: their life, and the time-sequence plot; --flow chooses, else those with most trouble",
+            "Draw flows: their life, and of TCP the time-sequence plot; --flow chooses, else those with most trouble",
         ))
         .subcommand(
             ExportArgs::augment_args(Command::new("export"))

@@ -2,7 +2,7 @@
 
 use super::columns::{Builder, Kind, MOST_ROWS, Strings, Table};
 use crate::analysis::{Analysis, name_of};
-use replay::model::{Flow, SocketEvent};
+use replay::model::{Flow, SocketEvent, Transport};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -53,14 +53,19 @@ pub(crate) fn end_name(process: &str, ip: Option<IpAddr>, port: u16) -> String {
     }
 }
 
+/// Client and server. ICMP has no ports: what stands for them is its type.
+fn names(flow: &Flow) -> [String; 2] {
+    let e = &flow.endpoints;
+    let port = |port| if matches!(flow.transport, Transport::Icmp | Transport::Icmp6) { 0 } else { port };
+    [
+        end_name(name_of(flow.client_process.as_ref()), e.client_ip, port(e.client_port)),
+        end_name(name_of(flow.server_process.as_ref()), e.server_ip, port(e.server_port)),
+    ]
+}
+
 /// `nginx 10.0.0.1:40000 -> gunicorn 10.0.0.2:8000`.
 pub(crate) fn title(flow: &Flow) -> String {
-    let e = &flow.endpoints;
-    format!(
-        "{} \u{2192} {}",
-        end_name(name_of(flow.client_process.as_ref()), e.client_ip, e.client_port),
-        end_name(name_of(flow.server_process.as_ref()), e.server_ip, e.server_port)
-    )
+    names(flow).join(" \u{2192} ")
 }
 
 /// Retransmissions, resets and other trouble of a flow.
@@ -96,12 +101,12 @@ pub(super) fn table(analysis: &Analysis, ranked: &[&Flow], strings: &mut Strings
         .whole("start", "Start", Kind::Time, |f| Some(f.start.saturating_sub(r.start)))
         .count("duration_ns", "Duration", Kind::Duration, |f| u64::try_from(f.end.saturating_sub(f.start)).ok())
         .text("client_ip", "Client", Kind::Code, |f| {
-            let e = &f.endpoints;
-            end_name(name_of(f.client_process.as_ref()), e.client_ip, e.client_port)
+            let [client, _] = names(f);
+            client
         })
         .text("server_ip", "Server", Kind::Code, |f| {
-            let e = &f.endpoints;
-            end_name(name_of(f.server_process.as_ref()), e.server_ip, e.server_port)
+            let [_, server] = names(f);
+            server
         })
         .text("l7_protocol", "Protocol", Kind::Text, |f| match f.l7_protocol {
             "" => f.transport.name(),
