@@ -37,15 +37,42 @@ const BLOCK: usize = 1 << 9;
 
 /// The table of `rows`: `each` names its columns, one after the other and the same ones every time.
 pub(super) fn table<'a, T>(rows: &'a [T], each: impl Fn(&mut Columns<'a, T>)) -> Frame {
+    let mut making = Making::new(rows.len());
     let (first, rest) = rows.split_at(rows.len().min(BLOCK));
-    let mut c = Columns { rows: first, all: rows.len(), made: Vec::with_capacity(128), at: 0, scratch: String::new() };
-    each(&mut c);
-    for block in rest.chunks(BLOCK) {
-        (c.rows, c.at) = (block, 0);
-        each(&mut c);
+    making.add(first, &each);
+    rest.chunks(BLOCK).for_each(|block| making.add(block, &each));
+    making.finish()
+}
+
+/// A table that is filled some rows at a time.
+#[derive(Debug)]
+pub(super) struct Making {
+    all: usize,
+    rows: usize,
+    made: Vec<(&'static str, Made)>,
+    scratch: String,
+}
+
+impl Making {
+    /// Of at most `all` rows.
+    pub(super) fn new(all: usize) -> Self {
+        Self { all, rows: 0, made: Vec::with_capacity(128), scratch: String::new() }
     }
-    let columns = c.made.into_iter().map(|(name, made)| (PlSmallStr::from_static(name), made.finish())).collect();
-    Frame::new(rows.len(), columns)
+
+    /// Adds rows; `each` names the columns, the same ones every time.
+    pub(super) fn add<'a, T>(&mut self, rows: &'a [T], each: impl Fn(&mut Columns<'a, T>)) {
+        self.rows += rows.len();
+        let (made, scratch) = (std::mem::take(&mut self.made), std::mem::take(&mut self.scratch));
+        let mut c = Columns { rows, all: self.all, made, at: 0, scratch };
+        each(&mut c);
+        (self.made, self.scratch) = (c.made, c.scratch);
+    }
+
+    /// All rows are in.
+    pub(super) fn finish(self) -> Frame {
+        let column = |(name, made): (_, Made)| (PlSmallStr::from_static(name), made.finish());
+        Frame::new(self.rows, self.made.into_iter().map(column).collect())
+    }
 }
 
 /// Columns in the making, over rows of type `T`.

@@ -117,13 +117,12 @@ pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
     };
     let interfaces = &stored.rest().interfaces;
     let unpack = |range: Range<usize>| -> Result<P, E> {
-        let mut out = Replayed { interfaces: interfaces.clone(), ..Replayed::default() };
-        match table.name {
-            "requests" => out.requests = stored.requests(range),
-            "network_profile" => return make(network_profile::of(&stored.profile(range))?),
-            _ => out.flows = stored.flows(range),
-        }
-        make((table.build)(&Analysis::new(out, String::new()))?)
+        let out = Replayed { interfaces: interfaces.clone(), ..Replayed::default() };
+        make(match table.name {
+            "requests" => requests::of_packed(&Analysis::new(out, String::new()), stored, range),
+            "network_profile" => network_profile::of(&stored.profile(range))?,
+            _ => (table.build)(&Analysis::new(Replayed { flows: stored.flows(range), ..out }, String::new()))?,
+        })
     };
     let pieces = rows.div_ceil(step);
     let range = |piece: usize| piece * step..rows.min((piece + 1) * step);

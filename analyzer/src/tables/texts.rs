@@ -98,6 +98,11 @@ struct Last {
     number: u32,
 }
 
+impl Last {
+    /// No text lies there.
+    const NONE: Self = Self { at: (0, 0), number: 0 };
+}
+
 /// A text seen lately.
 #[derive(Clone, Copy, Debug)]
 struct Lately {
@@ -143,9 +148,12 @@ impl Texts {
         Self::Coded(Box::new(Coded::new(all)))
     }
 
-    /// Texts that stay where they are as long as the column is made.
+    /// Texts that stay where they are until all of them are in.
     #[inline]
     pub(super) fn extend_kept<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
+        if let Self::Coded(coded) = self {
+            coded.last = Last::NONE;
+        }
         for text in texts {
             match self {
                 Self::Coded(coded) if text.is_empty() => coded.present.push(false),
@@ -210,7 +218,7 @@ impl Coded {
             present: Present::new(all),
             different: List::default(),
             lately: [Lately { mark, number: 0 }; LATELY],
-            last: Last { at: (0, 0), number: 0 },
+            last: Last::NONE,
             numbers: HashTable::new(),
             hasher: RandomState::new(),
         }

@@ -77,10 +77,16 @@ impl Part {
         rows.get(&self.flows, &self.texts, entry, Flow::get)
     }
 
-    /// Unpacks a request.
+    /// Sees to it that [`Self::request_at`] finds a request.
     #[inline]
-    pub(super) fn request_at(&self, rows: &mut Rows<'_>, entry: &Entry) -> Option<Request> {
-        let mut r = rows.get(&self.requests, &self.texts, entry, Request::get)?;
+    pub(super) fn load_request(&self, rows: &mut Rows<'_>, entry: &Entry) {
+        rows.load(&self.requests, entry);
+    }
+
+    /// Unpacks a request, whose texts may stay where they are.
+    #[inline]
+    pub(super) fn request_at<'r, F: Coded<'r>>(&'r self, rows: &'r Rows<'_>, entry: &Entry) -> Option<Request<F>> {
+        let mut r: Request<F> = rows.look(&self.requests, &self.texts, entry, Request::get)?;
         if let Some(ends) = self.turned.get(&r.flow_id) {
             r.endpoints = *ends;
         }

@@ -4,11 +4,13 @@ use super::Events;
 use super::part::Part;
 use crate::hops::PlaceLog;
 use crate::link::{LinkInput, LinkOptions, link};
-use crate::model::{Completeness, Flow, Health, Interface, ObservedAt, ProfileSegment, Replayed, Request};
+use crate::model::{
+    Completeness, Flow, Health, Interface, ObservedAt, PackedFields, ProfileSegment, Replayed, Request,
+};
 use crate::netprofile::{Packed, Profiles};
 use crate::profile::Served;
 use crate::socket::Losses;
-use crate::store::{Entry, Rows, Spill};
+use crate::store::{Coded, Entry, Rows, Spill};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -97,6 +99,24 @@ impl Stored {
         unpack(&self.spill, &self.requests, ids, |rows, id, e, out| self.unpack_request(rows, id, e, out))
     }
 
+    /// The same by and by, with texts that stay where they are packed: `each` has some at a time, in their order.
+    pub fn packed_requests(&self, ids: Range<usize>, mut each: impl FnMut(&[Request<PackedFields<'_>>])) {
+        let mut rows = Rows::new(&self.spill);
+        for start in ids.clone().step_by(CHUNK) {
+            let some = start..ids.end.min(start + CHUNK);
+            let entries = self.requests.get(some.clone()).unwrap_or(&[]);
+            rows.make_room();
+            for e in entries {
+                if let Some(part) = self.parts.get(e.part as usize) {
+                    part.load_request(&mut rows, e);
+                }
+            }
+            let mut out = Vec::with_capacity(entries.len());
+            out.extend(some.zip(entries).filter_map(|(id, e)| self.request_at(&rows, id, e)));
+            each(&out);
+        }
+    }
+
     /// Segments of some of the flows, by the flows' ids.
     #[must_use]
     pub fn profile(&self, flows: Range<usize>) -> Vec<ProfileSegment> {
@@ -127,11 +147,21 @@ impl Stored {
     }
 
     fn unpack_request(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Request>) {
-        let Some(mut r) = self.parts.get(entry.part as usize).and_then(|p| p.request_at(rows, entry)) else { return };
+        rows.make_room();
+        if let Some(part) = self.parts.get(entry.part as usize) {
+            part.load_request(rows, entry);
+        }
+        out.extend(self.request_at(rows, id, entry));
+    }
+
+    /// A request whose block is loaded.
+    #[inline]
+    fn request_at<'r, F: Coded<'r>>(&'r self, rows: &'r Rows<'_>, id: usize, entry: &Entry) -> Option<Request<F>> {
+        let mut r: Request<F> = self.parts.get(entry.part as usize)?.request_at(rows, entry)?;
         r.request_id = id as u64;
         r.flow_id = u64::from(entry.flow);
         r.netns = self.interface(&r.observed_at).map_or(r.netns, |i| i.netns);
-        out.push(r);
+        Some(r)
     }
 
     fn unpack_profile(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<ProfileSegment>) {

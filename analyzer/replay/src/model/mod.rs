@@ -9,9 +9,10 @@ mod request;
 mod trace;
 
 pub use crate::digits::{Digits, SpanId, TraceId};
+pub use crate::store::{PackedFields, PackedPairs, PackedText};
 pub use flow::{Flow, ProfileSegment, RoundTrips, RttStretch, SideCounters};
 pub use node::{Interface, Process, SocketEvent, Stack};
-pub use request::{Request, RequestFields, Session, Status, ThreadPoint};
+pub use request::{Attributes, Fields, Request, RequestFields, Session, Status, ThreadPoint};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;

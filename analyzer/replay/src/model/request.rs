@@ -36,21 +36,22 @@ impl Status {
 }
 
 /// What a protocol's parser knows of a request and its response; no times, no places.
-/// Strings are text cleaned of control characters, at most a few KB each.
+/// Strings are text cleaned of control characters, at most a few KB each. `T` is how texts are kept, `A` how attributes are: by themselves, or
+/// where they lie in a packed row.
 #[derive(Clone, Debug, Default)]
-pub struct RequestFields {
+pub struct Fields<T, A> {
     /// `http`, `dns`, `redis`, `postgresql`, `mysql`, ...
     pub l7_protocol: &'static str,
     /// `1.1`, `RESP3`, ...
     pub version: &'static str,
     /// Method, command, query type.
-    pub request_type: Box<str>,
+    pub request_type: T,
     /// Host, database, ...
-    pub request_domain: Box<str>,
+    pub request_domain: T,
     /// Path with query, SQL, command line, ...
-    pub request_resource: Box<str>,
+    pub request_resource: T,
     /// What requests are grouped by: path cut to two segments, `VERB table`, ...
-    pub endpoint: Box<str>,
+    pub endpoint: T,
     /// Protocol's own id of the request, if it has one.
     pub session_id: Option<u64>,
     /// Result class.
@@ -58,26 +59,29 @@ pub struct RequestFields {
     /// Protocol's own code.
     pub code: Option<i32>,
     /// Error text.
-    pub exception: Box<str>,
+    pub exception: T,
     /// Short result: DNS answers, affected rows text, ...
-    pub result: Box<str>,
+    pub result: T,
     /// Trace id found in headers.
-    pub trace_id: Box<str>,
+    pub trace_id: T,
     /// Span id found in headers.
-    pub span_id: Box<str>,
+    pub span_id: T,
     /// Parent span id found in headers.
-    pub parent_span_id: Box<str>,
+    pub parent_span_id: T,
     /// X-Request-ID or its like, of the request or else of the response.
-    pub x_request_id: Box<str>,
+    pub x_request_id: T,
     /// User agent.
-    pub user_agent: Box<str>,
+    pub user_agent: T,
     /// SQL: rows affected or returned.
     pub affected_rows: Option<u64>,
     /// No response is expected, or it is not paired with one.
     pub is_async: bool,
     /// Protocol specific, (name, value), in a fixed order.
-    pub attributes: Vec<(&'static str, Box<str>)>,
+    pub attributes: A,
 }
+
+/// The same with texts of its own.
+pub type RequestFields = Fields<Box<str>, Vec<(&'static str, Box<str>)>>;
 
 /// Where a message was sent or received by a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,9 +98,9 @@ pub struct ThreadPoint {
 
 /// A request and its response (either may be missing) with their times.
 #[derive(Clone, Debug, Default)]
-pub struct Session {
+pub struct Session<F = Box<RequestFields>> {
     /// What was asked and answered; in a place of its own, as rows are moved more often than read.
-    pub fields: Box<RequestFields>,
+    pub fields: F,
     /// First byte of the request.
     pub request_ts: Option<Nanos>,
     /// Last byte of the request.
@@ -125,7 +129,7 @@ pub struct Session {
 
 /// One request/response session at one observation point.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<F = Box<RequestFields>> {
     /// Dense id, place in [`Replayed::requests`].
     pub request_id: u64,
     /// Its flow, an index into [`Replayed::flows`].
@@ -141,7 +145,7 @@ pub struct Request {
     /// Network namespace inode, 0 if unknown.
     pub netns: u32,
     /// What was asked and answered, when, and how large.
-    pub session: Session,
+    pub session: Session<F>,
     /// Identity of the socket (system calls) or 0.
     pub sock: u64,
     /// Process that observed it (system calls), or the process at the known end.
@@ -149,24 +153,36 @@ pub struct Request {
 }
 
 /// A request is its session, seen somewhere.
-impl std::ops::Deref for Request {
-    type Target = Session;
+impl<F> std::ops::Deref for Request<F> {
+    type Target = Session<F>;
 
-    fn deref(&self) -> &Session {
+    fn deref(&self) -> &Session<F> {
         &self.session
     }
 }
 
-impl std::ops::DerefMut for Request {
-    fn deref_mut(&mut self) -> &mut Session {
+impl<F> std::ops::DerefMut for Request<F> {
+    fn deref_mut(&mut self) -> &mut Session<F> {
         &mut self.session
     }
 }
 
-impl Session {
+impl<F> Session<F> {
     /// Last byte of the response - first byte of the request, where both are known.
     #[must_use]
     pub fn duration_ns(&self) -> Option<u64> {
         u64::try_from(self.response_ts?.saturating_sub(self.request_ts?)).ok()
+    }
+}
+
+/// Attributes of a request, however they are kept.
+pub trait Attributes {
+    /// (name, value), in a fixed order.
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)>;
+}
+
+impl Attributes for Vec<(&'static str, Box<str>)> {
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.iter().map(|(name, value)| (*name, &**value))
     }
 }

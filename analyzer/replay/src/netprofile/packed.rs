@@ -11,7 +11,12 @@ pub(crate) struct Packed(Box<[u8]>);
 impl Packed {
     fn new(profile: &Profile, start: Nanos) -> Self {
         let mut bytes = Vec::new();
-        profile.put(&mut Writer { bytes: &mut bytes, texts: &mut Texts::default(), base: start });
+        profile.put(&mut Writer {
+            bytes: &mut bytes,
+            tail: &mut String::new(),
+            texts: &mut Texts::default(),
+            base: start,
+        });
         Self(bytes.into())
     }
 
@@ -43,14 +48,14 @@ impl Packed {
         (flow_id, start): (u64, Nanos),
         request_id: impl Fn(u32) -> Option<u64>,
     ) -> impl Iterator<Item = ProfileSegment> {
-        // Segments have no names.
+        // Segments have neither names nor texts.
         let texts = Texts::default();
-        let mut head = Reader { bytes: &self.0, texts: &texts, base: start };
+        let mut head = Reader { bytes: &self.0, tail: "", texts: &texts, base: start };
         let (mut from, mut left) = Nanos::get(&mut head).zip(head.number()).unwrap_or((start, 0));
         let mut at = self.0.len() - head.bytes.len();
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let mut r = Reader { bytes: self.0.get(at..)?, texts: &texts, base: start };
+            let mut r = Reader { bytes: self.0.get(at..)?, tail: "", texts: &texts, base: start };
             let s = Segment::get(&mut r)?;
             at = self.0.len() - r.bytes.len();
             let row = s.row(flow_id, from, &request_id);

@@ -1,7 +1,6 @@
 //! Rows as bytes: numbers as small as they are, times as distances from the row's own, names that come again once.
 
 use super::texts::Texts;
-use crate::ascii::plain;
 use crate::model::{Completeness, Nanos};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,37 +9,44 @@ use std::sync::Arc;
 /// Where a row is written to.
 pub(crate) struct Writer<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
+    /// Its texts, one after the other without their lengths, which are among the bytes: what lies there need not be validated again.
+    pub(crate) tail: &'a mut String,
     pub(crate) texts: &'a mut Texts,
     /// What times are distances from.
     pub(crate) base: Nanos,
 }
 
 /// Where a row is read from.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     pub(crate) bytes: &'a [u8],
+    /// Its texts.
+    pub(crate) tail: &'a str,
+    /// Names that come again.
     pub(crate) texts: &'a Texts,
     pub(crate) base: Nanos,
 }
 
-/// What can be written into a row and read back: the same value. Reading is total, since rows may have been on a disk.
-pub(crate) trait Coded: Sized {
+/// What can be written into a row and read back: the same value, which may borrow from the row. Reading is total, since rows may have
+/// been on a disk.
+pub(crate) trait Coded<'a>: Sized {
     /// Writes it.
     fn put(&self, w: &mut Writer<'_>);
     /// Reads it back; `None` if the bytes are not what was written.
-    fn get(r: &mut Reader<'_>) -> Option<Self>;
+    fn get(r: &mut Reader<'a>) -> Option<Self>;
 }
 
 /// A struct is its fields, one after the other. A field that is not named here does not compile.
 macro_rules! coded {
-    ($type:ident { $($field:ident),* $(,)? }) => {
-        impl $crate::store::code::Coded for $type {
+    ($type:ident $(<$($kind:ident),*>)? { $($field:ident),* $(,)? }) => {
+        impl<'a $($(, $kind: $crate::store::code::Coded<'a>)*)?> $crate::store::code::Coded<'a> for $type $(<$($kind),*>)? {
             #[inline]
             fn put(&self, w: &mut $crate::store::code::Writer<'_>) {
                 let Self { $($field),* } = self;
                 $($crate::store::code::Coded::put($field, w);)*
             }
             #[inline]
-            fn get(r: &mut $crate::store::code::Reader<'_>) -> Option<Self> {
+            fn get(r: &mut $crate::store::code::Reader<'a>) -> Option<Self> {
                 $(let $field = $crate::store::code::Coded::get(r)?;)*
                 Some(Self { $($field),* })
             }
@@ -52,7 +58,7 @@ pub(crate) use coded;
 /// An enum without fields is the number of its variant.
 macro_rules! coded_enum {
     ($type:ident { $($variant:ident = $number:literal),* $(,)? }) => {
-        impl $crate::store::code::Coded for $type {
+        impl $crate::store::code::Coded<'_> for $type {
             #[inline]
             fn put(&self, w: &mut $crate::store::code::Writer<'_>) {
                 w.byte(match self { $(Self::$variant => $number),* });
@@ -86,9 +92,9 @@ impl Writer<'_> {
     }
 
     #[inline]
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.tail.push_str(text);
     }
 }
 
@@ -121,17 +127,17 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let len = usize::try_from(self.number()?).ok()?;
-        let (text, rest) = self.bytes.split_at_checked(len)?;
-        self.bytes = rest;
-        plain(text).or_else(|| std::str::from_utf8(text).ok())
+        let (text, rest) = self.tail.split_at_checked(len)?;
+        self.tail = rest;
+        Some(text)
     }
 }
 
 macro_rules! numbers {
     ($($t:ty),*) => {$(
-        impl Coded for $t {
+        impl Coded<'_> for $t {
             #[inline]
             fn put(&self, w: &mut Writer<'_>) {
                 w.number(u64::from(*self));
@@ -146,7 +152,7 @@ macro_rules! numbers {
 numbers!(u8, u16, u32, u64);
 
 /// A time.
-impl Coded for Nanos {
+impl Coded<'_> for Nanos {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         let n = self.wrapping_sub(w.base);
@@ -160,7 +166,7 @@ impl Coded for Nanos {
 }
 
 /// A code: small, of either sign.
-impl Coded for i32 {
+impl Coded<'_> for i32 {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.number(u64::from(((self << 1) ^ (self >> 31)).cast_unsigned()));
@@ -172,7 +178,7 @@ impl Coded for i32 {
     }
 }
 
-impl Coded for bool {
+impl Coded<'_> for bool {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.byte(u8::from(*self));
@@ -183,7 +189,7 @@ impl Coded for bool {
     }
 }
 
-impl<T: Coded> Coded for Option<T> {
+impl<'a, T: Coded<'a>> Coded<'a> for Option<T> {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.byte(u8::from(self.is_some()));
@@ -192,23 +198,23 @@ impl<T: Coded> Coded for Option<T> {
         }
     }
     #[inline]
-    fn get(r: &mut Reader<'_>) -> Option<Self> {
+    fn get(r: &mut Reader<'a>) -> Option<Self> {
         if r.byte()? == 1 { T::get(r).map(Some) } else { Some(None) }
     }
 }
 
-impl<T: Coded> Coded for Box<T> {
+impl<'a, T: Coded<'a>> Coded<'a> for Box<T> {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         (**self).put(w);
     }
     #[inline]
-    fn get(r: &mut Reader<'_>) -> Option<Self> {
+    fn get(r: &mut Reader<'a>) -> Option<Self> {
         T::get(r).map(Box::new)
     }
 }
 
-impl<T: Coded> Coded for Vec<T> {
+impl<'a, T: Coded<'a>> Coded<'a> for Vec<T> {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.number(self.len() as u64);
@@ -217,7 +223,7 @@ impl<T: Coded> Coded for Vec<T> {
         }
     }
     #[inline]
-    fn get(r: &mut Reader<'_>) -> Option<Self> {
+    fn get(r: &mut Reader<'a>) -> Option<Self> {
         let len = usize::try_from(r.number()?).ok()?;
         // Every element takes a byte at least.
         let mut out = Self::with_capacity(len.min(r.bytes.len()));
@@ -228,19 +234,19 @@ impl<T: Coded> Coded for Vec<T> {
     }
 }
 
-impl<A: Coded, B: Coded> Coded for (A, B) {
+impl<'a, A: Coded<'a>, B: Coded<'a>> Coded<'a> for (A, B) {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         self.0.put(w);
         self.1.put(w);
     }
     #[inline]
-    fn get(r: &mut Reader<'_>) -> Option<Self> {
+    fn get(r: &mut Reader<'a>) -> Option<Self> {
         Some((A::get(r)?, B::get(r)?))
     }
 }
 
-impl Coded for [u8; 6] {
+impl Coded<'_> for [u8; 6] {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.bytes.extend_from_slice(self);
@@ -251,7 +257,7 @@ impl Coded for [u8; 6] {
     }
 }
 
-impl Coded for IpAddr {
+impl Coded<'_> for IpAddr {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         match self {
@@ -275,7 +281,7 @@ impl Coded for IpAddr {
     }
 }
 
-impl Coded for Completeness {
+impl Coded<'_> for Completeness {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.byte(self.0);
@@ -286,7 +292,7 @@ impl Coded for Completeness {
     }
 }
 
-impl Coded for Box<str> {
+impl Coded<'_> for Box<str> {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.text(self);
@@ -297,7 +303,7 @@ impl Coded for Box<str> {
     }
 }
 
-impl Coded for String {
+impl Coded<'_> for String {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         w.text(self);
@@ -309,7 +315,7 @@ impl Coded for String {
 }
 
 /// A name of the program's own: its number.
-impl Coded for &'static str {
+impl Coded<'_> for &'static str {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         let number = w.texts.fixed(self);
@@ -322,7 +328,7 @@ impl Coded for &'static str {
     }
 }
 
-impl Coded for Cow<'static, str> {
+impl Coded<'_> for Cow<'static, str> {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         match self {
@@ -347,7 +353,7 @@ impl Coded for Cow<'static, str> {
 }
 
 /// A name that many rows share: its number.
-impl Coded for Arc<str> {
+impl Coded<'_> for Arc<str> {
     #[inline]
     fn put(&self, w: &mut Writer<'_>) {
         let number = w.texts.shared(self);

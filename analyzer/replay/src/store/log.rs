@@ -37,32 +37,39 @@ impl Spill {
     }
 
     /// Takes a block in. Where the file cannot be had or written, blocks stay in memory.
-    fn keep(&self, bytes: Vec<u8>) -> Block {
-        let size = bytes.capacity();
+    fn keep(&self, content: Content) -> Block {
+        let size = content.capacity();
         if self.in_memory.fetch_add(size, Ordering::Relaxed) + size <= self.limit {
-            return Block::Memory(bytes);
+            return Block::Memory(content);
         }
         let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, end) = &mut *guard;
         if file.is_none() {
             *file = Nameless::new().ok();
         }
-        let Some(Nameless { file: to, .. }) = file else { return Block::Memory(bytes) };
+        let Some(Nameless { file: to, .. }) = file else { return Block::Memory(content) };
         let at = *end;
-        if to.seek(SeekFrom::Start(at)).and_then(|_| to.write_all(&bytes)).is_err() {
-            return Block::Memory(bytes);
+        let Content { bytes, tail } = &content;
+        let mut write = || {
+            to.seek(SeekFrom::Start(at))?;
+            to.write_all(bytes)?;
+            to.write_all(tail.as_bytes())
+        };
+        if write().is_err() {
+            return Block::Memory(content);
         }
-        *end += bytes.len() as u64;
+        *end += content.len() as u64;
         self.in_memory.fetch_sub(size, Ordering::Relaxed);
-        Block::File { at, len: bytes.len() }
+        Block::File { at, bytes: bytes.len(), tail: tail.len() }
     }
 
-    fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {
+    fn read(&self, at: u64, bytes: usize, tail: usize) -> Option<Content> {
         let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let from = &mut guard.0.as_mut()?.file;
-        let mut bytes = vec![0; len];
-        from.seek(SeekFrom::Start(at)).and_then(|_| from.read_exact(&mut bytes)).ok()?;
-        Some(bytes)
+        let (mut bytes, mut tail) = (vec![0; bytes], vec![0; tail]);
+        from.seek(SeekFrom::Start(at)).ok()?;
+        from.read_exact(&mut bytes).and_then(|()| from.read_exact(&mut tail)).ok()?;
+        Some(Content { bytes, tail: String::from_utf8(tail).ok()? })
     }
 
     /// Rows that could not be read back: the disk failed.
@@ -108,8 +115,39 @@ impl Drop for Nameless {
 
 #[derive(Debug)]
 enum Block {
-    Memory(Vec<u8>),
-    File { at: u64, len: usize },
+    Memory(Content),
+    File { at: u64, bytes: usize, tail: usize },
+}
+
+/// Rows one after the other, and their texts.
+#[derive(Debug, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    tail: String,
+}
+
+impl Content {
+    fn len(&self) -> usize {
+        self.bytes.len() + self.tail.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.tail.capacity()
+    }
+
+    /// An empty one for rows like these.
+    fn another(&self) -> Self {
+        let room = |len: usize| len + len / 16 + SLACK;
+        Self { bytes: Vec::with_capacity(room(self.bytes.len())), tail: String::with_capacity(room(self.tail.len())) }
+    }
+}
+
+/// Where a row stands in its log.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    block: u32,
+    bytes: u32,
+    tail: u32,
 }
 
 /// A row's place in the order of the table before all ids are known.
@@ -129,9 +167,8 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     blocks: Vec<Block>,
-    open: Vec<u8>,
-    /// (block, offset in it) of every row.
-    places: Vec<(u32, u32)>,
+    open: Content,
+    places: Vec<Place>,
     entries: Vec<Entry>,
 }
 
@@ -151,11 +188,12 @@ impl Log {
         write: impl FnOnce(&mut Writer<'_>),
     ) {
         if self.open.len() >= BLOCK {
-            let full = std::mem::replace(&mut self.open, Vec::with_capacity(BLOCK + SLACK));
-            self.blocks.push(spill.keep(full));
+            let next = self.open.another();
+            self.blocks.push(spill.keep(std::mem::replace(&mut self.open, next)));
         }
-        let place = (self.blocks.len() as u32, self.open.len() as u32);
-        write(&mut Writer { bytes: &mut self.open, texts, base: key });
+        let Content { bytes, tail } = &mut self.open;
+        let place = Place { block: self.blocks.len() as u32, bytes: bytes.len() as u32, tail: tail.len() as u32 };
+        write(&mut Writer { bytes, tail, texts, base: key });
         self.entries.push(Entry { key, flow, row: self.places.len() as u32, part: 0 });
         self.places.push(place);
     }
@@ -170,7 +208,7 @@ impl Log {
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     spill: &'a Spill,
-    kept: AHashMap<(u32, u32), Vec<u8>>,
+    kept: AHashMap<(u32, u32), Content>,
     order: VecDeque<(u32, u32)>,
 }
 
@@ -181,14 +219,51 @@ impl<'a> Rows<'a> {
 
     /// Reads the row of an entry, which is one of `log`, with names out of `texts`.
     #[inline]
-    pub(crate) fn get<T>(
-        &mut self,
-        log: &Log,
-        texts: &Texts,
+    pub(crate) fn get<'r, T>(
+        &'r mut self,
+        log: &'r Log,
+        texts: &'r Texts,
         entry: &Entry,
-        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
+        read: impl FnOnce(&mut Reader<'r>) -> Option<T>,
     ) -> Option<T> {
-        let row = self.find(log, texts, entry, read);
+        self.make_room();
+        self.load(log, entry);
+        self.look(log, texts, entry, read)
+    }
+
+    /// Lets go of what was read from the file, but for the last blocks.
+    pub(crate) fn make_room(&mut self) {
+        while self.order.len() >= KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.kept.remove(&oldest);
+        }
+    }
+
+    /// Sees to it that the block of an entry is in memory, until there is [room made](Self::make_room).
+    #[inline]
+    pub(crate) fn load(&mut self, log: &Log, entry: &Entry) {
+        let block = log.places.get(entry.row as usize).map(|place| place.block);
+        if let Some(block) = block
+            && let Some(&Block::File { at, bytes, tail }) = log.blocks.get(block as usize)
+            && !self.kept.contains_key(&(entry.part, block))
+            && let Some(content) = self.spill.read(at, bytes, tail)
+        {
+            self.kept.insert((entry.part, block), content);
+            self.order.push_back((entry.part, block));
+        }
+    }
+
+    /// Reads a row whose block [was loaded](Self::load); it may borrow its texts.
+    #[inline]
+    pub(crate) fn look<'r, T>(
+        &'r self,
+        log: &'r Log,
+        texts: &'r Texts,
+        entry: &Entry,
+        read: impl FnOnce(&mut Reader<'r>) -> Option<T>,
+    ) -> Option<T> {
+        let row = self.reader(log, texts, entry).and_then(|mut r| read(&mut r));
         if row.is_none() {
             self.spill.unreadable.fetch_add(1, Ordering::Relaxed);
         }
@@ -196,32 +271,14 @@ impl<'a> Rows<'a> {
     }
 
     #[inline]
-    fn find<T>(
-        &mut self,
-        log: &Log,
-        texts: &Texts,
-        entry: &Entry,
-        read: impl FnOnce(&mut Reader<'_>) -> Option<T>,
-    ) -> Option<T> {
-        let &(block, offset) = log.places.get(entry.row as usize)?;
-        let bytes = match log.blocks.get(block as usize) {
+    fn reader<'r>(&'r self, log: &'r Log, texts: &'r Texts, entry: &Entry) -> Option<Reader<'r>> {
+        let &Place { block, bytes, tail } = log.places.get(entry.row as usize)?;
+        let content = match log.blocks.get(block as usize) {
             None => &log.open,
-            Some(Block::Memory(bytes)) => bytes,
-            Some(&Block::File { at, len }) => self.fetch((entry.part, block), at, len)?,
+            Some(Block::Memory(content)) => content,
+            Some(Block::File { .. }) => self.kept.get(&(entry.part, block))?,
         };
-        read(&mut Reader { bytes: bytes.get(offset as usize..)?, texts, base: entry.key })
-    }
-
-    fn fetch(&mut self, block: (u32, u32), at: u64, len: usize) -> Option<&Vec<u8>> {
-        if !self.kept.contains_key(&block) {
-            if self.order.len() >= KEPT
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.kept.remove(&oldest);
-            }
-            self.kept.insert(block, self.spill.read(at, len)?);
-            self.order.push_back(block);
-        }
-        self.kept.get(&block)
+        let (bytes, tail) = (content.bytes.get(bytes as usize..)?, content.tail.get(tail as usize..)?);
+        Some(Reader { bytes, tail, texts, base: entry.key })
     }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod code;
 mod log;
+mod packed;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ mod texts;
 
 pub(crate) use code::{Coded, Reader, Writer, coded, coded_enum};
 pub(crate) use log::{Entry, Log, Rows, Spill};
+pub use packed::{PackedFields, PackedPairs, PackedText};
 pub(crate) use texts::Texts;

@@ -2,7 +2,7 @@
 
 use super::code::{Coded, Reader, Writer, coded, coded_enum};
 use crate::model::{
-    DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, RoundTrips, RttStretch, Session, Side,
+    DelayStats, Endpoints, Fields, Flow, ObservedAt, ProcessRef, Request, RoundTrips, RttStretch, Session, Side,
     SideCounters, Status, ThreadPoint, Transport,
 };
 
@@ -94,7 +94,7 @@ coded!(Flow {
     direction_score,
     completeness,
 });
-coded!(RequestFields {
+coded!(Fields<T, A> {
     l7_protocol,
     version,
     request_type,
@@ -115,7 +115,7 @@ coded!(RequestFields {
     is_async,
     attributes,
 });
-coded!(Session {
+coded!(Session<F> {
     fields,
     request_ts,
     request_end_ts,
@@ -130,9 +130,9 @@ coded!(Session {
     is_tls,
     completeness,
 });
-coded!(Request { request_id, flow_id, observed_at, side, transport, endpoints, netns, session, sock, process });
+coded!(Request<F> { request_id, flow_id, observed_at, side, transport, endpoints, netns, session, sock, process });
 
-impl Coded for Transport {
+impl Coded<'_> for Transport {
     fn put(&self, w: &mut Writer<'_>) {
         w.number(match self {
             Self::Tcp => 0,
@@ -157,7 +157,7 @@ impl Coded for Transport {
     }
 }
 
-impl Coded for ObservedAt {
+impl Coded<'_> for ObservedAt {
     fn put(&self, w: &mut Writer<'_>) {
         let (kind, number) = match self {
             Self::Interface(id) => (0, id),

@@ -1,24 +1,27 @@
 //! What is packed comes back the same, in memory and from disk, and damaged bytes are no panic.
 
 use super::code::{Reader, Writer};
-use super::{Coded, Log, Rows, Spill, Texts};
+use super::{Coded, Log, PackedFields, Rows, Spill, Texts};
 use crate::model::{
-    Completeness, DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, RoundTrips, RttStretch,
-    Session, Side, SideCounters, Status, ThreadPoint, Transport,
+    Attributes, Completeness, DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, RoundTrips,
+    RttStretch, Session, Side, SideCounters, Status, ThreadPoint, Transport,
 };
 use proptest::prelude::*;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-fn there_and_back<T: Coded + Debug>(value: &T, base: i64) {
-    let (mut bytes, mut texts) = (Vec::new(), Texts::default());
-    value.put(&mut Writer { bytes: &mut bytes, texts: &mut texts, base });
-    let mut reader = Reader { bytes: &bytes, texts: &texts, base };
+fn there_and_back<T: for<'a> Coded<'a> + Debug>(value: &T, base: i64) {
+    let (mut bytes, mut tail, mut texts) = (Vec::new(), String::new(), Texts::default());
+    value.put(&mut Writer { bytes: &mut bytes, tail: &mut tail, texts: &mut texts, base });
+    let mut reader = Reader { bytes: &bytes, tail: &tail, texts: &texts, base };
     let back = T::get(&mut reader).expect("reads back");
-    assert!(reader.bytes.is_empty());
+    assert!(reader.bytes.is_empty() && reader.tail.is_empty());
     assert_eq!(format!("{back:?}"), format!("{value:?}"));
     for cut in 0..bytes.len() {
-        let _ = T::get(&mut Reader { bytes: &bytes[..cut], texts: &texts, base });
+        let _ = T::get(&mut Reader { bytes: &bytes[..cut], tail: &tail, texts: &texts, base });
+    }
+    for (cut, _) in tail.char_indices() {
+        let _ = T::get(&mut Reader { bytes: &bytes, tail: &tail[..cut], texts: &texts, base });
     }
 }
 
@@ -141,8 +144,22 @@ fn rows_come_back_in_any_order_also_from_disk() {
         let mut rows = Rows::new(&spill);
         for i in 0..5000 {
             let e = entries[i * 7919 % 5000];
-            let r = rows.get(&logs[e.part as usize], &texts, &e, Request::get).unwrap();
+            let r = rows.get(&logs[e.part as usize], &texts, &e, <Request>::get).unwrap();
             assert_eq!(format!("{r:?}"), format!("{:?}", request(u64::from(e.flow))));
+        }
+        // More blocks at once than are kept, and texts where they lie.
+        rows.make_room();
+        entries.iter().for_each(|e| rows.load(&logs[e.part as usize], e));
+        let look = |e: &super::Entry| {
+            rows.look(&logs[e.part as usize], &texts, e, Request::<PackedFields<'_>>::get).map(|r| (r, e.flow))
+        };
+        let packed: Vec<_> = entries.iter().filter_map(look).collect();
+        assert_eq!(packed.len(), 5000);
+        for (r, n) in packed {
+            let Request { session: Session { fields, request_ts, .. }, .. } = request(u64::from(n));
+            assert_eq!(&*r.fields.request_resource, &*fields.request_resource);
+            assert_eq!((r.fields.code, r.request_ts), (fields.code, request_ts));
+            assert_eq!(r.fields.attributes.pairs().collect::<Vec<_>>(), [("a", "1"), ("", "")]);
         }
     }
 }
@@ -158,10 +175,11 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_no_panic(bytes: Vec<u8>) {
+    fn garbage_is_no_panic(bytes: Vec<u8>, tail: String) {
         let texts = Texts::default();
-        let _ = Flow::get(&mut Reader { bytes: &bytes, texts: &texts, base: 0 });
-        let _ = Request::get(&mut Reader { bytes: &bytes, texts: &texts, base: 0 });
-        let _ = crate::netprofile::Profile::get(&mut Reader { bytes: &bytes, texts: &texts, base: 0 });
+        let _ = Flow::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
+        let _ = <Request>::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
+        let _ = Request::<PackedFields<'_>>::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
+        let _ = crate::netprofile::Profile::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
     }
 }
