@@ -4,7 +4,7 @@ use super::clock::{Clocks, Differences};
 use super::events::{EventsOf, Lost};
 use super::group::{Group, groups};
 use super::log::{Logs, PlaceLog, Seen};
-use super::pair::{Matching, Rules, matching};
+use super::pair::{Matching, Rules, lost, matching};
 use super::place::{BACK, Place, THERE, places};
 use super::row::{Clock, Hop, HopDelay, HopPlace, Way};
 use super::statement;
@@ -199,8 +199,7 @@ impl Builder<'_> {
     fn measure(&self, way: usize, from: &Place, to: &Place, beyond: &[(usize, &Place)]) -> Measured {
         let (sent, seen) = (&from.ways[way], &to.ways[way]);
         let tcp = self.subjects.get(from.subject as usize).is_some_and(Subject::is_tcp);
-        let uncertainty = self.clocks.between(from.clock, to.clock);
-        let rules = Rules { tcp, tolerance: JITTER_NS + uncertainty.unwrap_or(MARGIN_NS) };
+        let rules = Rules { tcp, tolerance: self.tolerance(from, to) };
         let mut matching = matching(sent, seen, rules);
         matching.delays.sort_unstable();
         let delay = delay(&matching.delays);
@@ -216,6 +215,11 @@ impl Builder<'_> {
             missed,
             told,
         }
+    }
+
+    /// By how much packets may seem to be at the second place before they were at the first.
+    fn tolerance(&self, from: &Place, to: &Place) -> Nanos {
+        JITTER_NS + self.clocks.between(from.clock, to.clock).unwrap_or(MARGIN_NS)
     }
 
     /// Packets that were not found at the next place: lost, or missed by the capture there.
@@ -235,17 +239,16 @@ impl Builder<'_> {
             let told = if rules.tcp { seen.span() > 0 || matching.bare_count } else { seen.payload != 0 };
             told && (same_clock || seen.ts >= first.saturating_add(margin)) && seen.ts <= last.saturating_sub(margin)
         };
-        let mut missing: Vec<usize> = (0..sent.len())
+        let missing: Vec<usize> = (0..sent.len())
             .filter(|&i| matching.found.get(i) == Some(&false) && sent.get(i).is_some_and(counts))
             .collect();
         let all = missing.len();
-        for (_, place) in beyond {
-            if missing.is_empty() {
-                break;
-            }
-            let later = super::pair::matching(sent, &place.ways[way], rules);
-            missing.retain(|&i| later.found.get(i) == Some(&false));
-        }
+        let behind: Vec<(&[Seen], Nanos)> = match way {
+            THERE => beyond.iter().map(|(_, p)| (&*p.ways[way], self.tolerance(from, p))).collect(),
+            // Places are in the order of the way to the server: on the way back the next one is the last of them.
+            _ => beyond.iter().rev().map(|(_, p)| (&*p.ways[way], self.tolerance(from, p))).collect(),
+        };
+        let missing = lost(sent, missing, &to.ways[way], &behind, rules.tcp);
         let missed = (all - missing.len()) as u64;
         (missing.into_iter().filter_map(|i| sent.get(i).copied()).collect(), missed)
     }

@@ -20,6 +20,20 @@ pub(super) struct Rules {
     pub(super) tolerance: Nanos,
 }
 
+/// Packets that are looked for, by time.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    seen: &'a [Seen],
+    /// By packet, or none: of packets that could both be meant, the younger one is.
+    ages: &'a [u8],
+}
+
+impl Sent<'_> {
+    fn age(&self, i: u32) -> u8 {
+        self.ages.get(i as usize).copied().unwrap_or(0)
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Matching {
@@ -37,14 +51,60 @@ pub(super) struct Matching {
     pub(super) whole: u64,
     /// IP identifications told copies of the same packet apart.
     pub(super) identified: bool,
+    /// TCP timestamps are the same at both places.
+    stamps_stay: bool,
 }
 
 /// Finds the packets of `from` at `to`; both are sorted by time.
 pub(super) fn matching(from: &[Seen], to: &[Seen], rules: Rules) -> Matching {
-    let mut m = Matching { found: vec![false; from.len()], ..Matching::default() };
+    pair_up(Sent { seen: from, ages: &[] }, to, rules)
+}
+
+/// Of the packets of `from` that are not at the next place (`missing`), those that are at none of the places behind it either, which come with
+/// by how much a packet may seem to arrive there before it left.
+///
+/// What a place shows says as often what the one behind it shows: only copies beyond those are of packets that it did not show. (A
+/// segment that waited while its copy was sent and lost is not the copy.)
+pub(super) fn lost(
+    from: &[Seen],
+    mut missing: Vec<usize>,
+    next: &[Seen],
+    beyond: &[(&[Seen], Nanos)],
+    tcp: bool,
+) -> Vec<usize> {
+    /// More places than a conversation has, and the packets that are looked for behind all of those that were seen.
+    const MISSING: u8 = u8::MAX;
+    let mut shown: Vec<(Seen, u8)> = next.iter().map(|s| (*s, 0)).collect();
+    for &(place, tolerance) in beyond {
+        if missing.is_empty() {
+            break;
+        }
+        let wanted = missing.iter().filter_map(|&i| from.get(i)).map(|s| (*s, MISSING));
+        let mut all: Vec<(Seen, u8)> = shown.into_iter().chain(wanted).collect();
+        // Stable: the missing ones stay in their order.
+        all.sort_by_key(|(s, _)| s.ts);
+        let (packets, ages): (Vec<Seen>, Vec<u8>) = all.into_iter().unzip();
+        let m = pair_up(Sent { seen: &packets, ages: &ages }, place, Rules { tcp, tolerance });
+        let was_found = |i: usize| m.found.get(i) == Some(&true);
+        let mut of_missing = (0..).zip(&ages).filter(|(_, age)| **age == MISSING).map(|(i, _)| was_found(i));
+        missing.retain(|_| of_missing.next() == Some(false));
+        shown = packets
+            .into_iter()
+            .zip(ages)
+            .enumerate()
+            .filter(|(i, (_, age))| *age != MISSING && !was_found(*i))
+            .map(|(_, (s, age))| (s, (age + 1).min(MISSING - 1)))
+            .chain(place.iter().map(|s| (*s, 0)))
+            .collect();
+    }
+    missing
+}
+
+fn pair_up(from: Sent<'_>, to: &[Seen], rules: Rules) -> Matching {
+    let mut m = Matching { found: vec![false; from.seen.len()], ..Matching::default() };
     let mut taken = vec![false; to.len()];
     whole(from, to, rules, &mut m, &mut taken);
-    let bare = || from.iter().zip(&m.found).filter(|(seen, _)| seen.span() == 0);
+    let bare = || from.seen.iter().zip(&m.found).filter(|(seen, _)| seen.span() == 0);
     let found = bare().filter(|(_, found)| **found).count();
     m.bare_count = found * 100 >= bare().count() * FOUND_PERCENT;
     if rules.tcp {
@@ -58,12 +118,15 @@ fn is_known(seen: &Seen, tcp: bool) -> bool {
     tcp || seen.payload != 0
 }
 
-fn whole(from: &[Seen], to: &[Seen], rules: Rules, m: &mut Matching, taken: &mut [bool]) {
-    // (hash, IP identification, which place, number): equal ones side by side, each place's by time.
-    let mut all: Vec<(u64, u16, bool, u32)> = Vec::with_capacity(from.len() + to.len());
-    for (second, seen) in [(false, from), (true, to)] {
-        let known = (0u32..).zip(seen).filter(|(_, s)| is_known(s, rules.tcp));
-        all.extend(known.map(|(i, s)| (exact(s), s.ip_id, second, i)));
+/// What packets are sorted by, so that equal ones are side by side, each place's by age and time: hash, IP identification, whether it is the
+/// second place's, age, number.
+type Key = (u64, u16, bool, u8, u32);
+
+fn whole(from: Sent<'_>, to: &[Seen], rules: Rules, m: &mut Matching, taken: &mut [bool]) {
+    let mut all: Vec<Key> = Vec::with_capacity(from.seen.len() + to.len());
+    for (second, sent) in [(false, from), (true, Sent { seen: to, ages: &[] })] {
+        let known = (0u32..).zip(sent.seen).filter(|(_, s)| is_known(s, rules.tcp));
+        all.extend(known.map(|(i, s)| (exact(s), s.ip_id, second, sent.age(i), i)));
     }
     all.sort_unstable();
     let trusted = identifications_stay(&all);
@@ -76,32 +139,53 @@ fn whole(from: &[Seen], to: &[Seen], rules: Rules, m: &mut Matching, taken: &mut
         let split = equal.partition_point(|one| !one.2);
         let (mine, theirs) = equal.split_at(split);
         let mut pair = |a: u32, b: u32| {
-            let (Some(x), Some(y)) = (from.get(a as usize), to.get(b as usize)) else { return };
+            let (Some(x), Some(y)) = (from.seen.get(a as usize), to.get(b as usize)) else { return };
             if let (Some(found), Some(taken)) = (m.found.get_mut(a as usize), taken.get_mut(b as usize)) {
                 *found = true;
                 *taken = true;
                 m.whole += 1;
                 m.delays.push(y.ts - x.ts);
+                m.stamps_stay |= x.stamped;
             }
         };
+        if mine.is_empty() || theirs.is_empty() {
+            continue;
+        }
         if mine.len() == theirs.len() {
-            mine.iter().zip(theirs).for_each(|(a, b)| pair(a.3, b.3));
+            mine.iter().zip(theirs).for_each(|(a, b)| pair(a.4, b.4));
             continue;
         }
         // Some are missing: what arrived is the latest of those sent before.
-        let mut left = mine;
-        for b in theirs.iter().rev() {
-            let Some(arrived) = to.get(b.3 as usize).map(|b| b.ts + rules.tolerance) else { continue };
-            let before = left.partition_point(|a| from.get(a.3 as usize).is_some_and(|a| a.ts <= arrived));
-            let Some((latest, rest)) = left.get(..before).and_then(|l| l.split_last()) else { break };
-            pair(latest.3, b.3);
-            left = rest;
+        let mut free: Vec<u32> = theirs.iter().map(|b| b.4).collect();
+        for mine in mine.chunk_by(|a, b| a.3 == b.3) {
+            let mut left = mine;
+            let mut still = Vec::new();
+            for &b in free.iter().rev() {
+                let arrived = to.get(b as usize).map_or(Nanos::MIN, |b| b.ts.saturating_add(rules.tolerance));
+                let before = left.partition_point(|a| from.seen.get(a.4 as usize).is_some_and(|a| a.ts <= arrived));
+                match left.get(..before).and_then(|l| l.split_last()) {
+                    Some((latest, rest)) => {
+                        pair(latest.4, b);
+                        left = rest;
+                    }
+                    None => still.push(b),
+                }
+            }
+            still.reverse();
+            free = still;
+        }
+        // What there is more of is a copy that the network made, and no piece of another segment: that has other timestamps, another identification.
+        for b in free {
+            let tells = trusted || to.get(b as usize).is_some_and(|b| b.stamped);
+            if let Some(taken) = taken.get_mut(b as usize).filter(|_| tells) {
+                *taken = true;
+            }
         }
     }
 }
 
 /// Whether packets that are there once at both places have the same identification at both, and not all the same one.
-fn identifications_stay(all: &[(u64, u16, bool, u32)]) -> bool {
+fn identifications_stay(all: &[Key]) -> bool {
     let (mut same, mut other, mut first, mut differ) = (0u32, 0u32, None, false);
     for equal in all.chunk_by(|a, b| a.0 == b.0) {
         if let [a, b] = equal
@@ -135,61 +219,88 @@ struct Wanted {
     start: i64,
     end: i64,
     ts: Nanos,
+    age: u8,
     place: u32,
-    /// Bytes found.
-    taken: i64,
+    /// Bytes not found yet.
+    left: Vec<(i64, i64)>,
 }
 
-fn bytes(from: &[Seen], to: &[Seen], rules: Rules, m: &mut Matching, taken: &[bool]) {
-    let Some(base) = from.first().map(|s| s.seq) else { return };
-    let starts = unwrapped(from, base);
+/// Takes what is in both lists of ranges out of both; returns it.
+fn take(a: &mut Vec<(i64, i64)>, b: &mut Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    let mut both = Vec::new();
+    for x in a.iter() {
+        both.extend(b.iter().map(|y| (x.0.max(y.0), x.1.min(y.1))).filter(|r| r.0 < r.1));
+    }
+    for &(start, end) in &both {
+        for list in [&mut *a, &mut *b] {
+            // A range of both lies within one of each.
+            if let Some(at) = list.iter().position(|r| r.0 <= start && end <= r.1)
+                && let Some(&(x, y)) = list.get(at)
+            {
+                list.swap_remove(at);
+                list.extend([(x, start), (end, y)].into_iter().filter(|r| r.0 < r.1));
+            }
+        }
+    }
+    both
+}
+
+fn bytes(from: Sent<'_>, to: &[Seen], rules: Rules, m: &mut Matching, taken: &[bool]) {
+    let Some(base) = from.seen.first().map(|s| s.seq) else { return };
+    let starts = unwrapped(from.seen, base);
     let mut wanted: Vec<Wanted> = (0u32..)
-        .zip(from.iter().zip(&starts))
+        .zip(from.seen.iter().zip(&starts))
         .filter(|(i, (s, _))| s.len > 0 && m.found.get(*i as usize) == Some(&false))
-        .map(|(place, (s, &start))| Wanted { start, end: start + i64::from(s.len), ts: s.ts, place, taken: 0 })
+        .map(|(place, (s, &start))| {
+            let end = start + i64::from(s.len);
+            Wanted { start, end, ts: s.ts, age: from.age(place), place, left: vec![(start, end)] }
+        })
         .collect();
     if wanted.is_empty() {
         return;
     }
-    wanted.sort_unstable_by_key(|w| (w.start, w.ts));
+    wanted.sort_unstable_by_key(|w| (w.start, w.ts, w.place));
     let longest = wanted.iter().map(|w| w.end - w.start).max().unwrap_or(0);
     let there = unwrapped(to, base);
     let mut segment = 0;
     let mut overlaps: Vec<usize> = Vec::new();
+    let sent = |w: &Wanted| from.seen.get(w.place as usize);
     // From the last one back, so that each takes the latest copy that was sent before it.
     for ((b, &start), _) in to.iter().zip(&there).zip(taken).rev().filter(|((b, _), taken)| b.len > 0 && !**taken) {
         let end = start + i64::from(b.len);
         let arrived = b.ts;
         segment = segment.max(b.len);
+        let is_other = |w: &Wanted| sent(w).is_some_and(|s| s.stamped && b.stamped && s.ident != b.ident);
         let first = wanted.partition_point(|w| w.start <= start - longest);
         overlaps.clear();
         overlaps.extend(
             (first..wanted.len())
                 .take_while(|&i| wanted.get(i).is_some_and(|w| w.start < end))
-                .filter(|&i| wanted.get(i).is_some_and(|w| w.end > start && w.ts <= arrived + rules.tolerance))
+                .filter(|&i| {
+                    wanted.get(i).is_some_and(|w| {
+                        // The same bytes with other timestamps are another copy of them; a longer or shorter segment may have others.
+                        let another = m.stamps_stay && (w.start, w.end) == (start, end) && is_other(w);
+                        w.end > start && w.ts <= arrived + rules.tolerance && !another
+                    })
+                })
                 .take(MAX_OVERLAPS),
         );
-        overlaps.sort_unstable_by_key(|&i| wanted.get(i).map(|w| std::cmp::Reverse((w.ts, w.place))));
-        let mut covered: Vec<(i64, i64)> = Vec::new();
+        overlaps
+            .sort_unstable_by_key(|&i| wanted.get(i).map(|w| (is_other(w), w.age, std::cmp::Reverse((w.ts, w.place)))));
+        let mut free = vec![(start, end)];
         for &i in &overlaps {
             let Some(w) = wanted.get_mut(i) else { continue };
-            let (x, y) = (w.start.max(start), w.end.min(end));
-            let free = w.taken + (y - x) <= w.end - w.start;
-            if !free || covered.iter().any(|c| c.0 < y && x < c.1) {
-                continue;
-            }
-            w.taken += y - x;
-            covered.push((x, y));
+            let both = take(&mut w.left, &mut free);
             // One delay each: of the first byte where it was cut, of the last where it was put together with others.
             let longer = w.end - w.start >= end - start;
-            if longer && x == w.start || !longer && y == end {
+            if both.iter().any(|&(x, y)| longer && x == w.start || !longer && y == end) {
                 m.delays.push(arrived - w.ts);
             }
         }
     }
     for w in &wanted {
-        let missing = w.end - w.start - w.taken;
-        if w.taken > 0 {
+        let missing: i64 = w.left.iter().map(|r| r.1 - r.0).sum();
+        if missing < w.end - w.start {
             if let Some(found) = m.found.get_mut(w.place as usize) {
                 *found = true;
             }

@@ -97,7 +97,8 @@ pub(super) fn write(replayed: &Replayed, rows: &mut [Hop]) {
                 let why: Vec<String> =
                     h.events.iter().filter(|e| e.0.starts_with("drop")).map(|(e, n)| format!("{n} {e}")).collect();
                 let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
-                parts.push(format!("{lost} of {} packets were lost here{why}", h.packets));
+                let verb = if lost == 1 { "was" } else { "were" };
+                parts.push(format!("{lost} of {} packets {verb} lost here{why}", h.packets));
             }
             if parts.is_empty() {
                 continue;

@@ -3,6 +3,7 @@
 mod clocks;
 mod joins;
 mod net;
+mod queues;
 mod ways;
 
 use super::log::{PlaceLog, Seen};
