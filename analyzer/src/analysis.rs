@@ -260,6 +260,8 @@ fn is_stdin(inputs: &[PathBuf]) -> bool {
 
 /// Kind of `health` rows that mean a damaged or cut input.
 pub(crate) const DAMAGE: &str = "frame";
+/// Kind of `health` rows about packets that an interface counted and the kernel ran no program for: the recorder lost none.
+pub(crate) const NOT_RUN: &str = "not_run";
 
 /// One kind of secret that is not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

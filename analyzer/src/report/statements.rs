@@ -1,6 +1,6 @@
 //! What was recorded, how complete it is, and what it cost: in plain words.
 
-use crate::analysis::{Analysis, Masked, MaskedBy};
+use crate::analysis::{Analysis, Masked, MaskedBy, NOT_RUN};
 use crate::human;
 use replay::model::{Completeness, Health};
 use serde::Serialize;
@@ -141,6 +141,7 @@ fn loss(start: i64, cause: &str, rows: &[&Health]) -> String {
         .map(|(kind, n)| match *kind {
             "frame" => plural(*n, "damaged frame"),
             "packet" | "flow" => plural(*n, kind),
+            NOT_RUN => plural(*n, "packet"),
             kind => plural(*n, &format!("{} event", kind.replace('_', " "))),
         })
         .collect();
@@ -158,7 +159,8 @@ fn loss(start: i64, cause: &str, rows: &[&Health]) -> String {
         _ => format!(" on CPUs {}", cpus.join(", ")),
     };
     let verb = if kinds.len() == 1 && kinds.first().is_some_and(|k| k.1 == 1) { "was" } else { "were" };
-    format!("{} {verb} lost{on}{when}: {}.", what.join(", "), words(cause))
+    let fate = if rows.iter().all(|h| h.kind == NOT_RUN) { "not seen" } else { "lost" };
+    format!("{} {verb} {fate}{on}{when}: {}.", what.join(", "), words(cause))
 }
 
 /// The recorder's short causes in words; others are words already.

@@ -1,7 +1,7 @@
 use super::sample::{HOSTILE, recording};
 use super::*;
 use crate::analysis::Analysis;
-use replay::model::{Completeness, Node, Replayed, Stack};
+use replay::model::{Completeness, Health, Node, Replayed, Stack};
 use std::process::Command;
 
 fn sample() -> Analysis {
@@ -152,6 +152,9 @@ fn what_is_missing_is_said_worst_first() {
     assert!(all.contains("1,234 socket data events were lost on CPU 1 between +33.000 s and +33.400 s"), "{all}");
     assert!(all.contains("1 hook of 3 could not be attached"), "{all}");
     assert!(!all.contains("Nothing was lost"));
+    let unseen = Health { kind: "not_run".into(), lost: 3, cause: "lo counted more".into(), ..Default::default() };
+    analysis.replayed.health.push(unseen);
+    assert!(said(&analysis).to_string().contains("3 packets were not seen: lo counted more."));
     analysis.replayed.summary = None;
     assert_eq!(said(&analysis)[0]["weight"], "damaged");
     let whole = Analysis::new(Replayed::default(), "a.pcap".into());

@@ -8,7 +8,7 @@ mod tests;
 pub use hot::{Hot, hot};
 pub use tcp::Tcp;
 
-use crate::analysis::{Analysis, DAMAGE, Masked, MaskedBy};
+use crate::analysis::{Analysis, DAMAGE, Masked, MaskedBy, NOT_RUN};
 use crate::human;
 use crate::report::plural;
 use replay::map::Edge;
@@ -97,9 +97,14 @@ fn completeness(r: &Replayed, out: &mut String) {
         line!(out, "  DAMAGED: {}", damage.cause);
     }
     rest(r.health.iter().filter(|h| h.kind == DAMAGE).count(), "more damages: analyze health", out);
+    let unseen: u64 = r.health.iter().filter(|h| h.kind == NOT_RUN).map(|h| h.lost).sum();
+    if unseen > 0 {
+        let packets = plural(unseen, "packet");
+        line!(out, "  NOT SEEN: at least {packets}, for which the kernel ran no program: analyze health");
+    }
     // Per cause, the losses of each kind on all CPUs together; most first.
     let mut causes: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
-    for h in r.health.iter().filter(|h| h.kind != DAMAGE) {
+    for h in r.health.iter().filter(|h| ![DAMAGE, NOT_RUN].contains(&h.kind.as_str())) {
         *causes.entry(&h.cause).or_default().entry(&h.kind).or_default() += h.lost;
     }
     for (cause, kinds) in causes.iter().take(LISTED) {

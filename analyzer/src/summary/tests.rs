@@ -79,6 +79,14 @@ fn the_summary_fits_a_screen_and_names_what_matters() {
         cause: "ring_full".into(),
         ..Default::default()
     });
+    for lost in [3, 4] {
+        r.health.push(Health {
+            kind: "not_run".into(),
+            lost,
+            cause: format!("if{lost} counted more"),
+            ..Default::default()
+        });
+    }
     if let Some(m) = &mut r.manifest {
         m.missing.push("kprobes: this kernel has none".into());
     }
@@ -89,6 +97,7 @@ fn the_summary_fits_a_screen_and_names_what_matters() {
         "node1.zst: node node1, Linux 6.18.0 x86_64, Debian GNU/Linux 12",
         "recorded 2026-11-23 04:00:00 UTC for 60.0 s",
         "2,000 request observations",
+        "NOT SEEN: at least 7 packets, for which the kernel ran no program: analyze health",
         "INCOMPLETE: 12,345 socket_data lost: ring_full",
         "not recorded: kprobes: this kernel has none",
         "SLOWEST ENDPOINTS",

@@ -90,12 +90,15 @@ impl Counters {
     }
 }
 
+/// Kind of `health` rows for what never came to the recorder, so that it could not lose it.
+const NOT_RUN: &str = "not_run";
+
 fn row(desc: &InterfaceDesc, way: &str, missing: u64, [first, last]: [Nanos; 2]) -> Health {
     let cause = format!(
-        "by its own count, {} in network namespace {} {way} at least so many packets for which the kernel ran no program (not_run)",
+        "by its own count, {} in network namespace {} {way} at least so many packets for which the kernel ran no program",
         desc.name, desc.netns
     );
-    Health { kind: "packet".into(), cpu: None, first: Some(first), last: Some(last), lost: missing, cause }
+    Health { kind: NOT_RUN.into(), cpu: None, first: Some(first), last: Some(last), lost: missing, cause }
 }
 
 fn utc(ns: u64, offset: i64) -> Nanos {
@@ -138,7 +141,7 @@ mod tests {
 
     fn said(c: Counters, interfaces: &[InterfaceDesc]) -> Vec<(u64, bool, bool)> {
         let rows = c.finish(interfaces, OFFSET);
-        assert!(rows.iter().all(|h| h.first == Some(OFFSET + 50) && h.last == Some(OFFSET + 500)));
+        assert!(rows.iter().all(|h| h.kind == NOT_RUN && h.first == Some(OFFSET + 50) && h.last == Some(OFFSET + 500)));
         rows.into_iter()
             .map(|h| (h.lost, h.cause.contains(" lo in "), h.cause.contains(" received at least ")))
             .collect()

@@ -165,7 +165,7 @@ pub struct DelayStats {
 /// One source of loss or of damage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Health {
-    /// What was lost: an event kind, `frame`, `packet`, `flow`, ...
+    /// What was lost: an event kind, `frame`, `packet`, `flow`, ...; `not_run`: packets that no program ran for.
     pub kind: String,
     /// CPU, where it applies.
     pub cpu: Option<u32>,
