@@ -143,6 +143,8 @@ enum State {
     Head(Line),
     /// Of an HTTP body, maybe: it may still come.
     Body,
+    /// Behind what may be the header of a client's first packet of MySQL, which tells this length.
+    MysqlHead(u16),
     /// Of a MySQL login, seen from the client.
     Mysql,
     /// Of a login in lines (SMTP, IMAP), seen from the client.
@@ -344,6 +346,10 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
             http::body(payload, marks);
             return State::Body;
         }
+        State::MysqlHead(len) if usize::from(len) == total && mysql::is_response(payload) => {
+            return mysql::login(payload, marks);
+        }
+        State::MysqlHead(_) => {}
         State::Mysql => return mysql::rest(payload, marks),
         State::Login => {
             if let Some(next) = lines::answer(payload, marks) {
@@ -359,6 +365,9 @@ fn scan(payload: &[u8], total: usize, state: State, marks: &mut Marks) -> State 
     }
     if mysql::is_login(payload) {
         return mysql::login(payload, marks);
+    }
+    if let Some(len) = mysql::head(payload, total) {
+        return State::MysqlHead(len);
     }
     if sql::is_statement(payload) {
         sql::statement(payload, marks);

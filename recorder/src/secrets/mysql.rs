@@ -12,15 +12,23 @@ const SECURE_CONNECTION: u32 = 0x8000;
 const AUTH_LENENC: u32 = 0x20_0000;
 const CHANGE_USER: u8 = 0x11;
 
-/// Where the packet's content begins: some servers read the header by itself.
-fn content(p: &[u8]) -> Option<usize> {
-    [HEADER, 0].into_iter().find(|at| {
-        let sequence_fits = *at == 0 || matches!(p.get(3), Some(1 | 2));
-        sequence_fits && is_response(p.get(*at..).unwrap_or(&[]))
-    })
+/// Whether this is the client's first packet.
+fn is_first(p: &[u8]) -> bool {
+    let Some([a, b, 0, 1 | 2]) = p.first_chunk::<HEADER>() else { return false };
+    let len = usize::from(*a) | usize::from(*b) << 8;
+    len + HEADER >= p.len() && is_response(p.get(HEADER..).unwrap_or(&[]))
 }
 
-fn is_response(c: &[u8]) -> bool {
+/// The length that the header of a client's first packet tells: some servers read it by itself. The content alone looks
+/// like many a thing.
+pub(super) fn head(p: &[u8], total: usize) -> Option<u16> {
+    let [a, b, 0, 1 | 2] = p else { return None };
+    let len = u16::from_le_bytes([*a, *b]);
+    (total == HEADER && usize::from(len) > FIXED).then_some(len)
+}
+
+/// Whether the content of a packet is that of a client's first one.
+pub(super) fn is_response(c: &[u8]) -> bool {
     let flags = c.first_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b));
     let Some(name) = c.get(FIXED..) else { return false };
     // 19 zeroes after the character set; then a name, or none.
@@ -36,7 +44,7 @@ fn is_name(name: &[u8]) -> bool {
 
 /// Whether this is a client's first packet, or a change of user.
 pub(super) fn is_login(p: &[u8]) -> bool {
-    content(p).is_some() || is_change(p)
+    is_first(p) || is_change(p)
 }
 
 fn is_change(p: &[u8]) -> bool {
@@ -45,11 +53,16 @@ fn is_change(p: &[u8]) -> bool {
     len + HEADER == p.len() && len > 8 && memchr(0, p.get(5..102).unwrap_or(p.get(5..).unwrap_or(&[]))).is_some()
 }
 
-/// Masks the answer to the challenge.
+/// Masks the answer to the challenge, in a packet or in the content of one whose header was read by itself.
 pub(super) fn login(p: &[u8], marks: &mut Marks) -> State {
-    let (flags, name_at) = match content(p) {
-        Some(at) => (p.get(at..).and_then(|c| c.first_chunk::<4>()).map_or(0, |b| u32::from_le_bytes(*b)), at + FIXED),
-        None => (SECURE_CONNECTION, HEADER + 1),
+    let flags_at = |at: usize| p.get(at..).and_then(|c| c.first_chunk::<4>()).map_or(0, |b| u32::from_le_bytes(*b));
+    let (flags, name_at) = if is_first(p) {
+        (flags_at(HEADER), HEADER + FIXED)
+    } else if is_change(p) {
+        (SECURE_CONNECTION, HEADER + 1)
+    } else {
+        // The header was read before.
+        (flags_at(0), FIXED)
     };
     let Some(end) = memchr(0, p.get(name_at..).unwrap_or(&[])) else { return State::Nothing };
     let at = name_at + end + 1;

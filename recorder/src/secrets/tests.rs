@@ -169,6 +169,23 @@ fn mysql() {
     assert_eq!(m.counts(), BTreeMap::from([("mysql_login".to_owned(), 2)]));
 }
 
+/// An answer to Produce of Kafka, of which the client read size and correlation id before: its first bytes have MySQL's flag, its numbers
+/// are the zeroes. Without MySQL's header before it, it is no login, and what follows stays readable.
+#[test]
+fn what_looks_like_mysql() {
+    let answer = [&b"\0\x02\x06t-lz4\x02"[..], &[0; 30], &[1, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let m = &mut Masker::default();
+    for correlation in 5..9 {
+        let head = [0, 0, 0, 52, 0, 0, 0, correlation];
+        assert_eq!(keep(m, 1, true, &head, 8), String::from_utf8_lossy(&head));
+        assert_eq!(keep(m, 1, true, &answer, 48), String::from_utf8_lossy(&answer));
+    }
+    assert!(m.counts().is_empty());
+    // The header of something else, of another length.
+    keep(m, 2, true, b"\x40\0\0\x01", 4);
+    assert_eq!(keep(m, 2, true, &answer, 48), String::from_utf8_lossy(&answer));
+}
+
 #[test]
 fn sql() {
     assert_eq!(

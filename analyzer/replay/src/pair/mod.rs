@@ -24,8 +24,8 @@ pub(crate) struct Ticket {
 /// How a conversation ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ended {
-    /// The connection was closed.
-    Closed,
+    /// The connection was closed, by that side first where that was seen.
+    Closed(Option<Side>),
     /// The capture ended, at this time.
     Capture(Nanos),
 }
@@ -502,11 +502,7 @@ fn give_up(mut entry: Entry, how: Ended) -> Session {
             session.completeness.add(Completeness::GAP);
         } else {
             match how {
-                Ended::Closed => {
-                    if session.fields.exception.is_empty() && session.fields.status == Status::Unknown {
-                        session.fields.exception = "connection closed before a response".into();
-                    }
-                }
+                Ended::Closed(by) => unanswered(&mut session.fields, by),
                 Ended::Capture(end) => {
                     let since = session.request_ts.unwrap_or(end);
                     if end.saturating_sub(since) > entry.timeout {
@@ -521,6 +517,22 @@ fn give_up(mut entry: Entry, how: Ended) -> Session {
         session.completeness.add(Completeness::ENDED_AFTER);
     }
     entry.session
+}
+
+/// No answer comes any more, as the connection is over: an error of whoever ended it, unless the request itself says how it ended.
+fn unanswered(fields: &mut RequestFields, by: Option<Side>) {
+    if fields.status != Status::Unknown || fields.is_async {
+        return;
+    }
+    let (status, text) = match by {
+        Some(Side::Client) => (Status::ClientError, "connection closed by the client before a response"),
+        Some(Side::Server) => (Status::ServerError, "connection closed by the server before a response"),
+        None => (Status::Unknown, "connection closed before a response"),
+    };
+    fields.status = status;
+    if fields.exception.is_empty() {
+        fields.exception = text.into();
+    }
 }
 
 /// What the response says is added to what the request said.

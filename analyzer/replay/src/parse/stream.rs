@@ -50,6 +50,8 @@ pub struct Conversation {
     last_from: Option<Side>,
     /// Who ended the connection.
     left: Option<Side>,
+    /// Who closed its socket.
+    let_go: Option<Side>,
     masker: Masker,
     pairer: Pairer,
     /// What is known of all requests from now on.
@@ -85,6 +87,7 @@ impl Conversation {
             kicked: false,
             last_from: None,
             left: None,
+            let_go: None,
             masker: Masker::new(options.show_secrets),
             pairer: Pairer::default(),
             notes: Vec::new(),
@@ -164,9 +167,16 @@ impl Conversation {
         self.left.get_or_insert(side);
     }
 
+    /// A side closes its socket: what it has not been answered at all by then is not answered any more. An answer that has begun may have been
+    /// read to its end in ways that are not seen.
+    pub fn lets_go(&mut self, from: Side) {
+        let side = self.true_side(from);
+        self.let_go.get_or_insert(side);
+    }
+
     /// No more data in either direction.
     pub fn close(&mut self, _ts: Nanos) {
-        self.end(Ended::Closed);
+        self.end(Ended::Closed(self.left.or(self.let_go)));
     }
 
     /// Name of the protocol as in the tables, empty while unknown.
@@ -546,6 +556,7 @@ impl Conversation {
                     self.halves.swap(0, 1);
                     self.last_from = self.last_from.map(Side::other);
                     self.left = self.left.map(Side::other);
+                    self.let_go = self.let_go.map(Side::other);
                     self.pairer.swap();
                 }
                 self.speaking = Some((protocol, (protocol.start)(self.transport)));
@@ -601,8 +612,8 @@ impl Conversation {
                     for ticket in open.iter().filter(|_| cut) {
                         match (how, self.left) {
                             (Ended::Capture(_), _) => self.pairer.mark(ticket, Completeness::ENDED_AFTER),
-                            (Ended::Closed, Some(left)) => self.pairer.cut_short(ticket, left),
-                            (Ended::Closed, None) => {}
+                            (Ended::Closed(_), Some(left)) => self.pairer.cut_short(ticket, left),
+                            (Ended::Closed(_), None) => {}
                         }
                     }
                     self.halves[side.index()].open = open;

@@ -231,6 +231,8 @@ impl Stream {
         // Who has read less than there was may have read it in ways that are not seen; who writes is seen.
         if last && self.decided.this == Side::Server {
             self.conversation.leaves(Side::Server);
+        } else if last && self.streaming {
+            self.conversation.lets_go(self.decided.this);
         }
         last
     }

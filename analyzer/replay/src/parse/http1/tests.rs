@@ -279,6 +279,40 @@ fn answers_that_are_cut_short() {
     assert_eq!(cut(&[get("/1"), s("HTTP/1.0 200 OK\r\n\r\nhello")], Some(Side::Server)), ["http GET||/1|/1 ok 200"]);
 }
 
+#[test]
+fn requests_that_are_never_answered() {
+    let alone = |script: &[(Side, Vec<u8>)], says: fn(&mut Conversation)| {
+        let mut conversation = Conversation::new(Transport::Tcp, 40000, 80);
+        for (turn, (from, data)) in script.iter().enumerate() {
+            say(&mut conversation, *from, data, 0, turn);
+        }
+        says(&mut conversation);
+        conversation.close(9_000_000);
+        lines(&end(conversation, script.len()))
+    };
+    let by_client = "http GET||/2|/2 client_error 'connection closed by the client before a response'";
+    let by_server = "http GET||/2|/2 server_error 'connection closed by the server before a response'";
+    let second = [get("/1"), ok(200), get("/2")];
+    assert_eq!(alone(&second, |c| c.leaves(Side::Client))[1], by_client);
+    assert_eq!(alone(&second, |c| c.leaves(Side::Server))[1], by_server);
+    // A client that reads the end of the stream closes its socket afterwards; one that is the first to close it gives up.
+    let read_end: fn(&mut Conversation) = |c| {
+        c.leaves(Side::Server);
+        c.lets_go(Side::Client);
+    };
+    assert_eq!(alone(&second, read_end)[1], by_server);
+    assert_eq!(alone(&second, |c| c.lets_go(Side::Client))[1], by_client);
+    assert_eq!(alone(&second, |_| {})[1], "http GET||/2|/2 unknown 'connection closed before a response'");
+    // An interim answer is none; a request that is not whole is not answered either.
+    let waiting = [get("/2"), s("HTTP/1.1 100 Continue\r\n\r\n")];
+    assert_eq!(alone(&waiting, |c| c.leaves(Side::Server)), [by_server]);
+    let torn = [c("POST /2 HTTP/1.1\r\nContent-Length: 100\r\n\r\nhello")];
+    let torn = alone(&torn, |c| c.leaves(Side::Client));
+    assert_eq!(torn, ["http POST||/2|/2 client_error 'connection closed by the client before a response'"]);
+    // What was answered stays what it is, whoever leaves then.
+    assert_eq!(alone(&second[..2], |c| c.leaves(Side::Client)), ["http GET||/1|/1 ok 200"]);
+}
+
 /// RFC 1945 section 4.1: `Simple-Request = "GET" SP Request-URI CRLF`.
 #[test]
 fn before_there_were_versions() {

@@ -115,6 +115,8 @@ impl<'a> Command<'a> {
             request_type: self.name.into(),
             endpoint: self.name.into(),
             request_resource: resource,
+            // Who says goodbye need not wait for the answer.
+            status: if self.name == "LOGOUT" { Status::Ok } else { Status::Unknown },
             attributes: vec![("tag", clean_to(self.tag, 32))],
             ..RequestFields::default()
         }

@@ -22,7 +22,7 @@ pub(super) enum Verb {
     Line,
 }
 
-const COMMANDS: [(&[u8], Verb); 26] = [
+const COMMANDS: [(&[u8], Verb); 27] = [
     (b"get", Verb::Get),
     (b"gets", Verb::Get),
     (b"gat", Verb::Get),
@@ -49,6 +49,7 @@ const COMMANDS: [(&[u8], Verb); 26] = [
     (b"md", Verb::Line),
     (b"ma", Verb::Line),
     (b"mn", Verb::Line),
+    (b"me", Verb::Line),
 ];
 
 impl Verb {
@@ -265,9 +266,14 @@ impl Binary {
         self.name().ends_with('q')
     }
 
-    /// The connection ends.
+    /// The connection ends, and nothing answers.
     pub(super) fn leaves(self) -> bool {
-        matches!(self.opcode, 0x07 | 0x17)
+        self.opcode == 0x17
+    }
+
+    /// The connection ends. Servers answer that; who says it need not wait.
+    fn is_goodbye(self) -> bool {
+        self.opcode == 0x07
     }
 
     /// One of the answers to `stat` but the last.
@@ -291,6 +297,7 @@ impl Binary {
             request_type: self.name().into(),
             request_resource: format!("{} {key}", self.name()).trim_end().into(),
             session_id: Some(u64::from(self.opaque)),
+            status: if self.is_goodbye() { Status::Ok } else { Status::Unknown },
             ..RequestFields::default()
         }
     }

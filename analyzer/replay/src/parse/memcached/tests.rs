@@ -125,6 +125,10 @@ fn quiet_binary() {
             "memcached quitq||quitq| unknown async",
         ]
     );
+    // `quit` is answered, for who waits.
+    let goodbye = [c(ask(9, 1, "a")), c(ask(7, 2, "")), s(answer(7, 2, b""))];
+    assert_eq!(lines(&play(&goodbye))[1], "memcached quit||quit| ok 0");
+    assert_eq!(lines(&play(&goodbye[..2]))[1], "memcached quit||quit| ok [ended_after]");
 }
 
 /// Meta commands with `q`, told by their token, by the order, by nothing.

@@ -62,6 +62,8 @@ impl<'a> Command<'a> {
             request_type: self.name.into(),
             endpoint: self.name.into(),
             request_resource: resource,
+            // Who says goodbye need not wait for the answer.
+            status: if self.name == "QUIT" { Status::Ok } else { Status::Unknown },
             ..RequestFields::default()
         }
     }

@@ -273,7 +273,9 @@ impl Command {
             }
             clean(&line)
         };
-        RequestFields { l7_protocol: "redis", request_type, request_resource, ..RequestFields::default() }
+        // Who says goodbye need not wait for the answer.
+        let status = if &*request_type == "QUIT" { Status::Ok } else { Status::Unknown };
+        RequestFields { l7_protocol: "redis", request_type, request_resource, status, ..RequestFields::default() }
     }
 }
 

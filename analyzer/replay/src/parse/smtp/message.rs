@@ -68,6 +68,8 @@ pub(super) fn request(name: &'static str, rest: &[u8], mask: &mut Masker) -> Req
     let argument = clean_to(rest, 512);
     match name {
         "EHLO" | "HELO" | "LHLO" => fields.request_domain = argument,
+        // Who says goodbye need not wait for the answer.
+        "QUIT" => fields.status = Status::Ok,
         "AUTH" => {
             let (mechanism, secret) = argument.split_once(' ').unwrap_or((&argument, ""));
             fields.endpoint = mechanism.into();
