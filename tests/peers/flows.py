@@ -328,8 +328,8 @@ def deepflow(tally, captures, o):
         done = [r['duration_ns'] for r in rows or [] if r['duration_ns'] is not None]
         got = {'request_count': sum(r['request_ts'] is not None for r in rows or []), 'response_count': len(done), 'rrt_count': len(done),
                'rrt_sum': sum(done) // 1000, 'rrt_max': max(done, default=0) // 1000,
-               'err_client_count': sum(r['response_status'] == 'client_error' for r in rows or []),
-               'err_server_count': sum(r['response_status'] == 'server_error' for r in rows or [])}
+               'err_client_count': sum(r['response_status'] == 'client_error' and r['response_ts'] is not None for r in rows or []),
+               'err_server_count': sum(r['response_status'] == 'server_error' and r['response_ts'] is not None for r in rows or [])}
         for field, g in got.items():
             tally.compare('deepflow', 'red', name, field, want[field], g)
 

@@ -168,7 +168,7 @@ def deepflow(base):
             # It tells of messages without what they are, publish or deliver; ours says so, and tshark reads those methods.
             judge = lambda t, o, path=path: o is not None and isinstance(t, tuple) and isinstance(o, tuple) and t[0] == '' and t[1] == o[1].split('.')[0] and o[0] in amqp_methods(path)
         yield dir_, path, want, lambda rows, d=dir_: deepflow_ours(d, rows), judge
-        yield dir_ + ' errors', path, Counter({'error': errors}), lambda rows: Counter(error=sum(r['response_status'] in ('client_error', 'server_error') for r in rows))
+        yield dir_ + ' errors', path, Counter({'error': errors}), lambda rows: Counter(error=sum(r['response_status'] in ('client_error', 'server_error') and r['response_ts'] is not None for r in rows))
 
 def deepflow_ours(dir_, rows):
     have = Counter()

@@ -48,7 +48,7 @@ def each_answer(rows):
 # Where its rows are other units than ours.
 UNITS = {'quic': each_retry, 'sip': each_answer}
 
-def status(r): return {'ok': 'T', 'unknown': ''}.get(r['response_status'], 'F')
+def status(r): return {'ok': 'T', 'unknown': ''}.get(r['response_status'], 'F' if r['response_ts'] else '')
 
 def mysql_command(r): return {'Login': 'login', 'COM_STMT_PREPARE': 'stmt_prepare'}.get(r['request_type'], r['request_type'].removeprefix('COM_').lower())
 
