@@ -1,9 +1,9 @@
 //! The command line: what can be asked for, and what the exit code says.
 
-use crate::commands::export::TimePoint;
-use crate::commands::{self, Outcome};
+use crate::commands::{self, Outcome, TimePoint};
 use crate::tables::{Format, TABLES};
 use clap::{Args, Command, FromArgMatches};
+use replay::model::Nanos;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +21,8 @@ results, what is missing is said.";
 pub struct Analyze {
     #[command(flatten)]
     pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) times: Times,
     /// Folder to write tables, plots and report.html to [default: INPUT's name with .analysis, in the current folder]
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -61,6 +63,36 @@ pub struct Input {
     pub(crate) ignore_ids: bool,
 }
 
+/// A stretch of time.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Not before: `2026-11-23T06:20:25Z`, or time since the start: `1.5s`, `250ms`, `2m`
+    #[arg(long, value_name = "TIME", value_parser = TimePoint::parse)]
+    pub(crate) from: Option<TimePoint>,
+    /// Not after; as --from
+    #[arg(long, value_name = "TIME", value_parser = TimePoint::parse)]
+    pub(crate) to: Option<TimePoint>,
+}
+
+impl Times {
+    /// Whether one is counted from the recording's start.
+    pub(crate) fn is_relative(self) -> bool {
+        [self.from, self.to].into_iter().flatten().any(TimePoint::is_relative)
+    }
+
+    /// Both ends as UTC; where one is not given, the least and the largest time there is. `start` says when the recording began, and is asked if
+    /// a time is counted from there.
+    pub(crate) fn resolve(self, start: impl FnOnce() -> anyhow::Result<Nanos>) -> anyhow::Result<(Nanos, Nanos)> {
+        let start = if self.is_relative() { start()? } else { 0 };
+        let from = self.from.map_or(Nanos::MIN, |t| t.at(start));
+        let to = self.to.map_or(Nanos::MAX, |t| t.at(start));
+        if from > to {
+            anyhow::bail!("--from is later than --to: nothing lies between them");
+        }
+        Ok((from, to))
+    }
+}
+
 /// Rules of TCP metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Rules {
@@ -94,6 +126,8 @@ pub struct TableArgs {
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
+    pub(crate) times: Times,
+    #[command(flatten)]
     pub(crate) flows: FlowArgs,
     /// How to write the table [default: table on a terminal, jsonl elsewhere; or by the ending of --output]
     #[arg(short, long)]
@@ -117,6 +151,8 @@ pub struct TableArgs {
 pub struct PlotArgs {
     #[command(flatten)]
     pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) times: Times,
     #[command(flatten)]
     pub(crate) flows: FlowArgs,
     /// Folder to write to [default: the current one]
@@ -147,12 +183,8 @@ pub struct ExportArgs {
     /// --zeek as JSON lines
     #[arg(long, conflicts_with = "pcapng")]
     pub(crate) json: bool,
-    /// Not before: `2026-11-23T06:20:25Z`, or time since the start: `1.5s`, `250ms`, `2m`
-    #[arg(long, value_name = "TIME", value_parser = TimePoint::parse)]
-    pub(crate) from: Option<TimePoint>,
-    /// Not after; as --from
-    #[arg(long, value_name = "TIME", value_parser = TimePoint::parse)]
-    pub(crate) to: Option<TimePoint>,
+    #[command(flatten)]
+    pub(crate) times: Times,
 }
 
 /// `analyze info INPUT`

@@ -91,6 +91,27 @@ pub fn time(ns: i64) -> String {
     s.replace('T', " ")
 }
 
+/// What passes a filter, to follow "only"; its words between `quotes`.
+pub fn filtered(f: &replay::model::Filtered, quotes: (char, char)) -> String {
+    let at = |ns: i64| {
+        let mut s = String::new();
+        write_rfc3339(ns, &mut s);
+        s
+    };
+    let time = match (f.from, f.to) {
+        (Some(from), Some(to)) => format!("what happened from {} to {}", at(from), at(to)),
+        (Some(from), None) => format!("what happened from {} on", at(from)),
+        (None, Some(to)) => format!("what happened up to {}", at(to)),
+        (None, None) => String::new(),
+    };
+    let words = f.expression.trim();
+    match (time.is_empty(), words.is_empty()) {
+        (false, true) => time,
+        (true, _) => format!("what passes the filter {}{words}{}", quotes.0, quotes.1),
+        (false, false) => format!("{time} and passes the filter {}{words}{}", quotes.0, quotes.1),
+    }
+}
+
 /// A UTC time as RFC 3339 with nine digits: `2026-11-23T04:32:43.123456789Z`.
 pub fn write_rfc3339(ns: i64, out: &mut String) {
     const DAY: i64 = 86_400;

@@ -302,6 +302,38 @@ fn a_filter_is_understood_or_refused_with_place_and_remedy() {
 }
 
 #[test]
+fn a_stretch_of_time_is_replayed_alone() {
+    let packets = capture::http(6);
+    let p = Place::new().with("web.pcap", &capture::pcap(&packets)).with("web.zst", &capture::bundle(&packets, 10));
+    for input in ["web.pcap", "web.zst"] {
+        // Connections start 10 ms apart and last 8, the first at 04:00:00: eight packets each.
+        let times = ["--from", "20ms", "--to", "2026-11-23T04:00:00.038Z"];
+        let with = |args: &[&str]| p.rows(0, &[args, &times].concat());
+        let ports: Vec<_> = with(&["flows", input]).iter().map(|f| f["client_port"].as_i64().unwrap()).collect();
+        assert_eq!(ports, [40_002, 40_003]);
+        assert_eq!(with(&["requests", input]).len(), 2);
+        assert_eq!(with(&["tcp-packets", input]).len(), 16);
+        assert_eq!(with(&["flows", input, "--filter", "port 40003 or port 40005"]).len(), 1);
+        let summary = p.run(0, &[[input, "--no-files"].as_slice(), &times].concat());
+        let said = "only what happened from 2026-11-23T04:00:00.020000000Z to 2026-11-23T04:00:00.038000000Z; left out: 32 packets";
+        assert!(summary.contains(said), "{summary}");
+        // One that is cut has what lies inside: its last three packets are those from 5 ms on.
+        let cut = p.rows(0, &["flows", input, "--to", "8ms", "--from", "5ms"]);
+        let packets = |f: &Value| f["client_packets"].as_i64().unwrap() + f["server_packets"].as_i64().unwrap();
+        assert_eq!(cut.iter().map(packets).collect::<Vec<_>>(), [4]);
+    }
+    for (args, word) in [
+        (vec!["flows", "web.pcap", "--from", "5s", "--to", "4s"], "later than --to"),
+        (vec!["flows", "-", "--from", "1s"], "cannot be read twice"),
+        (vec!["flows", "web.pcap", "--from", "soon"], "`soon` is no time"),
+    ] {
+        let out = p.analyze(&args);
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(1) && said.contains(word), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn flows_can_be_chosen_in_every_table_that_has_them() {
     let p = Place::new().with("web.pcap", &capture::pcap(&capture::http(6)));
     let community_id = p.rows(0, &["flows", "web.pcap"])[4]["community_id"].as_str().unwrap().to_owned();

@@ -11,6 +11,7 @@ mod events;
 mod interfaces;
 mod merge;
 mod part;
+mod start;
 mod stored;
 
 use crate::filter::Filter;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 pub use crate::flow::Keep;
+pub use start::start;
 pub use stored::Stored;
 
 /// Bytes of TCP streams that are held back until gaps before them are filled, of all open flows together.
@@ -218,8 +220,10 @@ impl Engine {
             ethernet: Vec::new(),
             keep: options.keep,
         };
-        let filtered =
-            options.filter.as_ref().map(|f| Filtered { expression: f.text().to_owned(), ..Filtered::default() });
+        let filtered = options.filter.as_ref().map(|f| {
+            let (from, to) = f.stretch();
+            Filtered { expression: f.text().to_owned(), from, to, ..Filtered::default() }
+        });
         Self {
             settings,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),

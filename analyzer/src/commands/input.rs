@@ -1,10 +1,11 @@
 //! Reading what the user named.
 
 use crate::analysis::{Analysis, Chosen, Source};
-use crate::cli::{FlowArgs, Input, Rules};
+use crate::cli::{FlowArgs, Input, Rules, Times};
 use crate::tables::{self, Table};
 use anyhow::bail;
 use replay::engine::{Options, Stored, TcpMetrics};
+use replay::filter::Filter;
 use replay::link::LinkOptions;
 use replay::parse::ParseOptions;
 use std::collections::BTreeSet;
@@ -12,20 +13,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Replays the inputs as one recording.
-pub(super) fn load(input: &Input) -> anyhow::Result<Analysis> {
-    let replayed = replay::engine::replay(&input.inputs, &options(input, threads(input)))?;
-    Ok(Analysis::new(replayed, title(&input.inputs)).with_source(source(input)))
+pub(super) fn load(input: &Input, times: Times) -> anyhow::Result<Analysis> {
+    let filter = filter(input, times)?;
+    let replayed = replay::engine::replay(&input.inputs, &options(input, filter.clone()))?;
+    Ok(Analysis::new(replayed, title(&input.inputs)).with_source(source(input, filter)))
+}
+
+/// What of the inputs is replayed at all.
+fn filter(input: &Input, times: Times) -> anyhow::Result<Option<Arc<Filter>>> {
+    if times.from.is_none() && times.to.is_none() {
+        return Ok(input.filter.clone().map(Arc::new));
+    }
+    let start = || Ok(replay::engine::start(&input.inputs)?.unwrap_or(0));
+    let (from, to) = times.resolve(start)?;
+    let words = input.filter.clone().map_or_else(|| Filter::new(""), Ok)?;
+    Ok(Some(Arc::new(words.within(from, to))))
 }
 
 /// Where packets can be read again.
-fn source(input: &Input) -> Source {
-    let filter = input.filter.clone().map(Arc::new);
+fn source(input: &Input, filter: Option<Arc<Filter>>) -> Source {
     Source { inputs: input.inputs.clone(), filter, checksums: input.checksums, chosen: Chosen::Remarkable }
 }
 
 /// Replays the inputs; packets are those of the chosen flows, of all flows if none is named.
 pub(super) fn load_chosen(input: &Input, flows: &FlowArgs) -> anyhow::Result<(Analysis, Option<BTreeSet<u64>>)> {
-    choose(load(input)?, flows)
+    choose(load(input, Times::default())?, flows)
 }
 
 /// The same of what is replayed already.
@@ -37,8 +49,8 @@ pub(super) fn choose(analysis: Analysis, flows: &FlowArgs) -> anyhow::Result<(An
 }
 
 /// Replays the inputs; packets are those of the flows that are named, else of the remarkable ones, whose numbers come along.
-pub(super) fn load_named(input: &Input, flows: &FlowArgs) -> anyhow::Result<(Analysis, Vec<u64>)> {
-    let analysis = load(input)?;
+pub(super) fn load_named(input: &Input, times: Times, flows: &FlowArgs) -> anyhow::Result<(Analysis, Vec<u64>)> {
+    let analysis = load(input, times)?;
     let Some(chosen) = named(&analysis, flows)? else {
         let ids = analysis.remarkable_flows();
         return Ok((analysis, ids));
@@ -82,22 +94,23 @@ fn named(analysis: &Analysis, named: &FlowArgs) -> anyhow::Result<Option<BTreeSe
 }
 
 /// Replays them as far as a table needs it, and leaves the rows packed.
-pub(super) fn store(input: &Input, table: &Table) -> anyhow::Result<Stored> {
+pub(super) fn store(input: &Input, times: Times, table: &Table) -> anyhow::Result<Stored> {
     let (keep, spans) = tables::needs(table);
-    let options = Options { keep, spans, ..options(input, threads(input)) };
+    let options = Options { keep, spans, ..options(input, filter(input, times)?) };
     Ok(replay::engine::store(&input.inputs, &options)?)
 }
 
 /// What is known from there on.
 pub(super) fn analysis(input: &Input, stored: Stored) -> Analysis {
-    Analysis::new(stored.into_replayed(), title(&input.inputs)).with_source(source(input))
+    let filter = stored.filter().cloned();
+    Analysis::new(stored.into_replayed(), title(&input.inputs)).with_source(source(input, filter))
 }
 
 /// How the command line wants it replayed.
-fn options(input: &Input, threads: usize) -> Options {
+fn options(input: &Input, filter: Option<Arc<Filter>>) -> Options {
     Options {
-        threads,
-        filter: input.filter.clone().map(Arc::new),
+        threads: threads(input),
+        filter,
         tcp_metrics: match input.tcp_metrics {
             Rules::Best => TcpMetrics::Best,
             Rules::Deepflow => TcpMetrics::DeepFlow,

@@ -10,6 +10,9 @@ pub mod verify;
 mod input;
 mod key;
 mod output;
+mod time;
+
+pub use time::TimePoint;
 
 /// How a command ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::path::Path;
 /// Unreadable input, flows that are not there, or files that cannot be written.
 pub fn run(args: &PlotArgs) -> anyhow::Result<Outcome> {
     let folder = Folder::new(args.output.as_deref().unwrap_or(Path::new(".")))?;
-    let (analysis, ids) = input::load_named(&args.input, &args.flows)?;
+    let (analysis, ids) = input::load_named(&args.input, args.times, &args.flows)?;
     let analysis = input::disguise(analysis, &args.input, None)?;
     let files = crate::plots::write_flows(folder.path(), &analysis, &ids)?;
     if files.is_empty() {

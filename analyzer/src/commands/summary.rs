@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub fn run(args: &Analyze) -> anyhow::Result<Outcome> {
     let folder = args.output.clone().unwrap_or_else(|| folder_of(&args.input.inputs));
     let made = if args.no_files { None } else { Some(Folder::new(&folder)?) };
-    let analysis = input::disguise(input::load(&args.input)?, &args.input, Some(&folder))?;
+    let analysis = input::disguise(input::load(&args.input, args.times)?, &args.input, Some(&folder))?;
     let mut stdout = Named::stdout();
     if args.no_files {
         stdout.write_all(summary::text(&analysis).as_bytes())?;

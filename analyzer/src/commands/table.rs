@@ -29,7 +29,7 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
         bail!("Parquet is not for a terminal: add --output FILE, or redirect standard output");
     }
 
-    let stored = input::store(&args.input, table)?;
+    let stored = input::store(&args.input, args.times, table)?;
     match &args.output {
         None => {
             let width = if to_terminal { terminal_width() } else { None };

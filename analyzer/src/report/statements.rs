@@ -52,10 +52,8 @@ pub(super) fn completeness(analysis: &Analysis) -> Vec<Statement> {
 
     if let Some(f) = &r.filtered {
         let (packets, records) = (plural(f.packets, "packet"), plural(f.records, "socket event"));
-        let text = format!(
-            "Only what passes the filter \u{201c}{}\u{201d}: {packets} and {records} were left out.",
-            f.expression.trim()
-        );
+        let what = human::filtered(f, ('\u{201c}', '\u{201d}'));
+        let text = format!("Only {what}: {packets} and {records} were left out.");
         say(Weight::Note, text);
     }
     if let Some(d) = &r.disguised {

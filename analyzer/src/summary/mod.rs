@@ -55,7 +55,7 @@ fn recorded(a: &Analysis, out: &mut String) {
     }
     if let Some(f) = &r.filtered {
         let left_out = format!("{} packets, {} socket events", human::count(f.packets), human::count(f.records));
-        line!(out, "  only what passes the filter `{}`; left out: {left_out}", f.expression.trim());
+        line!(out, "  only {}; left out: {left_out}", human::filtered(f, ('`', '`')));
     }
     if let Some(d) = &r.disguised {
         line!(

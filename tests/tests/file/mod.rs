@@ -4,6 +4,7 @@ mod damage;
 mod determinism;
 mod readers;
 mod report;
+mod stretch;
 
 use crate::Test;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("file::damage::flipped_200_bits", damage::flipped_200_bits),
     ("file::damage::malformed_captures", damage::malformed_captures),
     ("file::determinism::one_and_two_threads_give_the_same_bytes", determinism::threads),
+    ("file::stretch::a_stretch_of_time", stretch::a_stretch_of_time),
     ("file::report::opens_in_a_browser", report::opens_in_a_browser),
 ];
 

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 /// Packets decoded by one task: a batch of small packets has some ten thousand.
 const CHUNK: usize = 2048;
 /// How far events of different CPUs may be out of order.
-const HOLD_BACK: Nanos = 2_000_000_000;
+pub(super) const HOLD_BACK: Nanos = 2_000_000_000;
 /// Bytes of content held back at most, whatever their times.
 const HOLD_BYTES: usize = 256 << 20;
 
@@ -114,6 +114,10 @@ impl Engine {
                 let mut chunk = Chunk::new(n * CHUNK, packets.len(), self.interfaces.rows.len(), self.decoding.spare());
                 for (index, p) in packets.iter().enumerate() {
                     let Some((interface, link_type)) = self.interfaces.get(p.interface) else { continue };
+                    if self.filter.as_ref().is_some_and(|f| !f.has(p.ts)) {
+                        chunk.left_out += 1;
+                        continue;
+                    }
                     let before = Before::of(&chunk.out);
                     let frame = Frame {
                         bytes: batch.data(p),

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::batch::lock;
 use super::counters::Counters;
+use crate::filter::Filter;
 use crate::host::Host;
 use crate::model::{Health, Nanos};
 use crate::order::shard_of;
@@ -78,7 +79,8 @@ impl RecordRef {
     }
 }
 
-fn utc(ts: u64, offset: i64) -> Nanos {
+/// UTC of a record's monotonic time.
+pub(super) fn utc(ts: u64, offset: i64) -> Nanos {
     i64::try_from(ts).unwrap_or(i64::MAX).saturating_add(offset)
 }
 
@@ -97,14 +99,19 @@ impl Events {
     }
 
     /// Facts and events that need no shard.
-    fn take(&mut self, batch: &Batch, offset: i64) -> BTreeMap<u16, u64> {
+    fn take(&mut self, batch: &Batch, offset: i64, filter: Option<&Filter>) -> BTreeMap<u16, u64> {
         let Some(OfNode { host, stacks, states, .. }) = self.nodes.get_mut(self.at) else { return BTreeMap::new() };
         host.set_offset(offset);
         let of = |kinds: &'static [u16]| batch.blocks.iter().filter(move |b| kinds.contains(&b.header.kind));
+        // The processes that there were, whenever they came; samples of the stretch of time alone.
+        let in_time = |ts: u64| filter.is_none_or(|f| f.has(utc(ts, offset)));
         let each = |blocks: &mut dyn Iterator<Item = &BlockRef>, take: &mut dyn FnMut(&[u8])| {
             let mut counts = BTreeMap::<u16, u64>::new();
             for b in blocks {
                 for (hdr, record) in Records::new(batch.payload(b)) {
+                    if hdr.kind == kind::STACK_SAMPLE && !in_time(hdr.ts) {
+                        continue;
+                    }
                     *counts.entry(hdr.kind).or_default() += 1;
                     take(record);
                 }
@@ -128,7 +135,7 @@ impl Events {
         counts.extend(changes);
         for b in &batch.blocks {
             match b.header.kind {
-                block::kind::LOSSES => batch.json(b).for_each(|loss| self.lost(&loss, offset)),
+                block::kind::LOSSES => batch.json(b).for_each(|loss| self.lost(&loss, offset, filter)),
                 block::kind::COUNTERS => batch.json::<CounterReading>(b).for_each(|r| self.counters.reading(r)),
                 k if k >= 0x100 => {
                     if let Some(of) = self.nodes.get_mut(self.at) {
@@ -141,7 +148,7 @@ impl Events {
         counts
     }
 
-    fn lost(&mut self, loss: &Loss, offset: i64) {
+    fn lost(&mut self, loss: &Loss, offset: i64, filter: Option<&Filter>) {
         let range = (utc(loss.first_ns, offset), utc(loss.last_ns, offset));
         if let Some(of) = self.nodes.get_mut(self.at) {
             if loss.kind == kind::NAMES[usize::from(kind::SOCKET_DATA)] {
@@ -151,6 +158,9 @@ impl Events {
                 of.lost_packets.push(range);
                 self.counters.lost = self.counters.lost.saturating_add(loss.lost);
             }
+        }
+        if filter.is_some_and(|f| !f.overlaps(range.0, range.1)) {
+            return;
         }
         let sum = self.losses.entry((loss.kind.clone(), loss.cpu, loss.cause.clone())).or_insert((range.0, range.1, 0));
         *sum = (sum.0.min(range.0), sum.1.max(range.1), sum.2.saturating_add(loss.lost));
@@ -182,7 +192,7 @@ impl Engine {
         if batch.blocks.is_empty() {
             return Vec::new();
         }
-        for (kind, n) in self.events.take(batch, offset) {
+        for (kind, n) in self.events.take(batch, offset, self.filter.as_deref()) {
             *self.out.events.entry(kind).or_default() += n;
         }
         for b in batch.blocks.iter().filter(|b| b.header.kind == block::kind::COST) {
@@ -201,12 +211,13 @@ impl Engine {
                 Records::new(batch.payload(b)).filter_map(move |(hdr, record)| {
                     let offset_in_block = at;
                     at = at.saturating_add(hdr.len);
-                    if filter.is_some_and(|f| !f.record(record)) {
+                    let ts = utc(hdr.ts, offset);
+                    if filter.is_some_and(|f| !f.record(record, ts)) {
                         left_out.fetch_add(1, Ordering::Relaxed);
                         return None;
                     }
                     Some(RecordRef {
-                        ts: utc(hdr.ts, offset),
+                        ts,
                         shard: shard_of(shard_key(record)) as u32,
                         block: n as u32,
                         offset: offset_in_block,

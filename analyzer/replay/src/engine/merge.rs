@@ -119,6 +119,7 @@ impl Engine {
                 && !self.settings.several_places
                 && !seen.iter().flatten().any(|log| log.shows_copies()),
             seen,
+            filter: self.filter,
         }
     }
 }

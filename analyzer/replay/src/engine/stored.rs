@@ -2,6 +2,7 @@
 
 use super::Events;
 use super::part::Part;
+use crate::filter::Filter;
 use crate::hops::PlaceLog;
 use crate::link::{LinkInput, LinkOptions, link};
 use crate::model::{
@@ -39,6 +40,7 @@ pub struct Stored {
     pub(super) link: LinkOptions,
     pub(super) spans: bool,
     pub(super) is_plain: bool,
+    pub(super) filter: Option<Arc<Filter>>,
 }
 
 impl std::fmt::Debug for Stored {
@@ -51,6 +53,12 @@ impl std::fmt::Debug for Stored {
 }
 
 impl Stored {
+    /// What was replayed at all.
+    #[must_use]
+    pub fn filter(&self) -> Option<&Arc<Filter>> {
+        self.filter.as_ref()
+    }
+
     /// Whether the inputs were captures only, of one place: then flows, requests and segments are as they will be, and need not be unpacked
     /// all at once. Those of bundles are completed by what their events say.
     #[must_use]

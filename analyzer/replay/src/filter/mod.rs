@@ -8,6 +8,8 @@
 //!
 //! Every packet stands for itself, as in tcpdump: `src port 80` keeps one direction only. Socket events are judged by the same words
 //! on their addresses and ports.
+//!
+//! A filter may have a stretch of time as well ([`Filter::within`]): what lies outside is not replayed, whatever the words say.
 
 mod expr;
 mod layers;
@@ -18,6 +20,7 @@ mod records;
 mod tests;
 
 use crate::decode::{Frame, Output};
+use crate::model::Nanos;
 use expr::Node;
 use layers::Facts;
 use std::fmt;
@@ -27,6 +30,9 @@ use std::fmt;
 pub struct Filter {
     text: String,
     node: Node,
+    /// UTC, both ends included.
+    from: Nanos,
+    to: Nanos,
 }
 
 /// Why an expression is not a filter.
@@ -103,7 +109,31 @@ impl Filter {
     /// # Errors
     /// What is not understood, where, and what to write instead.
     pub fn new(text: &str) -> Result<Self, FilterError> {
-        Ok(Self { text: text.to_owned(), node: parse::parse(text)? })
+        Ok(Self { text: text.to_owned(), node: parse::parse(text)?, from: Nanos::MIN, to: Nanos::MAX })
+    }
+
+    /// The same filter, for what happened from `from` to `to` (UTC, both included).
+    #[must_use]
+    pub fn within(self, from: Nanos, to: Nanos) -> Self {
+        Self { from, to, ..self }
+    }
+
+    /// Whether `ts` lies in its stretch of time.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, ts: Nanos) -> bool {
+        self.from <= ts && ts <= self.to
+    }
+
+    /// Whether any of the time from `first` to `last` does.
+    pub(crate) fn overlaps(&self, first: Nanos, last: Nanos) -> bool {
+        first <= self.to && self.from <= last
+    }
+
+    /// Where its stretch of time begins and ends, if it has a beginning or an end.
+    #[must_use]
+    pub fn stretch(&self) -> (Option<Nanos>, Option<Nanos>) {
+        (Some(self.from).filter(|at| *at != Nanos::MIN), Some(self.to).filter(|at| *at != Nanos::MAX))
     }
 
     /// The expression.
@@ -115,6 +145,9 @@ impl Filter {
     /// Judges a frame; what decoding found in it stands in `out` behind `before`. `direction` is 0 unknown, 1 in, 2 out.
     #[must_use]
     pub fn packet(&self, frame: &Frame<'_>, direction: u8, out: &Output, before: Before) -> Truth {
+        if !self.has(frame.ts) {
+            return Truth::No;
+        }
         let rows = out.packets.get(before.packets..).unwrap_or(&[]);
         self.node.holds(&Facts::of_frame(frame, direction, rows, &out.tunnels))
     }

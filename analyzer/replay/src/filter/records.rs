@@ -2,7 +2,7 @@
 
 use super::layers::{Facts, Layer, Network, Ports};
 use super::{Filter, Truth};
-use crate::model::{SocketEvent, Transport};
+use crate::model::{Nanos, SocketEvent, Transport};
 use crate::order::ip_number;
 use crate::socket::ip;
 use formats::event::{Record, SocketData, call, data_flag};
@@ -26,10 +26,13 @@ impl Filter {
         self.node.holds(&one(local, remote)) == Truth::Yes || self.node.holds(&one(remote, local)) == Truth::Yes
     }
 
-    /// Whether a socket data record is kept. Data goes from the sender to the receiver as in packets; opening and
+    /// Whether a socket data record of the time `ts` is kept. Data goes from the sender to the receiver as in packets; opening and
     /// closing calls concern both directions, and a close that came after the socket's end was unnamed belongs to whom it belonged before.
     #[must_use]
-    pub fn record(&self, bytes: &[u8]) -> bool {
+    pub fn record(&self, bytes: &[u8], ts: Nanos) -> bool {
+        if !self.has(ts) {
+            return false;
+        }
         let Some(data) = SocketData::read(bytes) else { return true };
         if data.family == AF_UNIX {
             return self.node.holds(&Facts::default()) == Truth::Yes;
@@ -44,9 +47,12 @@ impl Filter {
         self.node.holds(&Facts { outermost: Some(layer(from, to, data.protocol)), ..Facts::default() }) == Truth::Yes
     }
 
-    /// Whether an event of the kernel is kept: if the filter holds in either direction.
+    /// Whether an event of the kernel is kept: if it lies in the stretch of time and the filter holds in either direction.
     #[must_use]
     pub fn event(&self, event: &SocketEvent) -> bool {
+        if !self.has(event.ts) {
+            return false;
+        }
         let protocol = match event.transport {
             Transport::Tcp => 6,
             Transport::Udp => 17,

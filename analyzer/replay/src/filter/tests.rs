@@ -300,6 +300,30 @@ fn errors_name_the_place_and_the_remedy() {
 }
 
 #[test]
+fn what_lies_outside_its_stretch_of_time_does_not_pass() {
+    let bytes = syn();
+    let at = |ts| {
+        let frame = Frame { bytes: &bytes, wire_len: 54, ts, interface: 0, link_type: 1, index: 0, packets: 1 };
+        let mut out = Output::default();
+        decode(&frame, &mut out);
+        let filter = Filter::new("tcp").unwrap().within(10, 20);
+        (filter.packet(&frame, 0, &out, Before::of(&Output::default())), filter.has(ts))
+    };
+    assert_eq!(
+        [9, 10, 20, 21].map(at),
+        [(Truth::No, false), (Truth::Yes, true), (Truth::Yes, true), (Truth::No, false)]
+    );
+    let filter = Filter::new("tcp").unwrap();
+    assert_eq!(filter.stretch(), (None, None));
+    assert_eq!(filter.clone().within(10, i64::MAX).stretch(), (Some(10), None));
+    let filter = filter.within(10, 20);
+    assert_eq!(
+        [(0, 9), (0, 10), (12, 13), (20, 30), (21, 30)].map(|(a, b)| filter.overlaps(a, b)),
+        [false, true, true, true, false]
+    );
+}
+
+#[test]
 fn events_of_sockets_match_in_either_direction() {
     let event = SocketEvent {
         node: 0,

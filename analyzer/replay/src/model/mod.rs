@@ -182,8 +182,12 @@ pub struct Health {
 /// What a filter left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
-    /// The filter.
+    /// The filter's words.
     pub expression: String,
+    /// Only what happened from here on.
+    pub from: Option<Nanos>,
+    /// Only what happened up to here.
+    pub to: Option<Nanos>,
     /// Packets in the input that are not in the replay.
     pub packets: u64,
     /// Calls on sockets and events of the kernel's sockets that are not in the replay.

@@ -4,10 +4,7 @@ mod comments;
 mod log;
 mod order;
 mod pcapng;
-mod time;
 mod zeek;
-
-pub use time::TimePoint;
 
 use super::{Outcome, input};
 use crate::analysis::Analysis;
@@ -25,11 +22,7 @@ struct Span {
 impl Span {
     /// As asked for, relative times counted from `start`.
     fn new(args: &ExportArgs, start: Nanos) -> anyhow::Result<Self> {
-        let from = args.from.map_or(Nanos::MIN, |t| t.at(start));
-        let to = args.to.map_or(Nanos::MAX, |t| t.at(start));
-        if from > to {
-            bail!("--from is later than --to: nothing lies between them");
-        }
+        let (from, to) = args.times.resolve(|| Ok(start))?;
         Ok(Self { from, to })
     }
 
@@ -54,8 +47,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
             "packets hold addresses and names as they were: --pseudonyms goes with tables, plots, reports and --zeek"
         );
     }
-    let is_relative = |t: Option<TimePoint>| t.is_some_and(TimePoint::is_relative);
-    let needs_replay = !args.plain || args.flows.is_some() || is_relative(args.from) || is_relative(args.to);
+    let needs_replay = !args.plain || args.flows.is_some() || args.times.is_relative();
     if !needs_replay {
         pcapng::write(args, None, None, Span::new(args, 0)?)?;
         return Ok(Outcome::Complete);

@@ -15,11 +15,11 @@ pub enum TimePoint {
 const EPOCH: f64 = 1e8;
 
 impl TimePoint {
-    pub(super) fn is_relative(self) -> bool {
+    pub(crate) fn is_relative(self) -> bool {
         matches!(self, Self::Relative(_))
     }
 
-    pub(super) fn at(self, start: Nanos) -> Nanos {
+    pub(crate) fn at(self, start: Nanos) -> Nanos {
         match self {
             Self::Absolute(at) => at,
             Self::Relative(after) => start.saturating_add(after),
