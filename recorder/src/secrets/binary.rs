@@ -1,5 +1,5 @@
 //! Logins of protocols with binary heads, where a client's password lies at a place that the message itself tells: LDAP, MQTT, AMQP 0-9-1,
-//! Kafka, Cassandra, TDS (SQL Server). What the head says must fit to the byte, so that nothing else is taken for one. Servers read the head
+//! Kafka, Cassandra, ZooKeeper, TDS (SQL Server). What the head says must fit to the byte, so that nothing else is taken for one. Servers read the head
 //! first (mosquitto its first byte, slapd eight, RabbitMQ seven, Kafka the size): the rest is known by itself.
 
 use super::{Kind, Marks};
@@ -14,8 +14,10 @@ pub(super) fn login(p: &[u8], total: usize, marks: &mut Marks) -> bool {
         Some(0) => kafka(p, total)
             .or_else(|| mqtt_connect(p, 0, total))
             .or_else(|| amqp_method(p, 0))
-            .or_else(|| kafka_request(p, 0, total)),
+            .or_else(|| kafka_request(p, 0, total))
+            .or_else(|| zookeeper(p, 4).filter(|secret| secret.end == total)),
         Some(3..=5) => cassandra(p, total),
+        Some(0xff) => zookeeper(p, 0).or_else(|| ldap_rest(p, total)),
         Some(2 | 0x80..) => ldap_rest(p, total),
         _ => None,
     };
@@ -182,6 +184,15 @@ fn kafka_request(p: &[u8], from: usize, total: usize) -> Option<Range<usize>> {
     let name = from + 10..from + 10 + if client == 0xffff { 0 } else { client };
     let at = name.end;
     (p.get(name)?.iter().all(u8::is_ascii_graphic) && at < total).then_some(at..total)
+}
+
+/// ZooKeeper's `auth` (operation 100, number -4): a kind, a scheme, what proves it.
+fn zookeeper(p: &[u8], from: usize) -> Option<Range<usize>> {
+    if p.get(from..from + 8)? != [0xff, 0xff, 0xff, 0xfc, 0, 0, 0, 100] {
+        return None;
+    }
+    let at = from + 16 + u32_at(p, from + 12).filter(|scheme| *scheme <= 64)?;
+    Some(at + 4..at + 4 + u32_at(p, at)?.min(1 << 20))
 }
 
 /// `AUTH_RESPONSE` (0x0f) of versions 3 to 5.

@@ -10,7 +10,7 @@
 //! - PostgreSQL: password messages and the like ([`postgres`]);
 //! - SQL of both: `PASSWORD '...'`, `IDENTIFIED BY '...'` ([`sql`]); other literals stay;
 //! - SMTP, POP3, IMAP, FTP: `AUTH`, `PASS`, `LOGIN`; NATS: `CONNECT` ([`lines`]);
-//! - LDAP, MQTT, AMQP, Kafka, Cassandra, SQL Server: the password in the message that logs in ([`binary`]).
+//! - LDAP, MQTT, AMQP, Kafka, Cassandra, ZooKeeper, SQL Server: the password in the message that logs in ([`binary`]).
 //!
 //! The same rules hold for the packets' payload. A message that spans several calls or segments is followed: what it
 //! was in the middle of is remembered per socket and direction, in a table of fixed size.

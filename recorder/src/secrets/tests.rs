@@ -262,6 +262,10 @@ fn binary_logins() {
     // Cassandra AUTH_RESPONSE.
     let cql = b"\x04\0\0\x01\x0f\0\0\0\x0f\0\0\0\x0b\0joe\0SECRET";
     assert_eq!(keep_bytes(cql), [&cql[..9], &[b'*'; 15]].concat());
+    // ZooKeeper's auth, scheme digest; its length read before.
+    let auth = b"\0\0\0\x24\xff\xff\xff\xfc\0\0\0\x64\0\0\0\0\0\0\0\x06digest\0\0\0\x0ajoe:SECRET";
+    assert_eq!(keep_bytes(auth), [&auth[..30], &[b'*'; 10]].concat());
+    assert_eq!(keep_bytes(&auth[4..]), [&auth[4..30], &[b'*'; 10]].concat());
     // A login of SQL Server: the password's six characters begin 94 bytes behind the head.
     let mut tds = vec![0x10, 1, 0, 114, 0, 0, 1, 0, 106, 0, 0, 0, 4, 0, 0, 0x74];
     tds.resize(8 + 94, 0);

@@ -77,6 +77,16 @@ fn zmtp() -> (Script, Script) {
     (start, vec![client(&message), server(&message)])
 }
 
+fn zookeeper() -> (Script, Script) {
+    let frame = |parts: &[&[u8]]| [&size(parts.iter().map(|part| part.len()).sum())[..], &parts.concat()].concat();
+    let open = frame(&[&[0; 12], &[0, 0, 0x27, 0x10], &[0; 8], &size(16), &[0; 17]]);
+    let opened = frame(&[&[0; 4], &[0, 0, 0x27, 0x10], &[1; 8], &size(16), &[1; 17]]);
+    let path = b"/shop/stock/items/4711";
+    let ask = frame(&[&size(7), &size(5), &size(path.len()), path, &size(PAYLOAD.len()), &PAYLOAD, &[0xff; 4]]);
+    let answer = frame(&[&size(7), &[0; 12], &[0; 68]]);
+    (vec![client(open), server(opened)], vec![client(ask), server(answer)])
+}
+
 fn brpc() -> Script {
     let message =
         |meta: &[u8]| [&b"PRPC"[..], &size(meta.len() + PAYLOAD.len()), &size(meta.len()), meta, &PAYLOAD].concat();
@@ -193,6 +203,7 @@ fn websphere_mq() -> Script {
 pub(crate) fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
     let tcp = Transport::Tcp;
     let ((pulsar_start, pulsar), (zmtp_start, zmtp)) = (pulsar(), zmtp());
+    let (zookeeper_start, zookeeper) = zookeeper();
     vec![
         ("tds", tcp, 1433, vec![], tds()),
         ("oracle", tcp, 1521, vec![], oracle()),
@@ -201,6 +212,7 @@ pub(crate) fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
         ("openwire", tcp, 61616, vec![], openwire()),
         ("zmtp", tcp, 5555, zmtp_start, zmtp),
         ("websphere_mq", tcp, 1414, vec![], websphere_mq()),
+        ("zookeeper", tcp, 2181, zookeeper_start, zookeeper),
         ("brpc", tcp, 8000, vec![], brpc()),
         ("sofarpc", tcp, 12200, vec![], sofarpc()),
         ("tars", tcp, 18000, vec![], tars()),

@@ -75,6 +75,7 @@ mod uwsgi;
 mod websocket;
 mod websphere_mq;
 mod zmtp;
+mod zookeeper;
 
 #[cfg(test)]
 mod properties;

@@ -35,6 +35,7 @@ fn samples() -> Vec<(&'static str, u16, Script)> {
         ("imap", 143, super::imap::tests::sample()),
         ("dns", 53, super::dns::tests::sample()),
         ("brpc", 8000, super::brpc::tests::sample()),
+        ("zookeeper", 2181, super::zookeeper::tests::sample()),
         ("pulsar", 6650, super::pulsar::tests::sample()),
         ("rocketmq", 10911, super::rocketmq::tests::sample()),
         ("tars", 18000, super::tars::tests::sample()),

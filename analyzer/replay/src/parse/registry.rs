@@ -4,7 +4,7 @@ use super::{
     Protocol, amqp, amqp1, brpc, cassandra, dameng, dhcp, dns, dtls, dubbo, fastcgi, http1, http2, icmp, imap, iso8583,
     kafka, ldap, memcached, mongodb, mqtt, mysql, mysqlx, nats, ntp, openvpn, openwire, oracle, pop3, postgresql,
     proxy, pulsar, quic, radius, redis, rocketmq, sip, smb, smtp, snmp, sofarpc, some_ip, syslog, tars, tds, thrift,
-    tls, trpc, uwsgi, websocket, websphere_mq, zmtp,
+    tls, trpc, uwsgi, websocket, websphere_mq, zmtp, zookeeper,
 };
 
 /// All protocols, those that are told most surely first: of two that are equally sure the first wins.
@@ -38,6 +38,7 @@ pub(super) static ALL: &[&Protocol] = &[
     &some_ip::PROTOCOL,
     &dameng::PROTOCOL,
     &iso8583::PROTOCOL,
+    &zookeeper::PROTOCOL,
     &zmtp::PROTOCOL,
     &tars::PROTOCOL,
     &thrift::PROTOCOL,

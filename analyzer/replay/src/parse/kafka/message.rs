@@ -88,6 +88,10 @@ impl<'a> Head<'a> {
         let mut asked = Found::default();
         // What was found before the bytes end stays.
         let _ = asked.walk(layout::of_request(self.key, self.version).as_bytes(), &mut reader, Extent::First);
+        if asked.acknowledgements.is_some_and(|acknowledgements| !(-1..=1).contains(&acknowledgements)) {
+            // Produce asks for none, one, or all: this is something else.
+            return (fields, false);
+        }
         if let Some(topic) = asked.topic.filter(|topic| !topic.is_empty()) {
             fields.request_resource = clean_to(topic, NAME_LIMIT);
         } else if let Some(id) = asked.id.filter(|id| *id != [0; 16]) {

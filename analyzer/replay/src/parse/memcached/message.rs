@@ -128,6 +128,8 @@ pub(super) fn sure_of_command(line: &[u8]) -> Option<u8> {
         Verb::Line if line.starts_with(b"m") => (rest > 0 || line == b"mn").then_some(40),
         Verb::Line if line == b"version" => Some(60),
         Verb::Line if line == b"quit" => Some(25),
+        // beanstalkd deletes and touches its jobs so, by their numbers.
+        Verb::Line if words(line).nth(1).is_some_and(|key| decimal(key).is_some()) => Some(45),
         Verb::Line => (rest > 0 || line == b"flush_all").then_some(65),
     }
 }
@@ -135,7 +137,9 @@ pub(super) fn sure_of_command(line: &[u8]) -> Option<u8> {
 /// How sure a line is a reply.
 pub(super) fn sure_of_reply(line: &[u8]) -> Option<u8> {
     match line {
-        b"STORED" | b"NOT_STORED" | b"NOT_FOUND" | b"DELETED" | b"TOUCHED" => Some(90),
+        b"STORED" | b"NOT_STORED" => Some(90),
+        // beanstalkd says so, too.
+        b"NOT_FOUND" | b"DELETED" | b"TOUCHED" => Some(45),
         b"END" | b"EXISTS" => Some(45),
         b"HD" | b"EN" | b"NF" | b"NS" | b"MN" => Some(25),
         _ if line.starts_with(b"VALUE ") && value_length(line).is_some() => Some(85),

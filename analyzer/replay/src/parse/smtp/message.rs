@@ -89,6 +89,11 @@ pub(super) fn request(name: &'static str, rest: &[u8], mask: &mut Masker) -> Req
     fields
 }
 
+/// A mail as a row of its own.
+pub(super) fn mail() -> RequestFields {
+    RequestFields { l7_protocol: "smtp", request_type: "MESSAGE".into(), ..RequestFields::default() }
+}
+
 /// As a row: 4 is a failure of the server that may pass, 5 a refusal.
 pub(super) fn response(code: i32, text: &[u8]) -> RequestFields {
     let mut fields = RequestFields { l7_protocol: "smtp", code: Some(code), ..RequestFields::default() };

@@ -6,7 +6,7 @@ pub(super) mod tests;
 
 use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Mark, Message, Output, Parser, Protocol, Step, Switch};
-use crate::model::{Completeness, RequestFields, Side, Transport};
+use crate::model::{Completeness, Side, Transport};
 use std::collections::VecDeque;
 
 /// Line in the registry.
@@ -172,8 +172,7 @@ impl Smtp {
         if self.waiting.len() < OUTSTANDING {
             self.waiting.push_back("");
         }
-        let fields = RequestFields { l7_protocol: "smtp", request_type: "MESSAGE".into(), ..RequestFields::default() };
-        let mut message = Message::new(Kind::Request, fields).since(start);
+        let mut message = Message::new(Kind::Request, message::mail()).since(start);
         if std::mem::take(&mut self.torn) {
             message.completeness.add(Completeness::GAP);
         }
@@ -208,6 +207,12 @@ impl Smtp {
         self.greeted = true;
         if self.torn && self.waiting.is_empty() && self.expect == Expect::Mail {
             // The server answers a mail whose end is missing.
+            if let Some(start) = self.mail {
+                let mut mail = Message::new(Kind::Request, message::mail()).since(start);
+                mail.completeness.add(Completeness::GAP);
+                mail.ends_elsewhere = true;
+                out.emit(mail);
+            }
             (self.expect, self.mail, self.torn) = (Expect::Command, None, false);
         }
         let name = self.waiting.pop_front();

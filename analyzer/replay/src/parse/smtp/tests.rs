@@ -127,6 +127,31 @@ fn a_mail_around_what_is_missing() {
     );
     assert_eq!(
         rows(&[go, c("Subject: x\r\n"), gap[0].clone(), stored, noop, ok]),
-        [data, "smtp ||| ok 250 [gap]", "smtp NOOP||| ok 250"]
+        [data, "smtp MESSAGE||| ok 250 [gap]", "smtp NOOP||| ok 250"]
     );
+}
+
+/// A mail written by one call, of which the recording has the beginning: it is a row, and the reply is its.
+#[test]
+fn mail_behind_the_prefix() {
+    let mail = format!("Subject: long\r\n\r\n{}\r\n.\r\n", "body line\r\n".repeat(100));
+    let length = mail.len();
+    let sessions = super::super::script::play_prefix(
+        25,
+        64,
+        &[
+            s("220 mx ESMTP\r\n"),
+            c("EHLO me\r\n"),
+            s("250 mx\r\n"),
+            c("DATA\r\n"),
+            s("354 go on\r\n"),
+            c(mail),
+            s("250 queued\r\n"),
+            c("QUIT\r\n"),
+            s("221 bye\r\n"),
+        ],
+    );
+    let rows = lines(&sessions);
+    assert_eq!(rows[3..], ["smtp MESSAGE||| ok 250 [gap]", "smtp QUIT||| ok 221"]);
+    assert_eq!((sessions[3].request_bytes, sessions[3].request_ts), (length as u64, Some(5_000_000)));
 }
