@@ -5,6 +5,7 @@
 //! exit looks there only if there are any.
 
 use crate::{
+    kernel::{Ptr, load},
     layout::{INFLIGHT_SLOTS, READS_FROM, STAMP_SLOTS},
     ring,
 };
@@ -167,6 +168,9 @@ struct Stamp {
     /// Thread id | system call number << 32.
     owner: u64,
     ts: u64,
+    /// 0: noted at the entry. Else when the call began to wait: its descriptor | how often the thread had waited by then << 32,
+    /// low half. Whoever reads it back with the same count is still in that call, or has just left it.
+    wait: u64,
 }
 
 #[map]
@@ -184,7 +188,47 @@ pub fn stamp(number: u64) {
         // SAFETY: an element of the map.
         unsafe {
             (&raw mut (*slot).owner).write_volatile(u64::from(tid) | (number << 32));
+            (&raw mut (*slot).wait).write_volatile(0);
             (&raw mut (*slot).ts).write_volatile(bpf_ktime_get_ns());
+        }
+    }
+}
+
+/// Descriptor and count of waits, as [`Stamp::wait`] has them. Never 0 in a thread that has waited.
+#[inline(always)]
+fn wait_of(task: Ptr, fd: u32) -> u64 {
+    u64::from(fd) | (load!(task, task_nvcsw as u64) << 32)
+}
+
+/// The thread begins to wait in a call that receives. If it did so before in the same call, that was its beginning.
+#[inline(always)]
+pub fn wait(task: Ptr, number: u64, fd: u32) {
+    let tid = load!(task, task_pid as u32);
+    let Some(slot) = STAMPS.get_ptr_mut(tid & (STAMP_SLOTS - 1)) else { return };
+    let owner = u64::from(tid) | (number << 32);
+    let wait = wait_of(task, fd);
+    // SAFETY: an element of the map.
+    unsafe {
+        let before = (&raw const (*slot).wait).read_volatile();
+        // Every wait counts one; one that was cut short by another thread's turn counts none.
+        let again = before != 0 && (wait == before || wait == before.wrapping_add(1 << 32));
+        (&raw mut (*slot).wait).write_volatile(wait);
+        if !again || (&raw const (*slot).owner).read_volatile() != owner {
+            (&raw mut (*slot).owner).write_volatile(owner);
+            (&raw mut (*slot).ts).write_volatile(bpf_ktime_get_ns());
+        }
+    }
+}
+
+/// The call that receives is over: it has begun to wait for the last time.
+#[inline(always)]
+pub fn waited(tid: u32) {
+    if let Some(slot) = STAMPS.get_ptr_mut(tid & (STAMP_SLOTS - 1)) {
+        // SAFETY: an element of the map.
+        unsafe {
+            if (&raw const (*slot).wait).read_volatile() != 0 {
+                (&raw mut (*slot).owner).write_volatile(0);
+            }
         }
     }
 }
@@ -199,17 +243,17 @@ pub fn stamp_read(number: u64) {
     }
 }
 
-/// The time noted for this thread's call.
+/// The time noted for this thread's call, and whether that was at its entry.
 #[inline(always)]
-pub fn stamped(tid: u32, number: u64) -> Option<u64> {
+pub fn stamped(task: Ptr, tid: u32, number: u64, fd: u32) -> Option<(u64, bool)> {
     let slot = STAMPS.get_ptr(tid & (STAMP_SLOTS - 1))?;
     // SAFETY: an element of the map.
     unsafe {
-        if (&raw const (*slot).owner).read_volatile() == u64::from(tid) | (number << 32) {
-            Some((&raw const (*slot).ts).read_volatile())
-        } else {
-            None
+        let (owner, wait) = ((&raw const (*slot).owner).read_volatile(), (&raw const (*slot).wait).read_volatile());
+        if owner != u64::from(tid) | (number << 32) || (wait != 0 && wait != wait_of(task, fd)) {
+            return None;
         }
+        Some(((&raw const (*slot).ts).read_volatile(), wait == 0))
     }
 }
 

@@ -107,6 +107,8 @@ offsets! {
     task_pid = "task_struct:pid",
     /// Process id.
     task_tgid = "task_struct:tgid",
+    /// How often the thread has given up its CPU to wait.
+    task_nvcsw = "task_struct:nvcsw",
     /// Thread name.
     task_comm = "task_struct:comm",
     /// Main thread.

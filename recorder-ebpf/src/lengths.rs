@@ -9,7 +9,7 @@ use crate::{
     emit::{Caller, Outcome, Rest, caller, emit, message, nothing_happened, parts},
     filter, frames, inflight,
     inflight::Call,
-    kernel::{Ptr, load},
+    kernel::{Ptr, current, load},
     payload::{PARTS, Shape},
     socket::{self, AF_UNIX, TCP, typed_ends},
 };
@@ -53,12 +53,36 @@ pub fn received(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// When the call that the thread is in was entered, if it was noted. What is noted for another number is of an earlier
-/// call: io_uring and 32-bit programs, for example, leave no stamp.
+/// When the call that the thread is in was entered, or began to wait, if it was noted. What is noted for another number is of an
+/// earlier call: io_uring and 32-bit programs, for example, leave no stamp.
 #[inline(always)]
-fn entered<const IN: bool>(tid: u32, number: u64) -> Option<u64> {
-    let ts = inflight::stamped(tid, number)?;
-    if IN && ts < inflight::reads_from() { None } else { Some(ts) }
+fn entered<const IN: bool>(who: &Caller, number: u64, fd: u32) -> Option<u64> {
+    let (ts, at_entry) = inflight::stamped(who.task, who.tid, number, fd)?;
+    if IN && at_entry && ts < inflight::reads_from() { None } else { Some(ts) }
+}
+
+/// State bit of a thread that sleeps until something comes, or a signal.
+const TASK_INTERRUPTIBLE: u32 = 1;
+
+/// A thread gives up its CPU. While the entries of reads are too many to be noted, this tells since when those wait that do
+/// wait: all others take a microsecond. The recorder attaches it for just that time.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn read_waits(ctx: BtfTracePointContext) -> i32 {
+    if ctx.arg::<u64>(3) as u32 & TASK_INTERRUPTIBLE == 0 {
+        return 0;
+    }
+    let task: Ptr = ctx.arg(1);
+    // Threads of the kernel have no registers of a call.
+    if load!(task, task_mm as u64) == 0 {
+        return 0;
+    }
+    // SAFETY: a task of user space has registers.
+    let regs = unsafe { bpf_task_pt_regs(task as *mut _) as Ptr };
+    let number = load!(regs, regs_nr as u64);
+    if number == nr::READ || number == nr::READV || number == nr::RECVFROM || number == nr::RECVMSG {
+        inflight::wait(task, number, load!(regs, regs_0 as u32));
+    }
+    0
 }
 
 /// A function of its own, so that [`frames::finish`] has the stack for itself.
@@ -71,6 +95,9 @@ fn moved<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Rest {
 fn record<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<Rest> {
     let ret = i64::from(length as u32 as i32);
     if nothing_happened(ret) {
+        if IN {
+            inflight::waited(load!(current(), task_pid as u32));
+        }
         return None;
     }
     let who = caller();
@@ -121,11 +148,14 @@ fn record<const IN: bool>(sk: Ptr, length: u64, msg_flags: u64) -> Option<Rest> 
         index: 0,
         seq: 0,
     };
-    if let Some(entered) = entered::<IN>(who.tid, number)
+    if let Some(entered) = entered::<IN>(&who, number, c.fd as u32)
         && entered < ts
     {
         c.enter_ts = entered;
         c.flags &= !data_flag::NO_ENTRY;
+    }
+    if IN {
+        inflight::waited(who.tid);
     }
     let peek_only = IN && msg_flags & MSG_PEEK != 0;
     if peek_only {

@@ -10,11 +10,16 @@ use crate::{
     emit::{Caller, Outcome, Rest, caller, emit, message, nothing_happened},
     filter, frames, inflight,
     inflight::Call,
-    kernel::{self, conf, load, offset, peek, peek_user},
+    kernel::{self, Ptr, conf, load, offset, peek, peek_user},
     payload::{PARTS, PARTS_OF_MANY, Shape},
     socket::{AF_UNIX, TCP, ends, find, named},
 };
-use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_ns, macros::tracepoint, programs::TracePointContext};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_ktime_get_ns, bpf_task_pt_regs},
+    macros::tracepoint,
+    programs::TracePointContext,
+};
 use core::ptr::null_mut;
 use formats::event::{call, data_flag};
 
@@ -122,7 +127,7 @@ fn exit(ctx: &TracePointContext, number: u8, kind: Kind) -> Option<Rest> {
 #[inline(always)]
 fn leave(c: &Call, who: Caller, ret: i64, number: u8, kind: Kind) -> Rest {
     // SAFETY: no arguments.
-    let ts = unsafe { bpf_ktime_get_ns() };
+    let ts = if c.flags & data_flag::NO_ENTRY != 0 { c.enter_ts } else { unsafe { bpf_ktime_get_ns() } };
     let mut e = ends(c.sk, c.family);
     // A connection gets its first sequence number while the call lasts.
     let seq = if number == call::CONNECT && c.protocol == TCP {
@@ -291,11 +296,11 @@ pub fn exit_accept(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn accepted(ctx: &TracePointContext) -> Option<()> {
     let who = caller();
-    let slot = inflight::end(who.tid, call::ACCEPT)?;
+    let ret = argument(ctx, 0) as i64;
+    let Some(slot) = inflight::end(who.tid, call::ACCEPT) else { return accepted_since_before(who, ret) };
     // SAFETY: ours until `release`.
     let mut c = unsafe { *slot };
     inflight::release(who.tid);
-    let ret = argument(ctx, 0) as i64;
     if ret >= 0 {
         let new = find(who.task, ret as u32)?;
         c.sk = new.sk;
@@ -305,6 +310,43 @@ fn accepted(ctx: &TracePointContext) -> Option<()> {
         }
     } else if nothing_happened(ret) {
         return None;
+    }
+    leave(&c, who, ret, call::ACCEPT, Kind::Bare);
+    Some(())
+}
+
+/// An accept that was entered before the recording began: servers wait in it for hours. What is known is the new socket, and
+/// on x86_64, where saved registers are read, the listening one's descriptor.
+#[inline(always)]
+fn accepted_since_before(who: Caller, ret: i64) -> Option<()> {
+    if ret < 0 || !filter::task_wanted(who.task, who.tgid) {
+        return None;
+    }
+    let new = find(who.task, ret as u32)?;
+    let mut fd = -1;
+    if conf!(lengths) != 0 {
+        // SAFETY: the running task has registers.
+        let regs = unsafe { bpf_task_pt_regs(who.task as *mut _) as Ptr };
+        fd = load!(regs, regs_0 as u32) as i32;
+    }
+    let mut c = Call {
+        owner: 0,
+        // SAFETY: no arguments.
+        enter_ts: unsafe { bpf_ktime_get_ns() },
+        sk: new.sk,
+        buffer: 0,
+        count: 0,
+        name: 0,
+        seq: 0,
+        fd,
+        family: new.family,
+        protocol: new.protocol,
+        sock_type: new.sock_type,
+        flags: data_flag::NO_ENTRY,
+    };
+    if new.protocol == TCP {
+        c.seq = peek::<u32>(c.sk + offset!(tcp_write_seq) as u64);
+        c.flags |= data_flag::HAS_SEQ;
     }
     leave(&c, who, ret, call::ACCEPT, Kind::Bare);
     Some(())

@@ -21,7 +21,7 @@ pub struct Args {
     /// Packets of this interface only, by name, in every network namespace (repeatable)
     #[arg(short, long = "interface", value_name = "IF")]
     pub interfaces: Vec<String>,
-    /// Only this process (repeatable)
+    /// Only this process and its children (repeatable); recording ends with the last of them
     #[arg(short, long = "pid", value_name = "PID")]
     pub pids: Vec<u32>,
     /// Only threads of this name, as in /proc/PID/comm (repeatable)

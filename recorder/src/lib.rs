@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod cost;
 pub mod facts;
 pub mod frames;
+pub mod limits;
 pub mod masking;
 pub mod opening;
 pub mod packet_socket;

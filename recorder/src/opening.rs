@@ -77,6 +77,13 @@ pub fn absent_processes(pids: &[u32], comms: &[String]) -> Vec<String> {
     said
 }
 
+/// Whether the recording is over when the processes of `--pid` are: they alone are wanted, and at least one is there.
+#[must_use]
+pub fn ends_with_processes(settings: &Settings) -> bool {
+    let only = settings.comms.is_empty() && settings.cgroups.is_empty() && settings.command.is_empty();
+    only && gone(&settings.pids).len() < settings.pids.len()
+}
+
 /// Those of these processes that do not exist; none where `/proc` does not tell.
 #[must_use]
 pub fn gone(pids: &[u32]) -> Vec<u32> {

@@ -5,6 +5,7 @@ use crate::facts::counters::{self, Reading};
 use crate::facts::gather::{self, Found, Gatherer};
 use crate::facts::networks;
 use crate::frames::{FRAME_LEN, Frames};
+use crate::limits::OpenFiles;
 use crate::opening;
 use crate::priority::Priority;
 use crate::progress::{Progress, count, counts, size};
@@ -30,6 +31,8 @@ use std::time::{Duration, Instant};
 const PAUSE: (u64, u64) = (2_000_000, 50_000_000);
 /// Losses are looked at this often, ns: the resolution of their times.
 const LOSSES_EVERY: u64 = 100_000_000;
+/// Whether the processes of `--pid` still run is looked at this often, ns.
+const PROCESSES_EVERY: u64 = 500_000_000;
 /// What the kernel left out is asked for, program by program, this often, ns.
 const MISSED_EVERY: u64 = 500_000_000;
 /// Clocks and cost are written this often, ns.
@@ -44,6 +47,7 @@ enum Stop {
     Signal,
     MaxSize,
     CommandEnded,
+    ProcessesEnded,
     WriteFailed,
 }
 
@@ -55,6 +59,7 @@ impl Stop {
             Self::Signal => "signal",
             Self::MaxSize => "max-size",
             Self::CommandEnded => "command-ended",
+            Self::ProcessesEnded => "processes-ended",
             Self::WriteFailed => "write-error",
         }
     }
@@ -63,8 +68,9 @@ impl Stop {
 /// Records as the settings say. Returns the exit code.
 pub fn record(settings: &Settings) -> Result<ExitCode> {
     signals::install();
+    let files = OpenFiles::raise();
     let sink = Sink::open(&settings.output)?;
-    let result = Recording::start(settings, sink).and_then(|recording| recording.run(settings));
+    let result = Recording::start(settings, sink).and_then(|recording| recording.run(settings, files));
     if result.is_err()
         && let Output::File(path) = &settings.output
         && path.metadata().is_ok_and(|m| m.len() == 0)
@@ -137,6 +143,8 @@ struct Recording {
     cpu_loading: u64,
     losses_at: u64,
     missed_at: u64,
+    /// When the processes of `--pid` were looked at; `None` if their end is not the recording's.
+    processes_at: Option<u64>,
     paused: bool,
     end: Option<u64>,
 }
@@ -199,13 +207,14 @@ impl Recording {
             cpu_loading,
             losses_at: now.monotonic_ns,
             missed_at: now.monotonic_ns,
+            processes_at: opening::ends_with_processes(settings).then_some(now.monotonic_ns),
             paused: false,
             end: None,
         })
     }
 
-    fn run(mut self, settings: &Settings) -> Result<ExitCode> {
-        let mut command = start_command(settings, Priority::raise())?;
+    fn run(mut self, settings: &Settings, files: OpenFiles) -> Result<ExitCode> {
+        let mut command = start_command(settings, Priority::raise(), files)?;
         let mut progress = Progress::new();
         let mut pause = PAUSE.0;
         let mut snapshot_at = clocks::monotonic();
@@ -337,6 +346,15 @@ impl Recording {
             eprintln!("record: command ended: {status}");
             *command = None;
             return Ok(Some(Stop::CommandEnded));
+        }
+        if let Some(at) = &mut self.processes_at
+            && now.saturating_sub(*at) >= PROCESSES_EVERY
+        {
+            *at = now;
+            if self.source.selected_processes().is_some_and(|pids| opening::gone(&pids).len() == pids.len()) {
+                eprintln!("record: the processes of --pid, and what they started, have ended");
+                return Ok(Some(Stop::ProcessesEnded));
+            }
         }
         Ok(None)
     }
@@ -535,11 +553,12 @@ fn sleep(ns: u64) {
     unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
 }
 
-fn start_command(settings: &Settings, priority: Priority) -> Result<Option<Child>> {
+fn start_command(settings: &Settings, priority: Priority, files: OpenFiles) -> Result<Option<Child>> {
     let Some((program, arguments)) = settings.command.split_first() else { return Ok(None) };
     let mut command = Command::new(program);
     command.args(arguments);
     priority.restore_in(&mut command);
+    files.restore_in(&mut command);
     let child = command.spawn().with_context(|| format!("cannot start {}", program.to_string_lossy()))?;
     Ok(Some(child))
 }

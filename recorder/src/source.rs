@@ -114,6 +114,15 @@ impl Source {
         }
     }
 
+    /// The processes of `--pid` and what they have forked, as far as they have not ended; `None` if nobody knows.
+    #[must_use]
+    pub fn selected_processes(&self) -> Option<Vec<u32>> {
+        match self {
+            Self::Bpf(session) => session.selected_processes().ok(),
+            Self::Socket { .. } => None,
+        }
+    }
+
     /// Records lost since the last call: (CPU, kind, how many).
     pub fn losses(&mut self) -> Vec<(u32, u16, u64)> {
         match self {

@@ -232,6 +232,7 @@ pub(super) fn recording(analysis: &Analysis) -> Vec<Fact> {
         "signal" => "stopped by hand",
         "max-size" => "stopped at its size limit",
         "command-ended" => "ended with its command",
+        "processes-ended" => "ended with the processes of --pid",
         "disk-full" => "stopped: disk full",
         _ => "",
     });

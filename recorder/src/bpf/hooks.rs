@@ -10,6 +10,8 @@ pub(crate) enum Target {
     Syscall(&'static str),
     /// `syscalls/NAME`, taken off while it would cost too much.
     Read(&'static str),
+    /// A tracepoint with typed arguments, put on while those of [`Target::Read`] are off.
+    Wait(&'static str),
     /// A tracepoint with typed arguments.
     Typed(&'static str),
     /// The CPU clock of every CPU.
@@ -61,7 +63,7 @@ impl HookSpec {
     pub(crate) fn target_name(&self) -> String {
         match self.target {
             Target::Syscall(name) | Target::Read(name) => format!("tracepoint:syscalls:{name}"),
-            Target::Typed(name) => format!("tp_btf:{name}"),
+            Target::Typed(name) | Target::Wait(name) => format!("tp_btf:{name}"),
             Target::CpuClock => "perf:cpu-clock".to_owned(),
         }
     }
@@ -71,7 +73,7 @@ impl HookSpec {
     pub(crate) fn loses(&self) -> Option<u16> {
         match (self.family, self.program) {
             // Those note times only.
-            (_, "stamp" | "stamp_read") => None,
+            (_, "stamp" | "stamp_read" | "read_waits") => None,
             (Family::Syscalls, _) => Some(kind::SOCKET_DATA),
             (Family::Packets, _) => Some(kind::PACKET),
             (Family::SocketState, _) => Some(kind::SOCKET_STATE),
@@ -163,6 +165,12 @@ pub(crate) const HOOKS: &[HookSpec] = &[
     read_entry("sys_enter_readv"),
     read_entry("sys_enter_recvfrom"),
     read_entry("sys_enter_recvmsg"),
+    HookSpec {
+        program: "read_waits",
+        target: Target::Wait("sched_switch"),
+        family: Family::Syscalls,
+        way: Way::Lengths,
+    },
     syscall("stamp", "sys_enter_write", Way::Lengths),
     syscall("stamp", "sys_enter_writev", Way::Lengths),
     syscall("stamp", "sys_enter_sendto", Way::Lengths),

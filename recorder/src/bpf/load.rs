@@ -216,7 +216,7 @@ fn attach(
 fn load(program: &mut Program, hook: &HookSpec, types: &aya::Btf) -> Result<()> {
     match (program, hook.target) {
         (Program::TracePoint(p), Target::Syscall(_) | Target::Read(_)) => p.load()?,
-        (Program::BtfTracePoint(p), Target::Typed(name)) => p.load(name, types)?,
+        (Program::BtfTracePoint(p), Target::Typed(name) | Target::Wait(name)) => p.load(name, types)?,
         (Program::PerfEvent(p), Target::CpuClock) => p.load()?,
         _ => return Err(anyhow!("another type of program in the eBPF object")),
     }
@@ -234,6 +234,10 @@ fn run(
         Target::Read(name) => {
             let p: &mut TracePoint = program.try_into()?;
             read_stamps.attach(p.fd()?.as_fd(), name)?;
+        }
+        Target::Wait(_) => {
+            let p: &mut BtfTracePoint = program.try_into()?;
+            read_stamps.instead(p.fd()?.as_fd())?;
         }
         Target::Syscall(name) => {
             let p: &mut TracePoint = program.try_into()?;
@@ -264,6 +268,11 @@ fn run(
 /// The whole chain of causes on one line; of long ones only the ends.
 #[expect(clippy::needless_pass_by_value, reason = "used as a function of the error")]
 fn explain(e: anyhow::Error) -> String {
+    // The verifier's account comes with every error, and says nothing of this one.
+    let errors = e.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()?.raw_os_error());
+    if errors.into_iter().any(|errno| matches!(errno, libc::EMFILE | libc::ENFILE)) {
+        return "too many open files: raise the limit (ulimit -Hn)".to_owned();
+    }
     let text = format!("{e:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     let chars: Vec<char> = text.chars().collect();
     if chars.len() <= ERROR_CHARS {

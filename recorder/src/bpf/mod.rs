@@ -227,6 +227,13 @@ impl Session {
         map.insert(pid, 1, 0).with_context(|| format!("cannot select process {pid}"))
     }
 
+    /// Processes selected by `pids`, and their children: the programs add them when they are forked and take them out when
+    /// they end.
+    pub fn selected_processes(&self) -> Result<Vec<u32>> {
+        let map: HashMap<&MapData, u32, u8> = HashMap::try_from(self.ebpf.map("PIDS").context("no map PIDS")?)?;
+        map.keys().map(|pid| pid.context("cannot read the map PIDS")).collect()
+    }
+
     /// Adds an interface to those selected by `interfaces` (which must not have been `None` at the start).
     pub fn add_interface(&mut self, netns: u32, ifindex: u32) -> Result<()> {
         let mut map: HashMap<&mut MapData, u64, u8> =

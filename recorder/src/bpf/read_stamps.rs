@@ -1,8 +1,9 @@
 //! When reads begin: the programs at their entries, attached while that is cheap enough.
 //!
 //! A hook at the entry of `read` costs some 150 ns per call, for files too, and a node may make a million such calls a
-//! second. What it tells - how long a read waited - matters least then. So the entries are counted; above
-//! [`LIMIT`] the hooks are taken off, and tried again later. Reads without them say so (`NO_ENTRY`).
+//! second. So the entries are counted; above [`LIMIT`] the hooks are taken off, and tried again later. Meanwhile a program at
+//! the scheduler notes when a read begins to wait. Reads that need not wait, which take a microsecond, then have no entry time
+//! and say so (`NO_ENTRY`).
 
 use super::Link;
 use anyhow::{Context as _, Result, ensure};
@@ -33,6 +34,9 @@ pub(super) struct ReadStamps {
     hooks: Vec<Hook>,
     /// Attached ones.
     links: Vec<Link>,
+    /// What notes when reads begin to wait, and whether it is attached.
+    waits: Option<OwnedFd>,
+    waiting: Option<OwnedFd>,
     count: Option<PerCpuArray<MapData, u64>>,
     from: Option<Array<MapData, [u64; 8]>>,
     counted: u64,
@@ -53,6 +57,12 @@ impl ReadStamps {
             Hook { id: id.context("the kernel has no such tracepoint")?, program: program.try_clone_to_owned()? };
         self.links.push(attach(&hook)?);
         self.hooks.push(hook);
+        Ok(())
+    }
+
+    /// `program` is put on while the others are off.
+    pub(super) fn instead(&mut self, program: BorrowedFd<'_>) -> Result<()> {
+        self.waits = Some(program.try_clone_to_owned()?);
         Ok(())
     }
 
@@ -86,6 +96,8 @@ impl ReadStamps {
     }
 
     fn off(&mut self, now: Instant) {
+        // Without it reads have no entry time, and say so.
+        self.waiting = self.waits.as_ref().and_then(|program| attach_typed(program).ok());
         // First nothing that was noted is believed any more, then nothing more is noted.
         self.believe_from(u64::MAX);
         let links = std::mem::take(&mut self.links);
@@ -100,6 +112,9 @@ impl ReadStamps {
         // What cannot be attached again stays off: its reads say so.
         self.links.extend(self.hooks.iter().filter_map(|hook| attach(hook).ok()));
         self.believe_from(crate::facts::clocks::monotonic());
+        if let Some(link) = self.waiting.take() {
+            let _ = std::thread::Builder::new().name("record-detach".into()).spawn(move || drop(link));
+        }
     }
 
     fn believe_from(&mut self, ts: u64) {
@@ -111,6 +126,25 @@ impl ReadStamps {
 
 fn is_too_much(entries: u64, time: Duration, cpus: usize) -> bool {
     entries as f64 / time.as_secs_f64() / cpus.max(1) as f64 > LIMIT
+}
+
+/// `bpf(BPF_RAW_TRACEPOINT_OPEN)` for a program that knows its tracepoint by the kernel's types.
+fn attach_typed(program: &OwnedFd) -> Result<OwnedFd> {
+    /// The part of `union bpf_attr` in include/uapi/linux/bpf.h.
+    #[repr(C)]
+    struct Attr {
+        name: u64,
+        program: u32,
+        unused: u32,
+    }
+    const RAW_TRACEPOINT_OPEN: libc::c_ulong = 17;
+    let attr = Attr { name: 0, program: u32::try_from(program.as_raw_fd())?, unused: 0 };
+    // SAFETY: the kernel reads `attr`.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, RAW_TRACEPOINT_OPEN, &raw const attr, size_of::<Attr>()) };
+    let fd = i32::try_from(fd).unwrap_or(-1);
+    ensure!(fd >= 0, "raw tracepoint: {}", std::io::Error::last_os_error());
+    // SAFETY: a file descriptor that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// `perf_event_open(2)` for a tracepoint, and the program to it.

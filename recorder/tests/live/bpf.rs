@@ -9,7 +9,8 @@ use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use recorder::facts::clocks::monotonic;
@@ -56,6 +57,12 @@ fn workload() {
             b.recv_from(&mut buffer).unwrap();
         }
         Ok("waits") => waits(&data),
+        Ok("accepts") => {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let said = format!("{} {}\n", listener.local_addr().unwrap().port(), listener.as_raw_fd());
+            std::fs::write(std::env::var(LOG).unwrap(), said).unwrap();
+            listener.accept().unwrap();
+        }
         Ok("pieces") => pieces(&data),
         Ok("many") => {
             let (mut a, mut b) = UnixStream::pair().unwrap();
@@ -150,15 +157,19 @@ fn run_child(what: &str) -> u32 {
     run_child_logging(what, Path::new("/dev/null"))
 }
 
-/// As above; the child writes what it measured to `log`.
-fn run_child_logging(what: &str, log: &Path) -> u32 {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+fn start_child(what: &str, log: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["live::bpf::workload", "--exact", "--test-threads=1"])
         .env(CHILD, what)
         .env(LOG, log)
         .stdout(std::process::Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// As above; the child writes what it measured to `log`.
+fn run_child_logging(what: &str, log: &Path) -> u32 {
+    let mut child = start_child(what, log);
     let pid = child.id();
     assert!(child.wait().unwrap().success());
     pid
@@ -246,6 +257,97 @@ fn a_read_begins_when_it_begins_to_wait() {
             assert!(waited >= WAIT, "{waited:?}");
         }
     }
+}
+
+/// Where so many reads are made that their entries are not noted, those that wait still have the time since when.
+#[test]
+fn a_read_that_waits_says_since_when_on_a_busy_node() {
+    let Some(mut session) = session(&HookConfig::default()) else { return };
+    if !session.hooks().iter().any(|h| h.program == "read_waits") {
+        println!("skipped: on this kernel all entries are noted always");
+        return;
+    }
+    let (stop, log) = (AtomicBool::new(false), tempfile::NamedTempFile::new().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut zero = std::fs::File::open("/dev/zero").unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                zero.read_exact(&mut [0]).unwrap();
+            }
+        });
+        // The hooks are taken off, and tried again; they are all off while a child runs, sooner or later.
+        let seen = (0..60).any(|_| {
+            let mut child = start_child("waits", log.path());
+            let (pid, mut reads) = (child.id(), Vec::new());
+            loop {
+                let ended = child.try_wait().unwrap();
+                reads.extend(drain(&mut session, pid).0.into_iter().map(|c| c.0));
+                if let Some(status) = ended {
+                    assert!(status.success());
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            reads.retain(|d| d.ret == 300 && d.call <= call::RECVMSG && d.flags & data_flag::INGRESS != 0);
+            reads.sort_by_key(|d| d.hdr.ts);
+            let text = std::fs::read_to_string(log.path()).unwrap();
+            let measured: Vec<Vec<u64>> =
+                text.lines().map(|l| l.split(' ').map(|n| n.parse().unwrap()).collect()).collect();
+            assert_eq!((reads.len(), measured.len()), (8, 8), "{reads:?}");
+            for (d, m) in reads.iter().zip(&measured) {
+                assert!(m[0] <= d.enter_ts && d.enter_ts <= d.hdr.ts && d.hdr.ts <= m[1], "{m:?} around {d:?}");
+                assert!(d.flags & data_flag::NO_ENTRY == 0 || d.enter_ts == d.hdr.ts, "{d:?}");
+            }
+            let noted = |d: &SocketData| d.flags & data_flag::NO_ENTRY == 0;
+            let (late, at_once): (Vec<_>, Vec<_>) = reads.chunks(2).map(|two| (two[0], two[1])).unzip();
+            let waited = |d: &SocketData| Duration::from_nanos(d.hdr.ts - d.enter_ts) >= WAIT / 2;
+            !at_once.iter().any(noted) && late.iter().all(|d| noted(d) && waited(d))
+        });
+        stop.store(true, Ordering::Relaxed);
+        assert!(seen, "no read had the time since when it waited");
+    });
+}
+
+/// A child that does not outlive a test that fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_accept_that_began_before_the_recording() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut child = Killed(start_child("accepts", log.path()));
+    let pid = child.0.id();
+    let since = Instant::now();
+    // A thread of it sleeps in accept4 or accept.
+    let sleeps = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut calls = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("syscall")).ok());
+        calls.any(|text| ["288 ", "43 "].iter().any(|number| text.starts_with(number)))
+    };
+    let root = Path::new("/proc/1/syscall").exists() && std::fs::read_to_string("/proc/1/syscall").is_ok();
+    while root && !sleeps() {
+        assert!(since.elapsed() < Duration::from_secs(60), "accept was not entered");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let Some(mut session) = session(&HookConfig::default()) else { return };
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    let said: Vec<u16> = said.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let client = TcpStream::connect(("127.0.0.1", said[0])).unwrap();
+    assert!(child.0.wait().unwrap().success());
+    let (calls, _) = drain(&mut session, pid);
+    let accepts: Vec<_> = calls.iter().map(|c| c.0).filter(|d| d.call == call::ACCEPT).collect();
+    assert_eq!(accepts.len(), 1, "{calls:?}");
+    let (d, from) = (accepts[0], client.local_addr().unwrap().port());
+    assert_eq!((d.local_port, d.remote_port, d.flags & data_flag::NO_ENTRY), (said[0], from, data_flag::NO_ENTRY));
+    assert_eq!((d.enter_ts, d.ret > 2), (d.hdr.ts, true));
+    // Older kernels record calls where registers are not read.
+    assert!(d.fd == i32::from(said[1]) || d.fd == -1, "{d:?}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What the filters let through, and how a recording is ended.
 
 use super::record::{Contents, Recording, exchange, ip, node};
+use formats::block::kind as block_kind;
 use formats::event::{SocketData, direction};
+use formats::manifest::Summary;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
@@ -64,7 +66,11 @@ fn a_process_and_its_children() {
     let pid = shell.child.id();
     let recording = Recording::start(&["--no-stacks", "--pid", &pid.to_string()]);
     shell.go();
-    let recorded = recording.stop();
+    // With the last of them the recording is over.
+    let recorded = recording.wait();
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    let reason = &Contents::read(&recorded.path).facts::<Summary>(block_kind::SUMMARY)[0].reason;
+    assert_eq!(reason, "processes-ended");
     let (pids, sent) = calls(&recorded.path);
     assert_eq!(sent, ["parent\n", "child\n"], "{}", recorded.stderr);
     assert!(pids.contains(&pid) && !pids.contains(&std::process::id()), "{pids:?}");
