@@ -92,7 +92,13 @@ impl<'a> Line<'a> {
             }
             _ => {
                 fields.request_resource = clean_to(self.subject, 256);
-                fields.endpoint = fields.request_resource.clone();
+                fields.endpoint = match acknowledged(self.subject) {
+                    // Without the numbers of the message.
+                    Some((stream, consumer)) => {
+                        format!("$JS.ACK.{}.{}", clean_to(stream, 128), clean_to(consumer, 128)).into()
+                    }
+                    None => fields.request_resource.clone(),
+                };
             }
         }
         if !self.reply.is_empty() {
@@ -154,6 +160,21 @@ pub(super) fn headers(block: &[u8], fields: &mut RequestFields) {
             }
         }
     }
+}
+
+/// Stream and consumer of a subject that a message of JetStream is acknowledged on: `$JS.ACK.stream.consumer.` and five numbers, or with domain
+/// and account before them (ADR-15 of NATS).
+pub(super) fn acknowledged(subject: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = subject.strip_prefix(b"$JS.ACK.")?;
+    let before = if rest.split(|byte| *byte == b'.').count() > 8 { 2 } else { 0 };
+    let mut tokens = rest.split(|byte| *byte == b'.').skip(before);
+    Some((tokens.next()?, tokens.next()?))
+}
+
+/// Stream and consumer that messages are asked of.
+pub(super) fn pulled(subject: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut tokens = subject.strip_prefix(b"$JS.API.CONSUMER.MSG.NEXT.")?.split(|byte| *byte == b'.');
+    Some((tokens.next()?, tokens.next()?))
 }
 
 /// FNV-1a of a subject, out of the way of small numbers.

@@ -8,7 +8,7 @@ pub(super) mod tests;
 use super::mask::Secret;
 use super::{Detection, First, Input, Kind, Message, Output, Parser, Protocol, Step, Switch};
 use crate::model::{RequestFields, Side, Status, Transport};
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use message::Line;
 
 /// Line in the registry.
@@ -63,6 +63,8 @@ fn detect(first: First<'_>) -> Detection {
 struct Nats {
     /// Hashes of reply subjects that an answer is awaited on.
     awaited: AHashSet<u64>,
+    /// Of JetStream's consumers (by hash): reply subjects that messages were asked for on.
+    pulls: AHashMap<u64, u64>,
     connecting: bool,
     verbose: bool,
 }
@@ -114,12 +116,31 @@ impl Parser for Nats {
     fn lost(&mut self, _side: Side, _out: &mut Output<'_>) {}
 }
 
+/// Of a stream and a consumer.
+fn consumer_key((stream, consumer): (&[u8], &[u8])) -> u64 {
+    message::hash(stream).rotate_left(1) ^ message::hash(consumer)
+}
+
 impl Nats {
+    /// A message that JetStream delivers under its own subject answers the pull of its consumer, the first one of several.
+    fn delivers(&mut self, line: &Line<'_>, out: &mut Output<'_>) {
+        let consumer = message::acknowledged(line.reply).map(consumer_key);
+        if let Some(key) = consumer.and_then(|consumer| self.pulls.remove(&consumer))
+            && self.awaited.remove(&key)
+        {
+            let answer = RequestFields { status: Status::Ok, ..RequestFields::default() };
+            out.emit(Message::new(Kind::Response, answer).keyed(key));
+        }
+    }
+
     fn emit(&mut self, side: Side, line: &Line<'_>, fields: RequestFields, out: &mut Output<'_>) {
         let message = match line.verb {
             "PUB" | "HPUB" if !line.reply.is_empty() && self.awaited.len() < REMEMBERED => {
                 let key = message::hash(line.reply);
                 self.awaited.insert(key);
+                if let Some(consumer) = message::pulled(line.subject).filter(|_| self.pulls.len() < REMEMBERED) {
+                    self.pulls.insert(consumer_key(consumer), key);
+                }
                 Message::new(Kind::Request, fields).keyed(key)
             }
             "MSG" | "HMSG" => {
@@ -134,6 +155,7 @@ impl Nats {
                     answer.trace_id = fields.trace_id;
                     Message::new(Kind::Response, answer).keyed(key)
                 } else {
+                    self.delivers(line, out);
                     Message::new(Kind::OneWay, fields)
                 }
             }

@@ -50,6 +50,26 @@ fn headers_carry_trace_context() {
     assert_eq!(&*sessions[1].fields.span_id, "b7ad6b7169203331");
 }
 
+/// Messages that were pulled come under their own subjects: the first one answers. What acknowledges them bears numbers.
+#[test]
+fn pulls() {
+    let script = [
+        s("INFO {}\r\n"),
+        c("CONNECT {}\r\nPUB $JS.API.CONSUMER.MSG.NEXT.ST.dur _INBOX.1 0\r\n\r\n"),
+        s("MSG st.x 1 $JS.ACK.OTHER.dur.1.1.1.1795468204514908975.1 1\r\nm\r\n"),
+        s("MSG st.x 1 $JS.ACK.ST.dur.1.1.1.1795468204514908975.1 1\r\nm\r\n"),
+        s("MSG st.x 1 $JS.ACK.hub.AC1.ST.dur.1.2.2.1795468204515196333.0.x 1\r\nn\r\n"),
+        c("PUB $JS.ACK.ST.dur.1.1.1.1795468204514908975.1 4\r\n+ACK\r\n"),
+    ];
+    let sessions = play(&script);
+    let next = "$JS.API.CONSUMER.MSG.NEXT.ST.dur";
+    let one = "nats MSG||st.x|st.x unknown async".to_owned();
+    let acknowledged = "nats PUB||$JS.ACK.ST.dur.1.1.1.1795468204514908975.1|$JS.ACK.ST.dur unknown async";
+    let rows = lines(&sessions);
+    assert_eq!(rows[2..], [one.clone(), format!("nats PUB||{next}|{next} ok"), one.clone(), one, acknowledged.into()]);
+    assert_eq!(sessions[3].response_ts, Some(3_000_000));
+}
+
 /// The server answers for a subject that nobody listens to; a pull that finds nothing is no error.
 #[test]
 fn statuses() {
