@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Compares conn.log of `analyze export --zeek`, column by column, with the baselines of Zeek's own tests.
 
-    conn.py --bin ANALYZE --corpora DIR [-v]
+    conn.py --bin ANALYZE --corpora DIR [-v] [--reasons docs/peer-differences.md]
 
 Baselines: DIR/field/pcap/zeek/**/CAPTURE.zeek/TEST/conn.log*, with the command line of the test in CMD.txt: packets with wrong checksums are
 left out (--checksums) unless it says -C or ignore_checksums. Connections are matched by their ends, those of the same ends by time; ids of connections are
 compared by what they stand for. Baselines without addresses are compared row by row. Prints per column how many values are equal and how many
-are not, with -v every one that is not.
+are not, with -v every one that is not. With --reasons another number of differences than the table of the section "conn.log" there gives for a column (or
+for several together) is an error, but of `service`, which follows the protocols that are read: these have comparisons of their own.
 """
-import argparse, collections, glob, json, os, re, subprocess, tempfile
+import argparse, collections, glob, json, os, re, subprocess, sys, tempfile
 
 ENDS = ('id.orig_h', 'id.orig_p', 'id.resp_h', 'id.resp_p')
 
@@ -41,11 +42,28 @@ def same(column, want, got):
     return column in ('ts', 'duration') and '-' not in (want, got) and abs(float(want) - float(got)) < 2e-6
 
 
+def unexplained(path, differences):
+    """What the table of reasons does not say of the numbers of differences."""
+    section = open(path).read().split('\n## conn.log', 1)[1].split('\n## ', 1)[0]
+    explained, wrong = set(), []
+    for line in section.splitlines():
+        cells = [c.strip() for c in line.strip('|').split('|')]
+        if len(cells) != 4 or not cells[2].isdigit():
+            continue
+        columns = ['rows' if c == 'rows without addresses' else c for c in cells[0].split(', ')]
+        explained.update(columns)
+        said, got = int(cells[2]), sum(len(differences[c]) for c in columns)
+        if got != said and not {'service', 'rows'} & set(columns):
+            wrong.append(f'{cells[0]}: {got} differ, the reasons are of {said}')
+    return wrong + [f'{c}: {len(d)} differ without a reason' for c, d in sorted(differences.items()) if d and c not in explained]
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument('--bin', required=True)
     args.add_argument('--corpora', required=True)
     args.add_argument('-v', '--verbose', action='store_true')
+    args.add_argument('--reasons')
     args = args.parse_args()
     counts, differences = collections.Counter(), collections.defaultdict(list)
 
@@ -95,6 +113,8 @@ def main():
         print(f'{column:15} {counts[column]:5} equal {len(differences[column]):5} different')
         for line in differences[column] if args.verbose else ():
             print('  ', line)
+    if args.reasons and (wrong := unexplained(args.reasons, differences)):
+        sys.exit('\n'.join(wrong))
 
 
 main()

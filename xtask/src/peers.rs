@@ -45,12 +45,22 @@ fn compare_requests(flows: &Path, corpora: &Path) -> Result<()> {
     cargo::run(command.arg("--").arg(flows).args(["--requests", "--show-secrets"]))
 }
 
+/// Compares conn.log with Zeek's; an unexplained difference is an error.
+fn compare_conn(release: bool, corpora: &Path) -> Result<()> {
+    let analyze = cargo::build_programs(release)?.join("analyze");
+    let reasons = cargo::root().join("docs").join("peer-differences.md");
+    let mut command = Command::new("python3");
+    command.arg(script("conn.py")).arg("--bin").arg(analyze).arg("--corpora").arg(corpora);
+    cargo::run(command.arg("--reasons").arg(reasons))
+}
+
 /// What CI runs of it, in seconds. Returns whether the captures are here.
 pub(crate) fn check() -> Result<bool> {
     let Some(corpora) = corpora() else { return Ok(false) };
     let flows = flows_example(false)?;
     compare_flows(&flows, &corpora)?;
     compare_requests(&flows, &corpora)?;
+    compare_conn(false, &corpora)?;
     Ok(true)
 }
 
@@ -62,5 +72,7 @@ pub(crate) fn run() -> Result<()> {
     println!("flows: equal, richer, missing, different, per source and field");
     compare_flows(&flows, &corpora)?;
     println!("\nrequests: equal, richer, missing, different, per source and protocol");
-    compare_requests(&flows, &corpora)
+    compare_requests(&flows, &corpora)?;
+    println!("\nconn.log: equal and different, per column");
+    compare_conn(true, &corpora)
 }

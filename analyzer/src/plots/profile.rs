@@ -5,10 +5,10 @@ use super::theme::{
     AMBER, Area, BLUE, BROWN, GREEN, GRID, IDLE, INK, MUTED, PINK, RED, SKY, SLATE, VIOLET, failed, font, legend, plot,
 };
 use crate::human;
-use crate::report::flows;
+use crate::report::{flows, plural};
 use anyhow::Result;
 use plotters::prelude::*;
-use replay::model::{Flow, ProfileSegment, SocketEvent};
+use replay::model::{Flow, ProfileSegment, SocketEvent, Transport};
 use replay::tcp_packets::TcpPacket;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,12 +61,15 @@ pub(super) fn draw(
         legend(body, 2, &used)?;
         let retransmissions: u32 = segments.iter().map(|s| s.retransmissions).sum();
         let mut words = format!(
-            "{}, {} sent, {} received, {retransmissions} retransmissions, closed: {}",
-            human::duration(length as u64),
+            "{}, {} sent, {} received",
+            human::duration(flow.end.saturating_sub(flow.start).max(0).unsigned_abs()),
             human::bytes(flow.client.payload_bytes),
             human::bytes(flow.server.payload_bytes),
-            flow.close_type
         );
+        if flow.transport == Transport::Tcp {
+            words += &format!(", {}", plural(retransmissions.into(), "retransmission"));
+        }
+        words += &format!(", closed: {}", flow.close_type);
         if all > shown {
             words += &format!("; below, the {shown} longest of {} exchanges", human::count(all as u64));
         }
@@ -85,7 +88,8 @@ pub(super) fn draw(
         for x in events.iter().map(|e| whole.x(e.ts)).collect::<BTreeSet<_>>() {
             mark(body, x, BROWN)?;
         }
-        axis(body, 90, length)?;
+        // A flow of one moment has no length.
+        axis(body, 90, flow.end.saturating_sub(flow.start))?;
         // Without the wait before each, on the scale of the longest.
         let most = longest.iter().map(|e| e.length).max().unwrap_or(1).max(1);
         for (row, Exchange { number, from, length, parts }) in longest.iter().enumerate() {
@@ -187,7 +191,7 @@ fn mark(area: &Area<'_>, x: i32, color: RGBColor) -> Result<()> {
 fn axis(area: &Area<'_>, y: i32, length: i64) -> Result<()> {
     let inner = WIDTH as i32 - LEFT - RIGHT;
     area.draw(&PathElement::new([(LEFT, y), (LEFT + inner, y)], GRID)).map_err(failed)?;
-    for quarter in 0..=4 {
+    for quarter in 0..=if length > 0 { 4 } else { 0 } {
         let label = format!("+{}", delay_label(length as f64 * f64::from(quarter) / 4.0));
         let x = LEFT + inner * quarter / 4 - label.chars().count() as i32 * 3;
         area.draw(&Text::new(label, (x, y + 5), font(12, MUTED))).map_err(failed)?;

@@ -26,6 +26,9 @@ impl Walk<'_, '_> {
             (3544, _) | (_, 3544) => self.teredo_or_not(at),
             (5072, _) | (_, 5072) => self.ayiya_or_not(at),
             (5247, _) | (_, 5247) => self.capwap_or_not(at),
+            (6635, _) => self.mpls_or_not(at),
+            (1701, _) | (_, 1701) => self.l2tp_body(at).map_or("", |_| "l2tp"),
+            (37008, _) => self.tzsp_body(at).map_or("", |_| "tzsp"),
             (_, 4789 | 8472) => self.vxlan_or_not(at, true),
             // Teredo clients that found each other send from any port to any.
             _ => match self.frame.bytes.get(at) {
@@ -170,6 +173,58 @@ impl Walk<'_, '_> {
         Ok(body)
     }
 
+    /// MPLS in UDP (RFC 7510): the first label that ends the stack is followed by IP.
+    fn mpls_or_not(&self, at: usize) -> &'static str {
+        let end = (0..4).map(|n| at + n * 4).find(|at| self.bytes::<4>(*at).is_ok_and(|b| b[2] & 1 == 1));
+        match end.map(|at| self.bytes::<1>(at + 4)) {
+            Some(Ok([first])) if matches!(first >> 4, 4 | 6) => "mpls",
+            _ => "",
+        }
+    }
+
+    /// Where the PPP frame of an L2TP data message of version 2 begins (RFC 2661, 3.1), and tunnel and session.
+    fn l2tp_body(&self, at: usize) -> Result<(usize, u64), Reason> {
+        const CONTROL: u16 = 0x8000;
+        const RESERVED: u16 = 0x34f0;
+        let flags = self.be16(at)?;
+        if flags & (CONTROL | RESERVED) != 0 || flags & 15 != 2 {
+            return Err("bad_tunnel_header");
+        }
+        let ids = at + if flags & 0x4000 != 0 { 4 } else { 2 };
+        let mut body = ids + 4;
+        if flags & 0x0800 != 0 {
+            body += 4; // sequence numbers
+        }
+        if flags & 0x0200 != 0 {
+            body += 2 + usize::from(self.be16(body)?);
+        }
+        match (self.bytes::<2>(body)?, self.bytes::<1>(body)?[0]) {
+            ([0xff, 0x03] | [0x00, 0x21 | 0x57], _) | (_, 0x21 | 0x57) => {
+                Ok((body, u64::from(self.be16(ids)?) << 16 | u64::from(self.be16(ids + 2)?)))
+            }
+            _ => Err("tunnel_payload"),
+        }
+    }
+
+    /// Where the frame that a sniffer sends by TZSP begins, and its kind: 1 Ethernet, 18 802.11.
+    fn tzsp_body(&self, at: usize) -> Result<(usize, u16), Reason> {
+        const TAGS: usize = 16;
+        let b = self.bytes::<4>(at)?;
+        let kind = u16::from_be_bytes([b[2], b[3]]);
+        if b[0] != 1 || b[1] > 1 || !matches!(kind, 1 | 18) {
+            return Err("bad_tunnel_header");
+        }
+        let mut at = at + 4;
+        for _ in 0..TAGS {
+            match self.bytes::<1>(at)?[0] {
+                1 => return Ok((at + 1, kind)),
+                0 => at += 1,
+                _ => at += 2 + usize::from(self.bytes::<2>(at)?[1]),
+            }
+        }
+        Err("bad_tunnel_header")
+    }
+
     pub(super) fn udp_tunnel(&mut self, carrier: &'static str, at: usize, ip: &Ip) -> Result<(), Reason> {
         match carrier {
             "vxlan" | "vxlan-gpe" => {
@@ -215,6 +270,20 @@ impl Walk<'_, '_> {
                 self.ip_by_version(body)
             }
             "capwap" => self.capwap(at, ip),
+            "mpls" => {
+                self.enter(TunnelKind::Mpls, None, Some(ip))?;
+                self.ethertype(0x8847, at)
+            }
+            "l2tp" => {
+                let (body, id) = self.l2tp_body(at)?;
+                self.enter(TunnelKind::L2tp, Some(id), Some(ip))?;
+                self.ppp(body)
+            }
+            "tzsp" => {
+                let (body, kind) = self.tzsp_body(at)?;
+                self.enter(TunnelKind::Tzsp, None, Some(ip))?;
+                if kind == 1 { self.ethernet(body) } else { self.ieee80211(body) }
+            }
             _ => self.gre(at, ip),
         }
     }

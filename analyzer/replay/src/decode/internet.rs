@@ -157,7 +157,7 @@ impl Walk<'_, '_> {
             17 => self.udp(ip),
             1 | 58 => self.icmp(protocol, ip),
             132 => self.sctp(ip),
-            4 | 41 | 47 | 137 => self.ip_tunnel(protocol, ip),
+            4 | 41 | 47 | 97 | 137 => self.ip_tunnel(protocol, ip),
             // Authentication header in front of what it authenticates.
             51 => {
                 self.deeper()?;

@@ -88,6 +88,25 @@ impl Walk<'_, '_> {
             }
             239 => self.nflog(),
             6 => self.token_ring(),
+            // FDDI: frame control, two addresses, LLC.
+            10 => self.llc(13),
+            // Classical IP over ATM (RFC 1483): LLC.
+            100 => self.llc(0),
+            // OpenBSD's pflog: its length without what fills the last word.
+            117 => {
+                let len = usize::from(self.bytes::<1>(0)?[0]);
+                self.ip_by_version(len.next_multiple_of(4))
+            }
+            // Apple's pktap: length, kind, and the link type of what follows, in the order of whoever captured.
+            258 => {
+                let b = self.bytes::<12>(0)?;
+                let number = |at: usize| {
+                    let word = [b[at], b[at + 1], b[at + 2], b[at + 3]];
+                    let little = u32::from_le_bytes(word);
+                    if little > 0xffff { u32::from_be_bytes(word) } else { little }
+                };
+                self.inner_link(number(8), number(0).min(0xffff) as usize)
+            }
             _ => Err("link_type"),
         }
     }
@@ -99,6 +118,7 @@ impl Walk<'_, '_> {
             12 | 14 | 101 | 228 | 229 => self.ip_by_version(at),
             9 => self.ppp(at),
             105 => self.ieee80211(at),
+            0 | 108 => self.ip_by_version(at + 4),
             _ => Err("link_type"),
         }
     }
@@ -173,6 +193,20 @@ impl Walk<'_, '_> {
                 0x8903 => {
                     self.deeper()?;
                     return self.ethernet(at + 2);
+                }
+                // VN-Tag (802.1BR): four bytes, and the ethertype of what follows.
+                0x8926 => {
+                    self.deeper()?;
+                    ethertype = self.be16(at + 4)?;
+                    at += 6;
+                }
+                // LLC in jumbo frames.
+                0x8870 => return self.llc(at),
+                // TRILL (RFC 6325): six bytes and options in words, then the frame it carries.
+                0x22f3 => {
+                    self.deeper()?;
+                    let options = usize::from(self.be16(at)? >> 6 & 31) * 4;
+                    return self.ethernet(at + 6 + options);
                 }
                 0x22f0..=0x22ff => return Err("not_ip"),
                 0x0806 | 0x8035 => return Err("arp"),

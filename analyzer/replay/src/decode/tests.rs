@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 const ETHERNET: u16 = 1;
 /// All link types that are decoded, and one that is not.
-const LINK_TYPES: [u16; 22] =
-    [0, 1, 6, 9, 12, 14, 50, 51, 101, 104, 105, 107, 108, 113, 119, 127, 163, 192, 228, 229, 239, 276];
+const LINK_TYPES: [u16; 26] = [
+    0, 1, 6, 9, 12, 14, 50, 51, 101, 104, 105, 107, 108, 113, 119, 127, 163, 192, 228, 229, 239, 276, 10, 100, 117, 258,
+];
 
 fn ip(text: &str) -> u128 {
     crate::order::ip_number(text.parse().unwrap())
@@ -369,6 +370,59 @@ fn what_cisco_switches_put_in_front() {
     assert_eq!(one(ETHERNET, &outer).dst_port, 80);
 }
 
+/// Of the kinds of tunnels and link layers that carry whole frames elsewhere: what tshark 4.0 finds in the same bytes.
+#[test]
+fn mirrors_backbones_and_dial_in() {
+    let packet = ipv4(6, false, &http());
+    let frame = ethernet(0x0800, &packet);
+    let ppp = [&[0xff, 3, 0, 0x21][..], &packet].concat();
+    let label = [0, 6, 0x41, 64];
+    let cases: [(&str, Option<u64>, Vec<u8>); 9] = [
+        ("etherip", None, ipv4(97, false, &[&[0x30, 0][..], &frame].concat())),
+        ("gre", None, ipv4(47, false, &[&[0, 0, 0x88, 0x3e, 0, 0, 0, 0][..], &packet].concat())),
+        ("gre", None, ipv4(47, false, &[&[0, 0, 0x88, 0x3e][..], &packet].concat())),
+        ("mpls", None, ipv4(17, false, &udp(50_000, 6635, &[&label[..], &packet].concat()))),
+        ("l2tp", Some(0x1_0002), ipv4(17, false, &udp(1701, 1701, &[&[0, 2, 0, 1, 0, 2][..], &ppp].concat()))),
+        // With length, sequence numbers and two bytes of offset.
+        (
+            "l2tp",
+            Some(0x1_0002),
+            ipv4(
+                17,
+                false,
+                &udp(1701, 1701, &[&[0x4a, 2, 0, 99, 0, 1, 0, 2, 0, 5, 0, 6, 0, 2, 9, 9][..], &ppp].concat()),
+            ),
+        ),
+        ("tzsp", None, ipv4(17, false, &udp(50_000, 37_008, &[&[1, 0, 0, 1, 0, 10, 1, 7, 1][..], &frame].concat()))),
+        ("", None, ipv4(17, false, &udp(1701, 1701, &[&[0xc8, 2, 0, 99, 0, 1, 0, 2, 0, 5, 0, 6][..], &ppp].concat()))),
+        ("", None, ipv4(17, false, &udp(50_000, 37_008, &[&[1, 0, 0, 1, 10, 200, 1][..], &frame].concat()))),
+    ];
+    for (name, id, outer) in cases {
+        let out = decode_as(ETHERNET, &ethernet(0x0800, &outer));
+        let Some(tunnel) = out.tunnels.first().filter(|_| !name.is_empty()) else {
+            assert!(name.is_empty() && out.packets.iter().all(|d| d.dst_port != 80), "{name}: {out:?}");
+            continue;
+        };
+        let inner = out.packets.last().unwrap();
+        assert_eq!((tunnel.names().as_str(), tunnel.id, inner.dst_port), (name, id, 80));
+    }
+    let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0][..], &packet].concat();
+    let words = |n: [u32; 3]| n.map(u32::to_le_bytes).concat();
+    let links: [(u16, Vec<u8>); 8] = [
+        (ETHERNET, ethernet(0x8926, &[&[0, 0, 0, 1, 8, 0][..], &packet].concat())),
+        (ETHERNET, ethernet(0x8870, &snap)),
+        (ETHERNET, ethernet(0x22f3, &[&[0, 0x7f, 0, 1, 0, 2, 9, 9, 9, 9][..], &frame].concat())),
+        (10, [&[0x50; 13][..], &snap].concat()),
+        (100, snap.clone()),
+        (117, [&[61, 2][..], &[0; 62], &packet].concat()),
+        (258, [words([108, 1, 1]), vec![0; 96], frame.clone()].concat()),
+        (258, [words([108, 1, 0]), vec![0; 96], vec![2, 0, 0, 0], packet.clone()].concat()),
+    ];
+    for (link_type, bytes) in links {
+        assert_eq!(one(link_type, &bytes).dst_port, 80, "{link_type}");
+    }
+}
+
 #[test]
 fn a_header_that_cannot_be_still_has_ports() {
     let mut segment = http();
@@ -381,7 +435,7 @@ fn a_header_that_cannot_be_still_has_ports() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_decoded_or_not_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), link in 0usize..22) {
+    fn any_bytes_are_decoded_or_not_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), link in 0..LINK_TYPES.len()) {
         let out = decode_as(LINK_TYPES[link], &bytes);
         let mut fragments = Defragmenter::default();
         for f in &out.fragments {

@@ -26,6 +26,10 @@ pub enum TunnelKind {
     Teredo,
     Ayiya,
     Capwap,
+    EtherIp,
+    Mpls,
+    L2tp,
+    Tzsp,
 }
 
 impl TunnelKind {
@@ -48,6 +52,10 @@ impl TunnelKind {
             Self::Teredo => "teredo",
             Self::Ayiya => "ayiya",
             Self::Capwap => "capwap",
+            Self::EtherIp => "etherip",
+            Self::Mpls => "mpls",
+            Self::L2tp => "l2tp",
+            Self::Tzsp => "tzsp",
         }
     }
 }
@@ -86,8 +94,8 @@ impl Tunnel {
     /// What tells the same addresses in two tunnels apart, the same for both directions (so without TEIDs, which differ). Never 0.
     #[must_use]
     pub fn key(&self) -> u32 {
-        let kinds = self.kinds.iter().fold(0u64, |n, &k| n << 4 | k as u64);
-        let one_id = self.kinds.iter().all(|k| !matches!(k, TunnelKind::Gtp | TunnelKind::Gre));
+        let kinds = self.kinds.iter().fold(0u64, |n, &k| n << 8 | k as u64);
+        let one_id = self.kinds.iter().all(|k| !matches!(k, TunnelKind::Gtp | TunnelKind::Gre | TunnelKind::L2tp));
         let id = if one_id { self.id.unwrap_or(0) } else { 0 };
         let mixed = (kinds << 32 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 32) as u32 | 1
@@ -140,6 +148,14 @@ impl Walk<'_, '_> {
                 let kind = if outer_is_v4 { TunnelKind::SixInFour } else { TunnelKind::SixInSix };
                 self.enter(kind, None, Some(ip))?;
                 self.ipv6(ip.body_at)
+            }
+            // EtherIP (RFC 3378): version 3 in the upper bits of two bytes.
+            97 => {
+                if self.bytes::<2>(ip.body_at)?[0] >> 4 != 3 {
+                    return Err("bad_tunnel_header");
+                }
+                self.enter(TunnelKind::EtherIp, None, Some(ip))?;
+                self.ethernet(ip.body_at + 2)
             }
             137 => {
                 self.deeper()?;
@@ -209,6 +225,14 @@ impl Walk<'_, '_> {
             0x8200..=0x820f => {
                 self.enter(TunnelKind::Gre, key, Some(ip))?;
                 self.ieee80211(body)
+            }
+            // WCCP: version 2 has four bytes of its own in front of the packet.
+            0x883e => {
+                self.enter(TunnelKind::Gre, key, Some(ip))?;
+                if self.bytes::<1>(body)?[0] >> 4 != 4 {
+                    body += 4;
+                }
+                self.ipv4(body)
             }
             0 => Err("gre_keepalive"),
             kind => {
