@@ -116,7 +116,7 @@ impl Net {
 }
 
 /// A packet socket on an interface of the present namespace.
-fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
+pub(super) fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
     let name = std::ffi::CString::new(interface)?;
     let protocol = u16::to_be(libc::ETH_P_ALL as u16);
     // SAFETY: plain calls with structures of the right size that live long enough; the descriptor is owned from here on.
@@ -143,7 +143,7 @@ fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
 }
 
 /// The next frame that came in: its bytes, and when the kernel took it (UTC ns).
-fn receive(fd: &OwnedFd, frame: &mut [u8]) -> Option<(usize, i128)> {
+pub(super) fn receive(fd: &OwnedFd, frame: &mut [u8]) -> Option<(usize, i128)> {
     // SAFETY: all pointers are to living buffers of the lengths given; the control message is read only if it is there.
     unsafe {
         let mut from: libc::sockaddr_ll = std::mem::zeroed();
@@ -170,7 +170,7 @@ fn receive(fd: &OwnedFd, frame: &mut [u8]) -> Option<(usize, i128)> {
     }
 }
 
-fn utc() -> Result<i128> {
+pub(super) fn utc() -> Result<i128> {
     Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() as i128)
 }
 
@@ -238,7 +238,7 @@ fn exchange(net: &Net) -> Result<()> {
 }
 
 /// Rows of a table of several inputs.
-fn table(name: &str, inputs: &[&Path]) -> Result<Vec<Value>> {
+pub(super) fn table(name: &str, inputs: &[&Path]) -> Result<Vec<Value>> {
     let output = Command::new(program("analyze")?).arg(name).args(inputs).args(["--format", "jsonl"]).output()?;
     ensure!(output.status.success(), "analyze {name}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;

@@ -13,6 +13,7 @@ mod secrets;
 mod servers;
 mod shop;
 mod traces;
+mod ways;
 mod web;
 
 use crate::Test;
@@ -43,6 +44,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("live::secrets::are_not_in_the_bundle", secrets::are_not_in_the_bundle),
     ("live::secrets::of_mariadb_are_not_in_the_bundle", secrets::of_mariadb),
     ("live::hops::delay_and_loss_are_found_where_they_are", hops::delay_and_loss_are_found),
+    ("live::ways::each_hop_and_transport", ways::each_hop_and_transport),
     ("live::retransmits::are_the_kernels", retransmits::are_the_kernels),
     ("live::losses::none_at_100k_events_per_second", losses::none_at_100k_events_per_second),
     ("live::losses::small_ring_is_reported", losses::small_ring_is_reported),
