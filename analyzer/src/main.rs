@@ -13,13 +13,20 @@ const PURGE_DELAY: c_int = 15;
 /// is taken again at once would have to be cleared again first (docs/performance.md).
 const PURGE_DELAY_MS: c_long = 100;
 
+const NEVER: c_long = -1;
+
 unsafe extern "C" {
     /// Of mimalloc; what the environment (`MIMALLOC_PURGE_DELAY`) says stays.
     fn mi_option_set_default(option: c_int, value: c_long);
+    /// The same, whatever the environment says.
+    fn mi_option_set(option: c_int, value: c_long);
 }
 
 fn main() -> std::process::ExitCode {
     // SAFETY: takes two numbers, of an option that exists; no other thread runs yet.
     unsafe { mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS) };
-    analyzer::cli::main()
+    let code = analyzer::cli::main();
+    // SAFETY: takes two numbers, of an option that exists; threads that are left may read the old value or the new one. All memory goes back at once with the process, which takes less than giving back piece by piece what is free in it.
+    unsafe { mi_option_set(PURGE_DELAY, NEVER) };
+    code
 }

@@ -1,7 +1,7 @@
 //! The engine: reads captures batch by batch, decodes in parallel, hands every packet and record to its shard, and puts together
 //! what the shards found.
 //!
-//! While one batch is worked on, the next is read. A batch is dropped when no shard needs it any more, so memory does not grow
+//! While one batch is worked on, the next is read (`ordered` tells by whom). A batch is dropped when no shard needs it any more, so memory does not grow
 //! with the capture but with what is open in it and with the rows that come out. Shards are fixed in number and get their packets in one order,
 //! whatever the number of threads: the result is the same to the byte.
 
@@ -10,6 +10,7 @@ mod counters;
 mod events;
 mod interfaces;
 mod merge;
+mod ordered;
 mod part;
 mod start;
 mod stored;
@@ -246,27 +247,34 @@ impl Engine {
         self.settings.parse_options.brief = false;
     }
 
+    /// Takes in what the present input says of itself by now; `offset` makes UTC of monotonic times.
+    fn turn_to(&mut self, reader: &Reader, offset: i64) {
+        let node = self.interfaces.learn(reader.interfaces(), reader.manifest(), offset);
+        self.events.turn_to(node, reader.manifest());
+        self.settings.several_places |= self.interfaces.rows.len() > 1;
+        self.settings.ethernet = self.interfaces.ethernet();
+    }
+
     /// One capture, to its end.
     fn input(&mut self, mut reader: Reader) {
         let ordered = reader.format().kind != FormatKind::Bundle;
-        if !ordered {
-            self.is_plain = false;
-            self.keep_all();
-        }
-        let mut work = Work::new(ordered);
         let mut next = reader.next_batch();
         let first = next.as_ref().and_then(|b| b.packets.first()).map(|p| p.ts);
         let name = reader.name().rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
         self.interfaces.new_input(&name, first, self.clock);
-        while let Some(batch) = next {
-            let offset = reader.realtime_offset_ns().unwrap_or(0);
-            let node = self.interfaces.learn(reader.interfaces(), reader.manifest(), offset);
-            self.events.turn_to(node, reader.manifest());
-            self.settings.several_places |= self.interfaces.rows.len() > 1;
-            self.settings.ethernet = self.interfaces.ethernet();
-            (_, next) = rayon::join(|| self.batch(&mut work, batch, offset), || reader.next_batch());
+        if ordered {
+            self.in_file_order(&mut reader, next);
+        } else {
+            self.is_plain = false;
+            self.keep_all();
+            let mut work = Work::default();
+            while let Some(batch) = next {
+                let offset = reader.realtime_offset_ns().unwrap_or(0);
+                self.turn_to(&reader, offset);
+                (_, next) = rayon::join(|| self.batch(&mut work, batch, offset), || reader.next_batch());
+            }
+            self.release(&mut work, Nanos::MAX);
         }
-        self.release(&mut work, Nanos::MAX);
         self.end_sockets();
         if self.out.manifest.is_none() {
             self.out.manifest = reader.manifest().cloned();

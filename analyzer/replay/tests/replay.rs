@@ -113,6 +113,23 @@ fn rows_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+/// Nearly all packets are of one flow, so that one thread is behind all the time and others have to help it.
+#[test]
+fn a_busy_flow_is_the_same_on_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = packets(0..100);
+    let data = [b'x'; 500];
+    all.extend((0..8000u32).map(|n| (u64::from(n) * 20, frame(60_000, n % 7 == 0, 0x18, 1 + n * 500, 1, &data))));
+    all.sort_by_key(|(us, _)| *us);
+    let input = [write(dir.path(), "busy.pcap", &pcap(&all))];
+    let one = run(&input, 1);
+    let most = one.flows.iter().map(|f| f.client.packets + f.server.packets).max();
+    assert_eq!((one.packets, one.flows.len(), most), (8900, 101, Some(8000)));
+    for threads in [2, 4, 16] {
+        assert!(text(&run(&input, threads)) == text(&one), "{threads} threads");
+    }
+}
+
 #[test]
 fn parts_of_a_capture_are_one_whatever_their_order() {
     let dir = tempfile::tempdir().unwrap();

@@ -24,6 +24,39 @@ impl Named<File> {
     }
 }
 
+impl Named<Later> {
+    /// The same, with the first bytes that come to it.
+    pub(super) fn later(path: &Path) -> Self {
+        Self { to: Later { path: path.to_path_buf(), file: None }, name: path.display().to_string(), failed: None }
+    }
+}
+
+/// A file that is made when something is written to it: to empty a long one takes the system as long as a thousand rows take, which
+/// other threads can make meanwhile.
+pub(super) struct Later {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Later {
+    fn file(&mut self) -> io::Result<&mut File> {
+        Ok(match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::create(&self.path)?),
+        })
+    }
+}
+
+impl Write for Later {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file()?.flush()
+    }
+}
+
 impl Named<io::Stdout> {
     /// Standard output.
     pub(super) fn stdout() -> Self {

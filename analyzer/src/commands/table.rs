@@ -39,7 +39,7 @@ pub fn run(name: &str, args: &TableArgs) -> anyhow::Result<Outcome> {
             Named::end(out, written)
         }
         Some(path) => {
-            let mut file = BufWriter::new(Named::create(path)?);
+            let mut file = BufWriter::with_capacity(FILE_BUFFER, Named::later(path));
             let written = write(stored, table, args, (format, None), &mut file);
             Named::end(file, written)
         }
@@ -102,6 +102,9 @@ fn write(
     }
     Ok(outcome(&stored.rest().health))
 }
+
+/// Bytes of a file that are written together.
+const FILE_BUFFER: usize = 1 << 18;
 
 /// Says what is damaged. The summary has a place for that; here standard output is the table's alone.
 fn outcome(health: &[Health]) -> Outcome {

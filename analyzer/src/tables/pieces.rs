@@ -80,12 +80,23 @@ fn chunks_of<T, E: From<polars::prelude::PolarsError>>(
     if rows.is_empty() {
         return each(build(rows)?);
     }
-    for chunk in rows.chunks(most) {
+    for chunk in rows.chunks(pieces(rows.len(), most).1) {
         each(build(chunk)?)?;
     }
     Ok(())
 }
 
+/// Into how many pieces of how many rows a table is cut, so that each has `most` of them at most: pieces of one size, and as many as
+/// two or four threads can share evenly. What there is does not depend on how many there are.
+fn pieces(rows: usize, most: usize) -> (usize, usize) {
+    let fewest = rows.div_ceil(most);
+    let pieces = if fewest < 2 { fewest } else { fewest.next_multiple_of(EVEN) };
+    let step = rows.div_ceil(pieces.max(1)).max(1);
+    (rows.div_ceil(step), step)
+}
+
+/// Threads among which pieces are shared evenly.
+const EVEN: usize = 4;
 /// Rows of flows in a piece: they are many times as wide as others.
 const FLOW_ROWS: usize = ROW_GROUP_ROWS / 4;
 /// Flows whose segments are unpacked together: a flow may have many.
@@ -124,7 +135,7 @@ pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
             _ => (table.build)(&Analysis::new(Replayed { flows: stored.flows(range), ..out }, String::new()))?,
         })
     };
-    let pieces = rows.div_ceil(step);
+    let (pieces, step) = pieces(rows, step);
     let range = |piece: usize| piece * step..rows.min((piece + 1) * step);
     if threads < 2 || pieces < 2 {
         return (0..pieces).try_for_each(|piece| take(unpack(range(piece))?));
@@ -147,4 +158,26 @@ pub fn each_stored_piece<P: Send, E: From<polars::prelude::PolarsError> + Send>(
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn pieces_are_of_one_size_and_none_is_too_large() {
+        for (rows, most, expected) in [
+            (0, 4096, (0, 1)),
+            (1, 4096, (1, 1)),
+            (4096, 4096, (1, 4096)),
+            (4097, 4096, (4, 1025)),
+            (10_000, 4096, (4, 2500)),
+            (16_385, 4096, (8, 2049)),
+            (100_000, 16_384, (8, 12_500)),
+            // Five of two cover nine rows, so that the eighth would be empty.
+            (9, 2, (5, 2)),
+        ] {
+            assert_eq!(pieces(rows, most), expected, "{rows} rows of at most {most}");
+        }
+    }
 }

@@ -43,6 +43,13 @@ pub struct BlockRef {
 }
 
 impl Batch {
+    /// Empties it but for the memory: that of one chunk, and of the lists.
+    pub(super) fn clear(&mut self) {
+        self.chunks.truncate(1);
+        self.packets.clear();
+        self.blocks.clear();
+    }
+
     /// The captured bytes of a packet of this batch.
     #[must_use]
     #[inline]

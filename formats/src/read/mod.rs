@@ -121,8 +121,14 @@ impl Reader {
     /// The next stretch of the capture, about 16 MiB of content; `None` at its end. Damage on the way is noted in
     /// [`Self::damages`] and passed over.
     pub fn next_batch(&mut self) -> Option<Batch> {
+        self.next_batch_into(Batch::default())
+    }
+
+    /// The same, in the memory of a batch that is done with: memory that was written to before is had at once, new one has to be cleared.
+    pub fn next_batch_into(&mut self, spare: Batch) -> Option<Batch> {
+        let mut batch = spare;
         while !self.ended {
-            let mut batch = Batch::default();
+            batch.clear();
             match self.source {
                 Source::Frames(_) => self.read_frames(&mut batch),
                 Source::Stream(_) => self.read_stream(&mut batch),
@@ -139,6 +145,7 @@ impl Reader {
 
     fn read_frames(&mut self, batch: &mut Batch) {
         let Source::Frames(source) = &mut self.source else { return };
+        batch.chunks.clear();
         // Damage keeps its place among the frames: numbers are counted on through it.
         let mut items: Vec<Result<RawFrame, Box<Damage>>> = Vec::new();
         let mut content = 0;
@@ -268,7 +275,8 @@ impl Reader {
     fn read_stream(&mut self, batch: &mut Batch) {
         let Source::Stream(source) = &mut self.source else { return };
         let layer = if self.format.compression == Compression::None { Layer::File } else { Layer::Content };
-        let (mut chunk, error) = match source.next() {
+        let spare = batch.chunks.pop().unwrap_or_default();
+        let (mut chunk, error) = match source.next(spare) {
             Ok(next) => next,
             Err(left) => {
                 if left > 0 {

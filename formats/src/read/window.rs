@@ -45,7 +45,9 @@ impl Window {
                 self.base += self.start as u64;
                 self.start = 0;
             }
-            let want = (n - self.buffer.len()).max(STEP) as u64;
+            // What only tells the format is little.
+            let ahead = if self.base == 0 && self.buffer.is_empty() { 0 } else { STEP };
+            let want = (n - self.buffer.len()).max(ahead) as u64;
             match self.input.by_ref().take(want).read_to_end(&mut self.buffer) {
                 Ok(got) => self.ended = (got as u64) < want,
                 Err(e) => {

@@ -99,6 +99,7 @@ pub(super) fn flows() -> Result<()> {
             contender("analyze flows, 1 thread", b.analyze(&["flows"], "1", "bench-flows.parquet"), 9),
             contender("the same with --no-parse", b.analyze(&["flows", "--no-parse"], "1", "bench-flows.parquet"), 9),
             contender("analyze flows, 2 threads", b.analyze(&["flows"], "2", "bench-flows.parquet"), 9),
+            contender("2 threads with --no-parse", b.analyze(&["flows", "--no-parse"], "2", "bench-flows.parquet"), 9),
             contender(
                 "argus (flow records with TCP metrics)",
                 b.peer("argus", &["-F", "/dev/null", "-r"], &["-w", &out]),
@@ -109,8 +110,9 @@ pub(super) fn flows() -> Result<()> {
         ],
         PACKETS,
     )?;
-    if let [one, _, two, ..] = runs.as_slice() {
+    if let [one, plain, two, two_plain, ..] = runs.as_slice() {
         cores(&[*one, *two]);
+        println!("with --no-parse: {:.2} times", plain.wall / two_plain.wall);
     }
     let _ = fs::remove_file(out);
     Ok(())

@@ -39,6 +39,23 @@ pub(crate) struct Interfaces {
     node: Option<u32>,
 }
 
+/// What decoding has to know of the interfaces of an input.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    /// By place in the file: place in the replay and link type.
+    of: Vec<Option<(u32, u16)>>,
+    /// Interfaces of the replay.
+    pub(crate) interfaces: usize,
+}
+
+impl Links {
+    /// Place in the replay and link type of an interface of the input.
+    #[inline]
+    pub(crate) fn get(&self, in_file: u32) -> Option<(u32, u16)> {
+        self.of.get(in_file as usize).copied().flatten()
+    }
+}
+
 /// Clocks are set by less while a node is up.
 const SAME_BOOT_NS: u64 = 60_000_000_000;
 
@@ -117,6 +134,11 @@ impl Interfaces {
             self.map.push(place);
         }
         node
+    }
+
+    /// All of the present input, for decoding it.
+    pub(crate) fn links(&self) -> Links {
+        Links { of: (0..self.map.len() as u32).map(|in_file| self.get(in_file)).collect(), interfaces: self.rows.len() }
     }
 
     /// Place in the replay and link type of an interface of the present input.

@@ -1,8 +1,10 @@
 //! What the parts have given, put together: sorted, with dense ids.
 
+use super::Engine;
+use super::batch::lock;
+use super::ordered::at_home;
 use super::part::Part;
 use super::stored::Stored;
-use super::{Engine, batch::lock};
 use crate::flow::Tally;
 use crate::hops::PlaceLog;
 use crate::host::Host;
@@ -38,7 +40,7 @@ impl Engine {
                 }
                 (parts, tallies, shard.flows.room.left_out)
             };
-            self.shards.par_iter().map(finish).collect()
+            at_home(&self.shards, finish)
         });
         let mut out = self.out;
         if out.start > out.end {
