@@ -1,8 +1,11 @@
 //! How fast the parsers are, each on its own traffic, on one core: `cargo run --release --example parse_speed [NAME]`.
 //!
-//! A conversation's script is played again and again on one connection, in segments of at most 1448 bytes. Printed:
+//! A conversation's script is played again and again on one connection, in segments of at most 1448 bytes; where there is nothing to be
+//! played again, each round is a connection of its own. Printed:
 //! megabytes, segments and sessions per second of CPU time (where the system tells it; else of the clock), the best of five runs.
 
+#[path = "parse_speed/handshake.rs"]
+mod handshake;
 #[path = "parse_speed/small.rs"]
 mod small;
 #[path = "parse_speed/trade.rs"]
@@ -96,6 +99,14 @@ fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
         reply.push(octet);
     }
     let dns = vec![client(question), server(&reply)];
+    let framed = |data: &[u8]| [&u16::try_from(data.len()).unwrap_or_default().to_be_bytes()[..], data].concat();
+    let dns_stream = vec![client(framed(question)), server(framed(&reply))];
+    // A name as workstations ask for it, and where it is.
+    let netbios = b"\x12\x34\x01\x10\0\x01\0\0\0\0\0\0\x20FEEFFDFECACACACACACACACACACACACA\0\0\x20\0\x01";
+    let mut found = netbios.to_vec();
+    found[2..8].copy_from_slice(&[0x85, 0, 0, 0, 0, 1]);
+    found.extend(b"\0\x03\xf4\x80\0\x06\0\0\x0a\0\0\x05");
+    let netbios = vec![client(netbios), server(found)];
 
     let memcached =
         vec![client("get user:1234567\r\n"), server(format!("VALUE user:1234567 0 200\r\n{value}\r\nEND\r\n"))];
@@ -121,6 +132,8 @@ fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
         ("postgresql", Transport::Tcp, 5432, vec![], postgresql),
         ("mysql", Transport::Tcp, 3306, vec![], mysql),
         ("dns (UDP)", Transport::Udp, 53, vec![], dns),
+        ("dns (TCP)", Transport::Tcp, 53, vec![], dns_stream),
+        ("nbns (UDP)", Transport::Udp, 137, vec![], netbios),
         ("memcached", Transport::Tcp, 11211, vec![], memcached),
         ("http2", Transport::Tcp, 50051, preface, http2),
         ("nats", Transport::Tcp, 4222, vec![], nats),
@@ -157,19 +170,30 @@ fn on_cpu() -> Option<u64> {
 fn main() {
     println!("{:22} {:>9} {:>14} {:>13}", "protocol", "MB/s", "segments/s", "sessions/s");
     let only = std::env::args().nth(1).unwrap_or_default();
-    let all = traffic().into_iter().chain(trade::traffic()).chain(small::traffic());
+    let all = traffic().into_iter().chain(trade::traffic()).chain(small::traffic()).chain(handshake::traffic());
     for (name, transport, port, start, script) in all.filter(|(name, ..)| name.contains(&only)) {
-        let size: usize = script.iter().map(|(_, data)| data.len()).sum();
+        let is_new = script.is_empty();
+        let size: usize = if is_new { &start } else { &script }.iter().map(|(_, data)| data.len()).sum();
         let rounds = 20_000_000 / size.max(1);
         let mut best: Option<(f64, f64, f64)> = None;
         for _ in 0..5 {
             let mut conversation = Conversation::new(transport, 40000, port);
             let (mut ts, mut bytes, mut segments, mut count) = (0, 0, 0, 0_usize);
             let mut sessions = Vec::new();
-            play(&mut conversation, &start, &mut ts);
+            if !is_new {
+                play(&mut conversation, &start, &mut ts);
+            }
             let (begun, cpu) = (Instant::now(), on_cpu());
             for _ in 0..rounds {
-                let (more_bytes, more_segments) = play(&mut conversation, &script, &mut ts);
+                let played = if is_new {
+                    conversation = Conversation::new(transport, 40000, port);
+                    let played = play(&mut conversation, &start, &mut ts);
+                    conversation.close(ts);
+                    played
+                } else {
+                    play(&mut conversation, &script, &mut ts)
+                };
+                let (more_bytes, more_segments) = played;
                 bytes += more_bytes;
                 segments += more_segments;
                 conversation.sessions(&mut sessions);

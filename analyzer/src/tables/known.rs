@@ -21,21 +21,30 @@ impl Present {
     /// The next row.
     #[inline]
     pub(super) fn push(&mut self, present: bool) {
-        let nulls_of_the_other_kind = if present { self.rows } else { 0 };
-        match &mut self.bits {
-            Some(bits) => bits.push(present),
-            None if self.rows > 0 && self.nulls == nulls_of_the_other_kind => self.begin(present),
-            None => {}
-        }
+        let Some(bits) = &mut self.bits else { return self.push_run((present, 1)) };
+        bits.push(present);
         self.rows += 1;
         self.nulls += usize::from(!present);
     }
 
+    /// The next rows, which all have a value or have none, and how many they are.
+    #[inline]
+    fn push_run(&mut self, (present, rows): (bool, usize)) {
+        let nulls_of_the_other_kind = if present { self.rows } else { 0 };
+        match &mut self.bits {
+            Some(bits) => bits.extend_constant(rows, present),
+            None if self.rows > 0 && rows > 0 && self.nulls == nulls_of_the_other_kind => self.begin(present, rows),
+            None => {}
+        }
+        self.rows += rows;
+        self.nulls += if present { 0 } else { rows };
+    }
+
     #[cold]
-    fn begin(&mut self, present: bool) {
+    fn begin(&mut self, present: bool, rows: usize) {
         let mut bits = MutableBitmap::with_capacity(self.all);
         bits.extend_constant(self.rows, !present);
-        bits.push(present);
+        bits.extend_constant(rows, present);
         self.bits = Some(bits);
     }
 
@@ -85,13 +94,28 @@ impl Known {
     /// The next row.
     #[inline]
     pub(super) fn push(&mut self, value: Option<i64>) {
-        self.present.push(value.is_some());
-        if let Some(value) = value {
-            if self.values.len() == self.values.capacity() {
-                self.grow();
+        self.extend(std::iter::once(value));
+    }
+
+    /// The next rows.
+    #[inline]
+    pub(super) fn extend(&mut self, rows: impl Iterator<Item = Option<i64>>) {
+        // Nearly always all of them have a value, or none has: they are told of together.
+        let mut run = (false, 0);
+        for value in rows {
+            if value.is_some() != run.0 {
+                self.present.push_run(run);
+                run = (value.is_some(), 0);
             }
-            self.values.push(value);
+            run.1 += 1;
+            if let Some(value) = value {
+                if self.values.len() == self.values.capacity() {
+                    self.grow();
+                }
+                self.values.push(value);
+            }
         }
+        self.present.push_run(run);
     }
 
     /// Makes room for all rows at the first value, not before: many columns have none.
@@ -118,6 +142,9 @@ mod tests {
             for (n, present) in (0..).zip(rows) {
                 known.push(Some(n).filter(|_| *present));
             }
+            let mut together = Known::new(rows.len());
+            together.extend((0..).zip(rows).map(|(n, present)| Some(n).filter(|_| *present)));
+            assert_eq!(together.rows().collect::<Vec<_>>(), known.rows().collect::<Vec<_>>());
             let expected: Vec<Option<i64>> = (0..).zip(rows).map(|(n, present)| Some(n).filter(|_| *present)).collect();
             assert_eq!(known.rows().collect::<Vec<_>>(), expected);
             assert_eq!(known.present.nulls(), rows.iter().filter(|present| !**present).count());

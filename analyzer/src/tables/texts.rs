@@ -8,6 +8,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use polars_arrow::array::{MutableBinaryViewArray, Utf8ViewArray};
 use polars_arrow::bitmap::Bitmap;
+use std::net::IpAddr;
 
 /// After so many rows a column that has mostly different texts is not worth a dictionary.
 pub(super) const PROBE: usize = 1024;
@@ -136,6 +137,18 @@ impl Mark {
         Self { first, last, len }
     }
 
+    /// Of an address that is not written out. No text has such a length.
+    #[inline]
+    fn of_ip(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self { first: u64::from(ip.to_bits()), last: 0, len: usize::MAX - 1 },
+            IpAddr::V6(ip) => {
+                let bits = ip.to_bits();
+                Self { first: bits as u64, last: (bits >> 64) as u64, len: usize::MAX - 2 }
+            }
+        }
+    }
+
     #[inline]
     fn place(self) -> usize {
         let mixed = (self.first ^ self.last.rotate_left(29) ^ self.len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -183,6 +196,29 @@ impl Texts {
                 }
             }
             Self::Plain(plain) => plain.push(text),
+        }
+    }
+
+    /// An address, which `write` makes a text of if it was not seen lately.
+    #[inline]
+    pub(super) fn push_ip(&mut self, ip: IpAddr, scratch: &mut String, write: impl FnOnce(IpAddr, &mut String)) {
+        let mark = Mark::of_ip(ip);
+        let place = mark.place();
+        if let Self::Coded(coded) = self
+            && let Some(seen) = coded.lately.get(place).filter(|seen| seen.mark == mark)
+            && coded.present.rows() + 1 != PROBE
+        {
+            coded.keys.push(seen.number);
+            coded.present.push(true);
+            return;
+        }
+        scratch.clear();
+        write(ip, scratch);
+        self.push(scratch);
+        if let Self::Coded(coded) = self
+            && let Some(seen) = coded.lately.get_mut(place)
+        {
+            *seen = Lately { mark, number: coded.keys.last().copied().unwrap_or(0) };
         }
     }
 
@@ -351,6 +387,30 @@ mod tests {
         let column = column(texts.iter().map(String::as_str), true);
         assert!(matches!(column, Texts::Plain(_)));
         assert_eq!(rows(column), texts);
+    }
+
+    #[test]
+    fn addresses_are_their_texts() {
+        let ip = |n: usize| IpAddr::from([10, 0, (n / 7 % 3) as u8, (n % 5) as u8]);
+        let other = |n: usize| {
+            if n.is_multiple_of(11) {
+                IpAddr::from(ip(n).to_string().parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped())
+            } else {
+                ip(n)
+            }
+        };
+        let (mut column, mut scratch) = (Texts::new(3 * PROBE), String::new());
+        for n in 0..3 * PROBE {
+            column.push_ip(other(n), &mut scratch, |ip, out| out.push_str(&ip.to_string()));
+        }
+        assert!(matches!(column, Texts::Coded(_)));
+        assert_eq!(rows(column.finish()), (0..3 * PROBE).map(|n| other(n).to_string()).collect::<Vec<_>>());
+        // Mostly different ones have no dictionary, as texts have none.
+        let many = |n: usize| IpAddr::from((n as u32).to_be_bytes());
+        let mut column = Texts::new(3 * PROBE);
+        (0..3 * PROBE).for_each(|n| column.push_ip(many(n), &mut scratch, |ip, out| out.push_str(&ip.to_string())));
+        assert!(matches!(column, Texts::Plain(_)));
+        assert_eq!(rows(column), (0..3 * PROBE).map(|n| many(n).to_string()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -199,12 +199,78 @@ fn websphere_mq() -> Script {
     vec![client(segment(0x86)), server(segment(0x96))]
 }
 
+/// The X protocol of MySQL: a statement, and twenty rows of one column.
+fn mysqlx() -> Script {
+    let little = |len: usize| u32::try_from(len).unwrap_or_default().to_le_bytes();
+    let frame = |kind: u8, body: &[u8]| [&little(body.len() + 1)[..], &[kind], body].concat();
+    let field =
+        |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap_or_default()], bytes].concat();
+    let sql = b"SELECT id, name, price FROM orders WHERE customer_id = 4711 AND state = 'open' ORDER BY id";
+    let mut answer = frame(12, &[8, 7]);
+    for _ in 0..20 {
+        answer.extend(frame(13, &field(1, &[b'r'; 100])));
+    }
+    answer.extend([frame(14, &[]), frame(17, &[])].concat());
+    vec![client(frame(12, &[field(3, b"sql"), field(1, sql)].concat())), server(answer)]
+}
+
+/// Dameng: a statement that is run at once, and an answer of 2,000 bytes.
+fn dameng() -> Script {
+    let message = |statement: u32, command: u16, body: &[u8]| {
+        let size = u32::try_from(body.len()).unwrap_or_default().to_le_bytes();
+        let mut bytes = [&statement.to_le_bytes()[..], &command.to_le_bytes(), &size, &[0; 4]].concat();
+        bytes.resize(64, 0);
+        bytes.extend(body);
+        bytes
+    };
+    let sql = b"SELECT id, name, price FROM orders WHERE customer_id = 4711 AND state = 'open' ORDER BY id\0";
+    vec![client(message(7, 91, sql)), server(message(7, 160, &[b'r'; 2000]))]
+}
+
+/// AMQP 1.0: a message of 400 bytes with an id and trace context, and its settlement.
+fn amqp1() -> (Script, Script) {
+    let byte = |len: usize| u8::try_from(len).unwrap_or_default();
+    let described = |kind: u8, items: &[Vec<u8>]| {
+        let inner = items.concat();
+        [&[0, 0x53, kind, 0xc0][..], &[byte(inner.len() + 1), byte(items.len())], &inner].concat()
+    };
+    let frame = |kind: u8, items: &[Vec<u8>], payload: &[u8]| {
+        let body = [&described(kind, items)[..], payload].concat();
+        [&size(body.len() + 8)[..], &[2, 0, 0, 0], &body].concat()
+    };
+    let text = |text: &str| [&[0xa1, byte(text.len())], text.as_bytes()].concat();
+    let (null, uint, yes, no) = (vec![0x40], |n: u8| vec![0x52, n], vec![0x41], vec![0x42]);
+    let attach = |receives: &[u8]| {
+        let ends = [described(0x28, &[text("")]), described(0x29, &[text("orders")])];
+        frame(0x12, &[text("l1"), uint(0), receives.to_vec(), null.clone(), null.clone(), ends.concat()], &[])
+    };
+    let header = b"AMQP\0\x01\0\0".to_vec();
+    let begin = |remote: &[u8]| frame(0x11, &[remote.to_vec(), uint(0), uint(255), uint(255)], &[]);
+    let start = vec![
+        client([header.clone(), frame(0x10, &[text("app"), text("broker")], &[]), begin(&null), attach(&no)].concat()),
+        server([header, frame(0x10, &[text("srv")], &[]), begin(&[0x60, 0, 0]), attach(&yes)].concat()),
+    ];
+    let pairs = [text("traceparent"), text("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")].concat();
+    let content = [
+        described(0x73, &[text("m-4711"), null.clone(), null.clone(), null.clone(), null.clone(), text("c-4711")]),
+        [&[0, 0x53, 0x74, 0xc1, byte(pairs.len() + 1), 2][..], &pairs].concat(),
+        [&[0, 0x53, 0x75, 0xb0][..], &size(400), &[b'v'; 400]].concat(),
+    ]
+    .concat();
+    let items = [uint(0), uint(1), vec![0xa0, 1, 1], uint(0), no.clone(), no];
+    let settled = frame(0x15, &[yes.clone(), uint(1), null, yes, described(0x24, &[])], &[]);
+    (start, vec![client(frame(0x14, &items, &content)), server(settled)])
+}
+
 /// (name, transport, port, once at the start, again and again)
 pub(crate) fn traffic() -> Vec<(&'static str, Transport, u16, Script, Script)> {
     let tcp = Transport::Tcp;
-    let ((pulsar_start, pulsar), (zmtp_start, zmtp)) = (pulsar(), zmtp());
+    let ((pulsar_start, pulsar), (zmtp_start, zmtp), (amqp1_start, amqp1)) = (pulsar(), zmtp(), amqp1());
     let (zookeeper_start, zookeeper) = zookeeper();
     vec![
+        ("mysqlx", tcp, 33060, vec![], mysqlx()),
+        ("dameng", tcp, 5236, vec![], dameng()),
+        ("amqp 1.0", tcp, 5672, amqp1_start, amqp1),
         ("tds", tcp, 1433, vec![], tds()),
         ("oracle", tcp, 1521, vec![], oracle()),
         ("pulsar", tcp, 6650, pulsar_start, pulsar),

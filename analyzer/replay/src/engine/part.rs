@@ -83,11 +83,23 @@ impl Part {
         rows.load(&self.requests, entry);
     }
 
-    /// Unpacks a request, whose texts may stay where they are.
+    /// Unpacks a request, whose texts may stay where they are, to the end of `out`, where it is returned for what is to be put right. Rows
+    /// are large: it is made there and not moved.
     #[inline]
-    pub(super) fn request_at<'r, F: Coded<'r>>(&'r self, rows: &'r Rows<'_>, entry: &Entry) -> Option<Request<F>> {
-        let mut r: Request<F> = rows.look(&self.requests, &self.texts, entry, Request::get)?;
-        if let Some(ends) = self.turned.get(&r.flow_id) {
+    pub(super) fn request_at<'r, 'o, F: Coded<'r>>(
+        &'r self,
+        rows: &'r Rows<'_>,
+        entry: &Entry,
+        out: &'o mut Vec<Request<F>>,
+    ) -> Option<&'o mut Request<F>> {
+        rows.look(&self.requests, &self.texts, entry, |r| {
+            out.push(Request::get(r)?);
+            Some(())
+        })?;
+        let r = out.last_mut()?;
+        if !self.turned.is_empty()
+            && let Some(ends) = self.turned.get(&r.flow_id)
+        {
             r.endpoints = *ends;
         }
         Some(r)

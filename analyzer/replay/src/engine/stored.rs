@@ -120,7 +120,7 @@ impl Stored {
                 }
             }
             let mut out = Vec::with_capacity(entries.len());
-            out.extend(some.zip(entries).filter_map(|(id, e)| self.request_at(&rows, id, e)));
+            some.zip(entries).for_each(|(id, e)| self.request_at(&rows, id, e, &mut out));
             each(&out);
         }
     }
@@ -159,17 +159,17 @@ impl Stored {
         if let Some(part) = self.parts.get(entry.part as usize) {
             part.load_request(rows, entry);
         }
-        out.extend(self.request_at(rows, id, entry));
+        self.request_at(rows, id, entry, out);
     }
 
     /// A request whose block is loaded.
     #[inline]
-    fn request_at<'r, F: Coded<'r>>(&'r self, rows: &'r Rows<'_>, id: usize, entry: &Entry) -> Option<Request<F>> {
-        let mut r: Request<F> = self.parts.get(entry.part as usize)?.request_at(rows, entry)?;
+    fn request_at<'r, F: Coded<'r>>(&'r self, rows: &'r Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Request<F>>) {
+        let part = self.parts.get(entry.part as usize);
+        let Some(r) = part.and_then(|part| part.request_at(rows, entry, out)) else { return };
         r.request_id = id as u64;
         r.flow_id = u64::from(entry.flow);
         r.netns = self.interface(&r.observed_at).map_or(r.netns, |i| i.netns);
-        Some(r)
     }
 
     fn unpack_profile(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<ProfileSegment>) {

@@ -8,7 +8,7 @@ use crate::model::{Completeness, Nanos, RequestFields, Session, Side, Status, Th
 use crate::parse::{Kind, Mark, Message};
 use ahash::AHashMap;
 use std::collections::VecDeque;
-use std::collections::hash_map::Entry as Place;
+use std::collections::hash_map::{Entry as Place, OccupiedEntry};
 
 /// Most requests that wait on one conversation; the oldest are given up beyond.
 const OUTSTANDING_LIMIT: usize = 32 * 1024;
@@ -206,9 +206,13 @@ impl Pairer {
     /// A message ends.
     pub(crate) fn end(&mut self, ticket: Ticket, end: Mark) {
         if let Some(key) = ticket.key {
-            if self.find(ticket).is_some_and(|entry| entry.end(ticket.kind, end)) {
-                let entry = self.take(key, Some(ticket.entry));
-                self.done.extend(entry.map(|entry| entry.session));
+            if let Place::Occupied(mut place) = self.keyed.entry(key)
+                && let Some(entry) = place.get_mut().find(|entry| entry.id == ticket.entry)
+                && entry.end(ticket.kind, end)
+                && let Some(entry) = take(place, Some(ticket.entry))
+            {
+                self.keyed_len = self.keyed_len.saturating_sub(1);
+                self.done.push(entry.session);
             }
             return;
         }
@@ -393,7 +397,7 @@ impl Pairer {
                 self.keyed.iter().filter(|(_, slot)| slot.first.id <= limit).map(|(key, _)| *key).collect();
             for key in keys {
                 while self.keyed.get(&key).is_some_and(|slot| slot.first.id <= limit) {
-                    old.extend(self.take(key, None));
+                    old.extend(self.take_oldest(key));
                 }
             }
             old.sort_by_key(|entry| entry.id);
@@ -461,21 +465,12 @@ impl Pairer {
         }
     }
 
-    /// Takes the entry of that id, or the oldest, from those of a key.
-    fn take(&mut self, key: u64, id: Option<u64>) -> Option<Entry> {
-        let Place::Occupied(mut place) = self.keyed.entry(key) else {
+    /// Takes the oldest entry from those of a key.
+    fn take_oldest(&mut self, key: u64) -> Option<Entry> {
+        let Place::Occupied(place) = self.keyed.entry(key) else {
             return None;
         };
-        let slot = place.get_mut();
-        let entry = if id.is_none_or(|id| slot.first.id == id) {
-            match slot.more.pop_front() {
-                Some(next) => std::mem::replace(&mut slot.first, next),
-                None => place.remove().first,
-            }
-        } else {
-            let at = slot.more.iter().position(|entry| Some(entry.id) == id)?;
-            slot.more.remove(at)?
-        };
+        let entry = take(place, None)?;
         self.keyed_len = self.keyed_len.saturating_sub(1);
         Some(entry)
     }
@@ -484,6 +479,19 @@ impl Pairer {
     pub(crate) fn awaits(&self, key: u64) -> bool {
         self.keyed.get(&key).is_some_and(|slot| slot.entries().any(|entry| entry.response == Part::Awaited))
     }
+}
+
+/// Takes the entry of that id, or the oldest, from those of a key.
+fn take(mut place: OccupiedEntry<'_, u64, Slot>, id: Option<u64>) -> Option<Entry> {
+    let slot = place.get_mut();
+    if id.is_none_or(|id| slot.first.id == id) {
+        return Some(match slot.more.pop_front() {
+            Some(next) => std::mem::replace(&mut slot.first, next),
+            None => place.remove().first,
+        });
+    }
+    let at = slot.more.iter().position(|entry| Some(entry.id) == id)?;
+    slot.more.remove(at)
 }
 
 /// The last call that carried a message gives the time of its return.

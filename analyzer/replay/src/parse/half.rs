@@ -90,9 +90,19 @@ impl Half {
         }
     }
 
+    /// Where the first piece is that `reaches`, as those behind it do: nearly always it is the last one.
+    #[inline]
+    fn first(&self, reaches: impl Fn(&Piece) -> bool) -> usize {
+        let last = self.pieces.len().saturating_sub(1);
+        match last.checked_sub(1).and_then(|before| self.pieces.get(before)) {
+            Some(before) if reaches(before) => self.pieces.partition_point(|piece| !reaches(piece)),
+            _ => last,
+        }
+    }
+
     /// The place of the byte at `offset`.
     pub(super) fn mark_at(&self, offset: u64) -> Mark {
-        let at = self.pieces.partition_point(|piece| piece.end <= offset);
+        let at = self.first(|piece| piece.end > offset);
         let Some(piece) = self.pieces.get(at).or(self.pieces.back()) else {
             return Mark { offset, ..Mark::default() };
         };
@@ -114,7 +124,7 @@ impl Half {
 
     /// The end of what ends before `offset`: time of the last byte.
     pub(super) fn end_at(&self, offset: u64) -> Mark {
-        let at = self.pieces.partition_point(|piece| piece.end < offset);
+        let at = self.first(|piece| piece.end >= offset);
         let Some(piece) = self.pieces.get(at).or(self.pieces.back()) else {
             return Mark { offset, ..Mark::default() };
         };

@@ -101,16 +101,26 @@ impl Masker {
         if self.show {
             return url;
         }
-        let url = self.segments(url);
-        let query = memchr::memchr(b'?', url.as_bytes());
+        let question = |url: &str| memchr::memchr(b'?', url.as_bytes());
+        let before = question(&url);
+        let url = self.segments(url, before);
+        let query = if before.is_some() { question(&url) } else { None };
         let scheme = scheme_end(&url).filter(|at| query.is_none_or(|query| *at < query));
         if query.is_none() && scheme.is_none() {
             return url;
         }
         let (path, rest) = url.split_at_checked(query.map_or(url.len(), |at| at + 1)).unwrap_or((&url, ""));
+        let user = scheme.and_then(|at| user_info(path, at + 3));
+        let is_secret = |pair: &str| {
+            let named = pair.split_once('=').filter(|(_, value)| !value.is_empty());
+            named.is_some_and(|(name, value)| is_secret_name(name) || is_token(value))
+        };
+        if user.is_none() && !rest.split('&').any(is_secret) {
+            return url;
+        }
         let mut masked = String::new();
         let mut hidden = 0;
-        match scheme.and_then(|at| user_info(path, at + 3)) {
+        match user {
             Some((from, to)) => {
                 masked.push_str(path.get(..from).unwrap_or_default());
                 masked.push_str(MASK);
@@ -123,26 +133,30 @@ impl Masker {
             if place > 0 {
                 masked.push('&');
             }
-            match pair.split_once('=') {
-                Some((name, value)) if !value.is_empty() && (is_secret_name(name) || is_token(value)) => {
+            match pair.split_once('=').filter(|_| is_secret(pair)) {
+                Some((name, _)) => {
                     masked.push_str(name);
                     masked.push('=');
                     masked.push_str(MASK);
                     hidden += 1;
                 }
-                _ => masked.push_str(pair),
+                None => masked.push_str(pair),
             }
         }
         self.hid(Secret::Url, hidden);
-        if hidden == 0 { url } else { masked.into_boxed_str() }
+        masked.into_boxed_str()
     }
 }
 
 impl Masker {
     /// Segments of a path that are tokens.
-    fn segments(&mut self, url: Box<str>) -> Box<str> {
-        let (path, query) = url.split_at_checked(url.find('?').unwrap_or(url.len())).unwrap_or((&url, ""));
-        if !path.split('/').any(is_token) {
+    fn segments(&mut self, url: Box<str>, query: Option<usize>) -> Box<str> {
+        let (path, query) = url.split_at_checked(query.unwrap_or(url.len())).unwrap_or((&url, ""));
+        // Most segments do not begin as tokens do.
+        let begins = |at: usize| path.as_bytes().get(at).is_some_and(|first| b"Aegrsx-".contains(first));
+        let token_at =
+            |at: usize| begins(at) && path.get(at..).and_then(|rest| rest.split('/').next()).is_some_and(is_token);
+        if !token_at(0) && !memchr::memchr_iter(b'/', path.as_bytes()).any(|slash| token_at(slash + 1)) {
             return url;
         }
         let mut hidden = 0;

@@ -84,11 +84,21 @@ impl Writer<'_> {
     /// Seven bits a byte, the lowest first.
     #[inline]
     pub(crate) fn number(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.bytes.push(n as u8 | 0x80);
-            n >>= 7;
+        if n < 0x80 {
+            return self.bytes.push(n as u8);
         }
-        self.bytes.push(n as u8);
+        let mut coded = [0; 10];
+        let mut len = 0;
+        for byte in &mut coded {
+            *byte = n as u8 | 0x80;
+            n >>= 7;
+            len += 1;
+            if n == 0 {
+                *byte &= 0x7f;
+                break;
+            }
+        }
+        self.bytes.extend_from_slice(coded.get(..len).unwrap_or_default());
     }
 
     #[inline]

@@ -3,13 +3,18 @@
 use ahash::AHashMap;
 use std::sync::Arc;
 
-/// Names that are looked for by their addresses first.
-const FEW: usize = 16;
+/// Names that are known by their addresses.
+const LATELY: usize = 64;
+
+/// Where a name of the program's own lies, and its number.
+type Seen = (usize, usize, u32);
 
 /// Names of one part's rows.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     fixed: Vec<&'static str>,
+    /// Names seen lately, by their addresses; made when the first one comes.
+    lately: Option<Box<[Seen; LATELY]>>,
     fixed_numbers: AHashMap<&'static str, u32>,
     shared: Vec<Arc<str>>,
     shared_numbers: AHashMap<Arc<str>, u32>,
@@ -20,15 +25,19 @@ impl Texts {
     #[inline]
     pub(super) fn fixed(&mut self, text: &'static str) -> u32 {
         // Nearly always it is the very same one of a few.
-        if let Some(number) = self.fixed.iter().take(FEW).position(|known| std::ptr::eq(*known, text)) {
-            return number as u32;
+        let (at, len) = (text.as_ptr().addr(), text.len());
+        let place = (at as u64).wrapping_add(len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        let lately = self.lately.get_or_insert_with(|| Box::new([(0, 0, 0); LATELY]));
+        let Some(seen) = lately.get_mut(place as usize) else { return 0 };
+        if (seen.0, seen.1) == (at, len) {
+            return seen.2;
         }
-        if let Some(number) = self.fixed_numbers.get(text) {
-            return *number;
+        let next = self.fixed.len() as u32;
+        let number = *self.fixed_numbers.entry(text).or_insert(next);
+        if number == next {
+            self.fixed.push(text);
         }
-        let number = self.fixed.len() as u32;
-        self.fixed.push(text);
-        self.fixed_numbers.insert(text, number);
+        *seen = (at, len, number);
         number
     }
 

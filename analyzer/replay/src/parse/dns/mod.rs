@@ -2,6 +2,8 @@
 //! have the same shape. One request per question of a packet.
 
 mod message;
+mod name;
+mod record;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -24,7 +26,7 @@ pub(super) static NETBIOS: Protocol = Protocol {
     ports: &[137],
     timeout: 15_000_000_000,
     detect: |first| match Packet::parse(first.bytes) {
-        Some(packet) if first.transport == Transport::Udp && packet.sound && packet.netbios().is_some() => {
+        Some(packet) if first.transport == Transport::Udp && packet.sound && packet.netbios_name().is_some() => {
             Detection::Yes { confidence: 85, from: Some(if packet.response { Side::Server } else { Side::Client }) }
         }
         _ => Detection::No,
@@ -60,7 +62,7 @@ fn detect(first: First<'_>) -> Detection {
     };
     // Both kinds carry questions, so the flag decides who asks.
     let from = if packet.response { Side::Server } else { Side::Client };
-    if !packet.is_dns() || packet.netbios().is_some() {
+    if !packet.is_dns() || packet.netbios_name().is_some() {
         Detection::No
     } else if packet.sound && packet.questions().next().is_some() {
         Detection::Yes { confidence: if packet.plain() { 80 } else { 60 }, from: Some(from) }
@@ -108,6 +110,7 @@ impl Parser for Dns {
         let Some(mut packet) = Packet::parse(body) else {
             return Step::Reject("not a DNS message");
         };
+        packet.netbios = self.netbios;
         let failed = !packet.sound && !short;
         if !packet.begun() {
             if !failed || !message::plausible_start(body) || !packet.response {
@@ -130,26 +133,22 @@ impl Parser for Dns {
                 fields.status = Status::ParseFailed;
                 fields.exception = message::MALFORMED.into();
             }
-            if self.netbios {
-                message::as_netbios(&packet, &mut fields);
-            }
             if !packet.response
                 && let Some(recent) = self.recent.get_mut(self.next % RECENT)
             {
                 *recent = (packet.id, key);
                 self.next = (self.next + 1) % RECENT;
             }
-            out.emit(Message::new(kind, fields).keyed(key).truncated(short && !packet.sound));
+            out.emit(Message::of(kind, fields).keyed(key).truncated(short && !packet.sound));
         }
         if first.is_none() && packet.response {
             let mut fields = packet.announcement();
             if self.netbios {
                 // Its answers never repeat the question.
-                message::as_netbios(&packet, &mut fields);
                 fields.session_id = Some(u64::from(packet.id));
                 self.by_id(packet.id, fields, out);
             } else {
-                out.emit(Message::new(Kind::OneWay, fields).truncated(short && !packet.sound));
+                out.emit(Message::of(Kind::OneWay, fields).truncated(short && !packet.sound));
             }
         }
         Step::Consume(total as u64)
@@ -171,10 +170,10 @@ impl Parser for Dns {
 
 impl Dns {
     /// An answer without a question: its id alone tells what was asked.
-    fn by_id(&self, id: u16, fields: RequestFields, out: &mut Output<'_>) {
+    fn by_id(&self, id: u16, fields: Box<RequestFields>, out: &mut Output<'_>) {
         let known = self.recent.iter().find(|(other, key)| *other == id && out.is_awaited(*key));
         let kind = if known.is_some() { Kind::Response } else { Kind::OneWay };
-        let mut message = Message::new(kind, fields);
+        let mut message = Message::of(kind, fields);
         message.key = known.map(|(_, key)| *key);
         out.emit(message);
     }

@@ -103,6 +103,9 @@ pub(super) fn initial(version: Version, id: &[u8]) -> Option<[Keys; 2]> {
     Some([side("client in")?, side("server in")?])
 }
 
+/// Blocks that are made at a time.
+const AT_ONCE: usize = 8;
+
 impl Keys {
     /// Takes the protection off a packet whose number starts at `at`; `packet` ends where the packet does, or where its capture does.
     /// The tag is not checked, as a capture may have cut it: whether it made sense is told by the frames. `None`: it cannot be.
@@ -122,13 +125,17 @@ impl Keys {
             *nonce.get_mut(12 - length + place)? ^= byte;
         }
         let mut plain = packet.get(at + length..)?.to_vec();
-        // AES-GCM encrypts as counter mode does, from 2 on.
-        for (block, counter) in plain.chunks_mut(16).zip(2_u32..) {
-            nonce[12..].copy_from_slice(&counter.to_be_bytes());
-            let mut stream = nonce;
-            self.packet.encrypt_block((&mut stream).into());
-            for (byte, key) in block.iter_mut().zip(stream) {
-                *byte ^= key;
+        // AES-GCM encrypts as counter mode does, from 2 on; processors work on several blocks at once.
+        let mut counter = 2_u32;
+        for blocks in plain.chunks_mut(16 * AT_ONCE) {
+            let mut stream = [aes::Block::from(nonce); AT_ONCE];
+            for block in &mut stream {
+                block[12..].copy_from_slice(&counter.to_be_bytes());
+                counter = counter.wrapping_add(1);
+            }
+            self.packet.encrypt_blocks(&mut stream);
+            for (bytes, keys) in blocks.chunks_mut(16).zip(&stream) {
+                bytes.iter_mut().zip(keys).for_each(|(byte, key)| *byte ^= key);
             }
         }
         Some(plain)

@@ -131,7 +131,12 @@ pub(super) fn frames(plain: &[u8], cut: bool, google: bool) -> Option<Frames> {
     let mut read = |cursor: &mut Cursor<'_>| -> Option<bool> {
         let Some(kind) = cursor.u8() else { return Some(false) };
         match kind {
-            0 | 1 => {}
+            0 => {
+                // Filling, up to a whole datagram.
+                let zeros = cursor.rest().iter().take_while(|byte| **byte == 0).count();
+                cursor.up_to(zeros);
+            }
+            1 => {}
             2 | 3 => {
                 integer(cursor)?;
                 integer(cursor)?;
