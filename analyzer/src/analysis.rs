@@ -1,5 +1,6 @@
 //! A replayed recording together with what is added up from it, each computed once and when first asked for.
 
+use crate::findings::{self, Finding};
 use crate::report::{flows, series};
 use replay::engine::ReplayError;
 use replay::filter::Filter;
@@ -25,6 +26,7 @@ pub struct Analysis {
     counted: OnceLock<Vec<(usize, u32)>>,
     ranked: OnceLock<Vec<usize>>,
     series: OnceLock<Vec<series::Service>>,
+    findings: OnceLock<Vec<Finding>>,
     source: Option<Source>,
     packets: OnceLock<Result<TcpPackets, ReplayError>>,
 }
@@ -74,6 +76,7 @@ impl Analysis {
             counted: OnceLock::new(),
             ranked: OnceLock::new(),
             series: OnceLock::new(),
+            findings: OnceLock::new(),
             source: None,
             packets: OnceLock::new(),
         }
@@ -159,6 +162,11 @@ impl Analysis {
     /// The services with most requests over time.
     pub(crate) fn series(&self) -> &[series::Service] {
         self.series.get_or_init(|| series::services(self, series::Buckets::new(self)))
+    }
+
+    /// What stands out, what weighs most first.
+    pub fn findings(&self) -> &[Finding] {
+        self.findings.get_or_init(|| findings::all(self))
     }
 
     /// The service map.

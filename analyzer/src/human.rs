@@ -78,7 +78,8 @@ pub fn percent(share: f64) -> String {
     } else if p < 0.1 {
         format!("{p:.2} %")
     } else {
-        format!("{p:.1} %")
+        // Ties away from zero, as the report's scripts have them (`toFixed`): 36.25 % is 36.3 %.
+        format!("{:.1} %", (p * 10.0).round() / 10.0)
     }
 }
 
@@ -208,5 +209,7 @@ mod tests {
         assert_eq!(percent(1.0), "100 %");
         assert_eq!(percent(0.123), "12.3 %");
         assert_eq!(percent(0.000_4), "0.04 %");
+        // A tie in binary, too: 58 of 160.
+        assert_eq!(percent(58.0 / 160.0), "36.3 %");
     }
 }

@@ -6,6 +6,7 @@
 pub mod analysis;
 pub mod cli;
 pub mod commands;
+pub mod findings;
 pub mod human;
 pub mod plots;
 pub mod report;

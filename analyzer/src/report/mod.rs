@@ -8,7 +8,6 @@ mod columns;
 pub(crate) mod flame;
 pub(crate) mod flows;
 mod hops;
-mod outstanding;
 mod page;
 pub(crate) use columns::clean;
 pub(crate) use page::escape;
@@ -41,7 +40,7 @@ struct Document<'a> {
     is_empty: bool,
     recording: Vec<Fact>,
     figures: Vec<Fact>,
-    outstanding: Vec<outstanding::Outstanding>,
+    outstanding: Vec<Outstanding>,
     completeness: Vec<Statement>,
     cost: Vec<Fact>,
     privacy: Vec<String>,
@@ -53,6 +52,26 @@ struct Document<'a> {
     flames: Vec<flame::Flame>,
     tables: BTreeMap<&'static str, Table>,
     strings: Vec<Box<str>>,
+}
+
+/// A finding, and the section of the page that has its rows.
+#[derive(Serialize)]
+struct Outstanding {
+    severity: &'static str,
+    text: String,
+    next: &'static str,
+    section: &'static str,
+}
+
+/// What the page begins with.
+fn outstanding(a: &Analysis) -> Vec<Outstanding> {
+    let of = |f: &crate::findings::Finding| Outstanding {
+        severity: f.severity.name(),
+        text: f.statement.clone(),
+        next: f.next_step,
+        section: f.section,
+    };
+    crate::findings::told(a).into_iter().map(of).collect()
 }
 
 /// Writes the report of `analysis` to the file `out`.
@@ -118,7 +137,7 @@ fn render(analysis: &Analysis) -> Result<String> {
         is_empty: analysis.is_empty(),
         recording: statements::recording(analysis),
         figures: statements::figures(analysis),
-        outstanding: outstanding::outstanding(analysis),
+        outstanding: outstanding(analysis),
         completeness: statements::completeness(analysis),
         cost: statements::cost(analysis),
         privacy: manifest.map_or(Vec::new(), |m| m.privacy.clone()),

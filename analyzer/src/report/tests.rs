@@ -288,5 +288,5 @@ fn what_stands_out_comes_first() {
     assert!(worst.into_iter().any(|text| told[0].0.contains(&text)), "{told:#?}");
     // Nothing is said of a recording in which nothing happened.
     let quiet = Analysis::new(Replayed::default(), "quiet.zst".into());
-    assert!(outstanding::outstanding(&quiet).is_empty());
+    assert!(outstanding(&quiet).is_empty());
 }

@@ -27,6 +27,7 @@ pub fn text(a: &Analysis) -> String {
     recorded(a, &mut out);
     completeness(&a.replayed, &mut out);
     masked(a, &mut out);
+    standing_out(a, &mut out);
     requests(a, &mut out);
     talkers(a, &mut out);
     tcp(a, &mut out);
@@ -134,6 +135,44 @@ fn masked(a: &Analysis, out: &mut String) {
     if !of.is_empty() {
         line!(out, "  masked: {}", of.join(", "));
     }
+}
+
+/// The findings that weigh most, wrapped; that there are none is said, too.
+fn standing_out(a: &Analysis, out: &mut String) {
+    if a.is_empty() {
+        return;
+    }
+    line!(out, "\nWHAT STANDS OUT");
+    let told = crate::findings::told(a);
+    for (n, finding) in (1..).zip(&told) {
+        for (i, text) in wrapped(&finding.statement, 112).into_iter().enumerate() {
+            if i == 0 { line!(out, "{n:>2}. {text}") } else { line!(out, "    {text}") }
+        }
+    }
+    if told.is_empty() {
+        line!(out, "    nothing: no request failed, no connection failed, nothing was slow or sent again much");
+    }
+    let more = a.findings().len() - told.len();
+    if more > 0 {
+        line!(out, "    ... {more} more: analyze findings");
+    }
+}
+
+/// Lines of at most `width` characters, broken at spaces where there are any.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(last) = lines.last_mut() else { break };
+        if last.is_empty() {
+            last.push_str(&cut(word, width));
+        } else if last.chars().count() + 1 + word.chars().count() <= width {
+            last.push(' ');
+            last.push_str(&cut(word, width));
+        } else {
+            lines.push(cut(word, width));
+        }
+    }
+    lines
 }
 
 /// Says how many lines were left out.

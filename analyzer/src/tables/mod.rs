@@ -3,6 +3,7 @@
 mod clocks;
 mod columns;
 mod delta;
+mod findings;
 mod flows;
 mod frame;
 mod health;
@@ -52,7 +53,8 @@ pub struct Table {
 }
 
 /// All tables, in the order of `--help` and of docs/tables.md.
-pub const TABLES: [Table; 17] = [
+pub const TABLES: [Table; 18] = [
+    findings::TABLE,
     flows::TABLE,
     requests::TABLE,
     spans::TABLE,

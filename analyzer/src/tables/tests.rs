@@ -30,7 +30,8 @@ fn float(frame: &DataFrame, column: &str, row: usize) -> Option<f64> {
 }
 
 /// The columns that notebooks and comparisons rely on, as the design fixes them.
-const EXACT: [(&str, &str); 6] = [
+const EXACT: [(&str, &str); 7] = [
+    ("findings", "severity kind subject statement evidence next_step"),
     (
         "flows",
         "flow_id community_id observed_at node netns interface start end duration_ns transport client_ip client_port \

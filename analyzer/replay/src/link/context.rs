@@ -81,7 +81,8 @@ fn by_id(
                 .filter_map(|&(_, _, parent)| {
                     let (p, c) = (requests.get(parent as usize)?, requests.get(child as usize)?);
                     let side = ways.tap_sides.get(parent as usize).filter(|_| id(p) == id(c))?;
-                    Some((parent, likeness(p, *side, c)?))
+                    let (likeness, holds) = likeness(p, *side, c)?;
+                    (holds || method != Method::RequestId).then_some((parent, likeness))
                 })
                 .reduce(|best, other| if other.1 > best.1 { other } else { best });
             if let Some((parent, confidence)) = best {
@@ -92,8 +93,9 @@ fn by_id(
     }
 }
 
-/// How likely the earlier `parent` is the cause of `child`, their ids being equal.
-fn likeness(parent: &Request, side: TapSide, child: &Request) -> Option<f32> {
+/// How likely the earlier `parent` is the cause of `child`, their ids being equal; and whether more than these says so: one within the other,
+/// or one process. Request ids come again, in another attempt of a client or from a counter that began anew: alone they say nothing.
+fn likeness(parent: &Request, side: TapSide, child: &Request) -> Option<(f32, bool)> {
     if parent.flow_id == child.flow_id {
         return None;
     }
@@ -104,7 +106,7 @@ fn likeness(parent: &Request, side: TapSide, child: &Request) -> Option<f32> {
         return None;
     }
     let named = !child.fields.parent_span_id.is_empty() && child.fields.parent_span_id == parent.fields.span_id;
-    Some(if named && inside {
+    let likeness = if named && inside {
         NAMED
     } else if same_process && inside && parent.side == Some(Side::Server) {
         INSIDE
@@ -112,5 +114,6 @@ fn likeness(parent: &Request, side: TapSide, child: &Request) -> Option<f32> {
         AROUND
     } else {
         EQUAL
-    })
+    };
+    Some((likeness, inside || same_process))
 }

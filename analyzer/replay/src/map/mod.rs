@@ -79,7 +79,9 @@ pub fn is_failed(flow: &Flow) -> bool {
         "SHR" => &['a', 'd'],
         _ => &[],
     };
-    flow.transport == Transport::Tcp && FAILED.contains(&flow.conn_state) && !flow.history.contains(proof)
+    // Of a call that failed, the history has the error's name.
+    let has_proof = !flow.history.starts_with("connect:") && flow.history.contains(proof);
+    flow.transport == Transport::Tcp && FAILED.contains(&flow.conn_state) && !has_proof
 }
 
 /// Segments of a flow that were sent again.

@@ -180,3 +180,15 @@ fn an_edge_tells_where_the_time_of_its_requests_went() {
     assert_eq!(legs, expected);
     assert_eq!(edges.iter().map(|e| e.beyond.sum_ns).sum::<u64>(), 100);
 }
+
+/// A call's error has letters that mean packets in histories of packets.
+#[test]
+fn a_connect_that_failed_is_a_failed_connection_whatever_its_error_is_called() {
+    let mut flow = crate::red::tests::flow(0, crate::model::ObservedAt::Process(1));
+    flow.conn_state = "S0";
+    flow.history = "connect:EADDRNOTAVAIL".into();
+    assert!(super::is_failed(&flow));
+    // Packets: the client's acknowledgement shows that there is a connection, of which one direction was not seen.
+    flow.history = "SA".into();
+    assert!(!super::is_failed(&flow));
+}

@@ -5,11 +5,13 @@
 //! own before its clients' before packets, and of several interfaces the one that saw most of a conversation.
 
 mod counts;
+mod group;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use counts::Sum;
 pub use counts::{Counts, delay_stats};
+pub use group::{endpoint_of, group_of};
 
 use crate::map::Services;
 use crate::model::{Endpoints, Nanos, ObservedAt, Replayed, Request, Side, Transport};
@@ -205,6 +207,11 @@ impl<K: Hash + Eq + Copy> Groups<K> {
     }
 }
 
+/// What its endpoint, ids included, or else its type is called.
+fn named(request: &Request) -> &str {
+    if request.fields.endpoint.is_empty() { &request.fields.request_type } else { &request.fields.endpoint }
+}
+
 /// Computes the RED metrics of a recording.
 #[must_use]
 pub fn red(replayed: &Replayed, services: &Services) -> Red {
@@ -222,6 +229,7 @@ pub fn red_of(replayed: &Replayed, services: &Services, counted: &[(usize, u32)]
     let mut endpoint_numbers: AHashMap<&str, u32> = AHashMap::new();
     let mut endpoint_names: Vec<Arc<str>> = vec![Arc::from("")];
     endpoint_numbers.insert("", 0);
+    let mut with_ids: AHashMap<String, u32> = AHashMap::new();
 
     let mut rows = Groups::new();
     let mut service_rows = Groups::new();
@@ -233,11 +241,21 @@ pub fn red_of(replayed: &Replayed, services: &Services, counted: &[(usize, u32)]
         let Some(request) = replayed.requests.get(index) else {
             continue;
         };
-        let name: &str = &request.fields.endpoint;
-        let endpoint = *endpoint_numbers.entry(name).or_insert_with(|| {
-            endpoint_names.push(name.into());
-            u32::try_from(endpoint_names.len() - 1).unwrap_or(u32::MAX)
-        });
+        let name: &str = named(request);
+        let endpoint = match endpoint_numbers.get(name) {
+            Some(number) => *number,
+            None => {
+                let group = group_of(name);
+                let next = u32::try_from(endpoint_names.len()).unwrap_or(u32::MAX);
+                let number =
+                    if group.contains("{id}") { *with_ids.entry(group.to_string()).or_insert(next) } else { next };
+                if number == next {
+                    endpoint_names.push((*group).into());
+                }
+                endpoint_numbers.insert(name, number);
+                number
+            }
+        };
         let protocol = request.fields.l7_protocol;
         let start = time_of(request).map_or(replayed.start, |t| t.div_euclid(step).saturating_mul(step));
         let total = totals.add((service, protocol, 0, replayed.start), request, None);
@@ -257,8 +275,7 @@ pub fn red_of(replayed: &Replayed, services: &Services, counted: &[(usize, u32)]
     }
 
     for request in replayed.requests.iter().filter(|r| matches!(r.observed_at, ObservedAt::Process(_))) {
-        let (Some(service), Some(&endpoint)) =
-            (services.of_request(request), endpoint_numbers.get(&*request.fields.endpoint))
+        let (Some(service), Some(&endpoint)) = (services.of_request(request), endpoint_numbers.get(named(request)))
         else {
             continue;
         };

@@ -29,9 +29,10 @@ function drawCompleteness(place) {
 function drawOutstanding(place) {
   const all = data.outstanding;
   if (data.is_empty) { place.remove(); return; }
-  place.classList.add(all.length ? 'damaged' : 'good');
+  const worst = all[0]?.severity;
+  place.classList.add({ high: 'damaged', medium: 'partial', low: 'note' }[worst] || 'good');
   place.append(make('h3', {}, 'What stands out'), all.length
-    ? make('ol', {}, all.map((s) => make('li', { class: 'damaged' }, s.text, ' ', make('a', { href: `#${s.section}` }, 'see'))))
+    ? make('ol', {}, all.map((s) => make('li', { class: { high: 'damaged', medium: 'partial' }[s.severity] || 'note', title: `Next: ${s.next}` }, s.text, ' ', make('a', { href: `#${s.section}` }, 'see'))))
     : make('p', {}, 'No request failed, no connection failed, nothing was sent again much, and nothing took long.'));
 }
 
