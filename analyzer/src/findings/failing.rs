@@ -176,7 +176,7 @@ pub(super) fn findings(a: &Analysis, tree: &Tree<'_>, groups: &Groups<'_>) -> Ve
     let given_up: AHashSet<u64> = gone.filter_map(|q| r.exchanges.get(q.request_id as usize)).copied().collect();
     for (place, service) in a.counted() {
         let Some(request) = r.requests.get(*place) else { continue };
-        let is_error = request.fields.status.is_error();
+        let is_error = request.fields.status.is_error() && !is_open(request);
         let exchange = r.exchanges.get(request.request_id as usize);
         let gave_up = is_open(request) && exchange.is_some_and(|e| given_up.contains(e));
         if !is_error && !gave_up {
@@ -399,9 +399,11 @@ fn is_answered(a: &Analysis, tree: &Tree<'_>, request: &Request) -> bool {
 /// What the answer said, or that there was none.
 fn said(request: &Request) -> String {
     let fields = &request.fields;
+    if is_open(request) {
+        return "no answer".to_owned();
+    }
     match (fields.status, fields.code, &*fields.exception) {
         (Status::Timeout, ..) => "no answer in time".to_owned(),
-        (Status::Unknown, ..) => "no answer".to_owned(),
         (_, Some(code), "") => code.to_string(),
         (_, Some(code), text) if fields.l7_protocol != "http" => format!("{code}: {text}"),
         (_, Some(code), _) => code.to_string(),

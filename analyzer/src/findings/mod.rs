@@ -15,7 +15,7 @@ mod tests;
 mod tree;
 
 use crate::analysis::Analysis;
-use replay::model::Request;
+use replay::model::{Request, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use tree::Tree;
 
@@ -113,11 +113,11 @@ fn title(service: &str, endpoint: &str, protocol: &str) -> String {
     }
 }
 
-/// Whether no answer came, though one was to come.
+/// Whether no answer came, though one was to come. Where it was seen who ended the connection, that is an error of that side.
 fn is_open(request: &Request) -> bool {
-    request.fields.status == replay::model::Status::Unknown
-        && request.first_byte_ts.is_none()
-        && !request.fields.is_async
+    let fields = &request.fields;
+    let is_over = fields.exception.starts_with("connection closed");
+    (fields.status == Status::Unknown || is_over) && request.first_byte_ts.is_none() && !fields.is_async
 }
 
 fn short(text: &str) -> String {

@@ -174,8 +174,12 @@ fn a_process_that_died_explains_what_it_left_open() {
     let mut node = Node::new();
     let bad = Asked { status: Status::ServerError, code: 502, what: ("GET", "/crash"), ..WEB };
     let web = node.ask(&bad, root(), 10, Some(30));
-    let open =
-        Asked { status: Status::Unknown, says: "connection closed before a response", what: ("GET", "/crash"), ..APP };
+    let open = Asked {
+        status: Status::ServerError,
+        says: "connection closed by the server before a response",
+        what: ("GET", "/crash"),
+        ..APP
+    };
     node.ask(&open, web, 11, None);
     // One that shells end all day is no news.
     let process = |pid, exit_code| Process {
