@@ -346,7 +346,7 @@ impl Effects {
         all.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
         let listed = all.iter().take(3).map(|((service, endpoint, said), n)| {
             let said = if said.is_empty() { String::new() } else { format!(" ({})", short(said)) };
-            format!("{} {}{said}", short(format!("{service} {endpoint}").trim()), human::count(**n))
+            format!("{}{said} {}", short(format!("{service} {endpoint}").trim()), human::count(**n))
         });
         let listed: Vec<String> = listed.collect();
         let more =
