@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod claims;
 mod corpus;
 mod demo;
 mod ebpf;

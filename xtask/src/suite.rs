@@ -1,10 +1,10 @@
 //! `cargo xtask test`: every test of the project. `.ci/run` calls exactly this.
 
-use crate::{cargo, ebpf, kernels, packages, peers};
+use crate::{cargo, claims, ebpf, kernels, packages, peers};
 use anyhow::Result;
 use std::time::Instant;
 
-/// Installs what the tests compare with, checks format, lints and the committed eBPF object, runs all tests.
+/// Installs what the tests compare with, checks format, lints, the committed eBPF object and the documents' commands, runs all tests.
 pub(crate) fn run() -> Result<()> {
     let start = Instant::now();
     let step = |what: &str| eprintln!("\n== {what} ({:.0} s)", start.elapsed().as_secs_f64());
@@ -21,6 +21,8 @@ pub(crate) fn run() -> Result<()> {
     cargo::build_programs(false)?;
     step("tests");
     cargo::cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"])?;
+    step("whether the documents' commands show something");
+    claims::check()?;
     step("flows of other projects' captures");
     if !peers::check()? {
         eprintln!("skipped: ../shared/corpora is not there");
