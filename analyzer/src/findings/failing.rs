@@ -1,13 +1,14 @@
 //! Requests that failed or got no answer, put together by what they failed of.
 
+use super::connections::{self, Failures, how_failed};
 use super::tree::Tree;
-use super::{Finding, ROWS, Severity, is_open, short, title};
+use super::{Finding, Name, ROWS, Severity, is_open, short, title};
 use crate::analysis::Analysis;
 use crate::human;
 use crate::report::plural;
 use ahash::{AHashMap, AHashSet};
 use replay::map::is_failed;
-use replay::model::{Endpoints, Flow, ObservedAt, Replayed, Request, Status, TapSide, Transport};
+use replay::model::{Flow, ObservedAt, Replayed, Request, Status, TapSide, Transport};
 use replay::red::endpoint_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const DEATH_NS: i64 = 50_000_000;
 
 /// Requests by service and endpoint.
 pub(super) struct Groups<'a> {
-    by_name: BTreeMap<(Arc<str>, &'static str, Arc<str>), &'a replay::red::Row>,
+    by_name: BTreeMap<Name, &'a replay::red::Row>,
 }
 
 impl<'a> Groups<'a> {
@@ -36,9 +37,6 @@ impl<'a> Groups<'a> {
         self.by_name.get(name).map_or(0, |r| r.counts.requests)
     }
 }
-
-/// Service, protocol, endpoint.
-type Name = (Arc<str>, &'static str, Arc<str>);
 
 /// What requests failed of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,17 +150,6 @@ impl<'a> Around<'a> {
         let seen = self.r.conversations.get(flow.flow_id as usize).and_then(|c| self.ends.get(c));
         let end = seen.map_or(flow.end, |(_, end)| *end);
         u64::try_from(until.map_or(end, |until| end.min(until)).saturating_sub(start)).unwrap_or(0)
-    }
-}
-
-/// How a connection failed, as Zeek's state tells it.
-pub(super) fn how_failed(flow: &Flow) -> &'static str {
-    match (flow.conn_state, flow.history.strip_prefix("connect:")) {
-        (_, Some("EADDRNOTAVAIL")) => "failed for want of a free local port (EADDRNOTAVAIL)",
-        (_, Some("ENETUNREACH" | "EHOSTUNREACH")) => "failed for want of a route (host or network unreachable)",
-        ("REJ" | "RSTRH", _) => "were refused (reset at once: nothing listens there, or a firewall rejects them)",
-        ("S0" | "SH", _) => "got no answer",
-        _ => "failed",
     }
 }
 
@@ -355,7 +342,7 @@ impl Effects {
     }
 }
 
-fn most<K: Ord + Clone>(counts: &BTreeMap<K, u64>) -> Option<&K> {
+pub(super) fn most<K: Ord + Clone>(counts: &BTreeMap<K, u64>) -> Option<&K> {
     counts.iter().max_by_key(|(key, n)| (**n, std::cmp::Reverse((*key).clone()))).map(|(key, _)| key)
 }
 
@@ -410,122 +397,6 @@ fn said(request: &Request) -> String {
         (_, None, text) => text.to_owned(),
     }
 }
-
-/// Connections that failed, by who wanted whom and how; those that explain failed requests are told with them.
-struct Failures {
-    by_pair: BTreeMap<(Arc<str>, Arc<str>, &'static str), Pair>,
-}
-
-#[derive(Default)]
-struct Pair {
-    failed: u64,
-    of: u64,
-    told: bool,
-    drops: BTreeMap<Arc<str>, u64>,
-    flows: Vec<u64>,
-}
-
-impl Failures {
-    fn new(a: &Analysis) -> Self {
-        let r = &a.replayed;
-        // Each place by itself: a connection is seen by calls and at interfaces, and counts where most were seen to fail.
-        let place = |flow: &Flow| match flow.observed_at {
-            ObservedAt::Interface(i) => Some(i),
-            ObservedAt::Process(_) => None,
-        };
-        let tcp = || r.flows.iter().filter(|f| f.transport == Transport::Tcp);
-        let mut seen: BTreeMap<(u32, u32), BTreeMap<Option<u32>, [u64; 2]>> = BTreeMap::new();
-        let mut hows: BTreeMap<(u32, u32), BTreeMap<&'static str, u64>> = BTreeMap::new();
-        let mut rows: BTreeMap<(u32, u32), Vec<u64>> = BTreeMap::new();
-        let mut pairs: AHashMap<Endpoints, (u32, u32)> = AHashMap::new();
-        let mut clients: AHashSet<u32> = AHashSet::new();
-        for flow in tcp().filter(|f| is_failed(f)) {
-            let Some(ends) = a.services().of_flow(flow.flow_id) else { continue };
-            let [_, failed] = seen.entry(ends).or_default().entry(place(flow)).or_default();
-            *failed += 1;
-            *hows.entry(ends).or_default().entry(how_failed(flow)).or_default() += 1;
-            pairs.insert(flow.endpoints, ends);
-            let rows = rows.entry(ends).or_default();
-            if rows.len() < ROWS {
-                rows.push(flow.flow_id);
-            }
-            if flow.client_process.is_some() {
-                clients.insert(ends.0);
-            }
-        }
-        if !seen.is_empty() {
-            for flow in tcp() {
-                let ends = a.services().of_flow(flow.flow_id).and_then(|ends| seen.get_mut(&ends));
-                if let Some([of, _]) = ends.and_then(|places| places.get_mut(&place(flow))) {
-                    *of += 1;
-                }
-            }
-        }
-        let mut by_pair: BTreeMap<(Arc<str>, Arc<str>, &'static str), Pair> = BTreeMap::new();
-        let mut keys: BTreeMap<(u32, u32), (Arc<str>, Arc<str>, &'static str)> = BTreeMap::new();
-        for (ends, places) in &seen {
-            let Some([of, failed]) = places.values().max_by_key(|[of, failed]| (*failed, *of)).copied() else {
-                continue;
-            };
-            let how = hows.get(ends).and_then(most).copied().unwrap_or("failed");
-            // Connections whose process is not known, to a server that one known process alone failed to reach just so, are that one's.
-            let mut known = seen.keys().filter(|(client, server)| *server == ends.1 && clients.contains(client));
-            let owner = match (clients.contains(&ends.0), known.next(), known.next()) {
-                (false, Some(only), None) if hows.get(only).and_then(most).copied() == Some(how) => only.0,
-                _ => ends.0,
-            };
-            let key = (a.services().name(owner), a.services().name(ends.1), how);
-            keys.insert(*ends, key.clone());
-            let pair = by_pair.entry(key).or_default();
-            pair.failed += failed;
-            pair.of += of;
-            pair.flows.extend(rows.get(ends).into_iter().flatten());
-            pair.flows.truncate(ROWS);
-        }
-        // What the kernel says of packets of failed connections.
-        for event in r.socket_events.iter().filter(|e| e.event == "drop" && e.is_trouble()) {
-            let flow = event.flow_id.and_then(|id| r.flows.get(usize::try_from(id).ok()?));
-            let ends = flow.and_then(|f| pairs.get(&f.endpoints));
-            let pair = ends.and_then(|ends| keys.get(ends)).and_then(|key| by_pair.get_mut(key));
-            if let Some(pair) = pair.filter(|_| !super::network::is_harmless(&event.reason)) {
-                *pair.drops.entry(event.reason.clone()).or_default() += 1;
-            }
-        }
-        Self { by_pair }
-    }
-
-    fn how(&self, client: &Arc<str>, server: &Arc<str>) -> Option<&'static str> {
-        self.by_pair.keys().find(|key| key.0 == *client && key.1 == *server).map(|key| key.2)
-    }
-
-    fn sentence((client, server, how): &(Arc<str>, Arc<str>, &'static str), pair: &Pair) -> String {
-        let of = plural(pair.of, "connection");
-        let drops: Vec<String> =
-            pair.drops.iter().take(2).map(|(why, n)| format!("{why} {}", human::count(*n))).collect();
-        let drops = if drops.is_empty() {
-            String::new()
-        } else {
-            format!("; the kernel dropped packets of them: {}", drops.join(", "))
-        };
-        format!("{client} \u{2192} {server}: {} of {of} {how}{drops}", human::count(pair.failed))
-    }
-
-    /// Those that no failed request tells of.
-    fn rest(self) -> impl Iterator<Item = Finding> {
-        self.by_pair.into_iter().filter(|(_, pair)| !pair.told).map(|(key, pair)| Finding {
-            severity: Severity::High,
-            kind: "connection_failures",
-            subject: format!("{} \u{2192} {}", key.0, key.1),
-            statement: Self::sentence(&key, &pair),
-            evidence: vec![("flows", pair.flows)],
-            next_step: CONNECTION_NEXT,
-            section: "map",
-            impact: pair.failed,
-        })
-    }
-}
-
-const CONNECTION_NEXT: &str = "is the server running, and listening on that address and port? Else firewall rules: `analyze flows`, `analyze socket-events`";
 
 fn tell(groups: &Groups<'_>, failures: &mut Failures, cause: Cause, effects: &Effects) -> Finding {
     let impact = effects.own + effects.others;
@@ -607,7 +478,7 @@ fn tell(groups: &Groups<'_>, failures: &mut Failures, cause: Cause, effects: &Ef
             pair.told = true;
             let text = format!("{}{}", Failures::sentence(&key, pair), effects.consequences());
             let subject = format!("{} \u{2192} {}", key.0, key.1);
-            let mut out = finding(Severity::High, "connection_failures", subject, text, "map", CONNECTION_NEXT);
+            let mut out = finding(Severity::High, "connection_failures", subject, text, "map", connections::NEXT);
             out.evidence.push(("flows", pair.flows.clone()));
             out
         }

@@ -3,6 +3,7 @@
 //! They are counted from the rows of the tables. Where one thing explains others, it is told once, with what it led to: a request that failed because
 //! the one that it waited for had failed is no finding of its own. What is called a cause is a row that lies inside of the other's time, on its way.
 
+mod connections;
 mod cpu;
 mod exits;
 mod failing;
@@ -17,6 +18,7 @@ mod tree;
 use crate::analysis::Analysis;
 use replay::model::{Request, Status};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tree::Tree;
 
 /// Findings of one kind, and of all kinds, that summary and report tell.
@@ -24,6 +26,9 @@ const OF_A_KIND: usize = 3;
 const MOST: usize = 7;
 /// Rows of a table that a finding names as its evidence.
 const ROWS: usize = 10;
+
+/// Service, protocol, endpoint.
+type Name = (Arc<str>, &'static str, Arc<str>);
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use super::failing::Groups;
 use super::tree::Tree;
-use super::{Finding, ROWS, Severity, title};
+use super::{Finding, Name, ROWS, Severity, title};
 use crate::analysis::Analysis;
 use crate::human;
 use crate::report::plural;
@@ -44,12 +44,12 @@ pub(super) fn findings(a: &Analysis, tree: &Tree<'_>, groups: &Groups<'_>) -> Ve
         return Vec::new();
     }
     let ways = Ways::new(a);
-    let mut explained: BTreeSet<(Arc<str>, &'static str, Arc<str>)> = BTreeSet::new();
-    let names: BTreeMap<(Arc<str>, &str, Arc<str>), u64> = slow
+    let mut explained: BTreeSet<Name> = BTreeSet::new();
+    let names: BTreeMap<Name, u64> = slow
         .iter()
         .map(|row| ((row.service.clone(), row.l7_protocol, row.endpoint.clone()), row.counts.delay.p95_ns))
         .collect();
-    let mut chosen: BTreeMap<(Arc<str>, &str, Arc<str>), Vec<&Request>> = BTreeMap::new();
+    let mut chosen: BTreeMap<Name, Vec<&Request>> = BTreeMap::new();
     for (place, service) in a.counted() {
         let Some(request) = a.replayed.requests.get(*place) else { continue };
         let Some(ns) = request.duration_ns().filter(|ns| *ns >= SLOW_NS) else { continue };
@@ -116,12 +116,12 @@ struct Parts {
     /// The largest parts with their share.
     told: Vec<(Holder, f64)>,
     /// Endpoints that most of the time was spent in or below.
-    passed: BTreeSet<(Arc<str>, &'static str, Arc<str>)>,
+    passed: BTreeSet<Name>,
 }
 
 fn parts(a: &Analysis, tree: &Tree<'_>, ways: &Ways, requests: &[&Request]) -> Parts {
     let mut by_holder: BTreeMap<Holder, u64> = BTreeMap::new();
-    let mut through: BTreeMap<(Arc<str>, &'static str, Arc<str>), u64> = BTreeMap::new();
+    let mut through: BTreeMap<Name, u64> = BTreeMap::new();
     let mut all = 0;
     for request in requests {
         let Some(top) = tree.of_request(request.request_id) else { continue };

@@ -94,7 +94,8 @@ fn by_id(
 }
 
 /// How likely the earlier `parent` is the cause of `child`, their ids being equal; and whether more than these says so: one within the other,
-/// or one process. Request ids come again, in another attempt of a client or from a counter that began anew: alone they say nothing.
+/// one process, or a message that nobody waits for. Request ids come again, in another attempt of a client or from a counter that began anew: alone
+/// they say nothing.
 fn likeness(parent: &Request, side: TapSide, child: &Request) -> Option<(f32, bool)> {
     if parent.flow_id == child.flow_id {
         return None;
@@ -115,5 +116,5 @@ fn likeness(parent: &Request, side: TapSide, child: &Request) -> Option<(f32, bo
     } else {
         EQUAL
     };
-    Some((likeness, inside || same_process))
+    Some((likeness, inside || same_process || parent.fields.is_async || child.fields.is_async))
 }

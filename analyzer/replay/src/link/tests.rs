@@ -296,6 +296,22 @@ fn equal_request_ids_join_what_nothing_else_does() {
     assert!(trees(&blind).contains("    c-p app GET /out [containment]\n"), "{}", trees(&blind));
 }
 
+/// A client's second attempt bears the id of its first, and an id may come again an hour later: neither is the cause of the other.
+#[test]
+fn equal_request_ids_of_attempts_that_follow_each_other_join_nothing() {
+    let with_id = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: s\r\nX-Request-ID: abc-1\r\n\r\n").into_bytes();
+    let mut n = Node::new();
+    for (client, path) in [("127.0.0.1:40000", "/first"), ("127.0.0.1:40001", "/second")] {
+        let (mut c, mut s) = n.tcp(client, "127.0.0.1:8000");
+        n.send(CURL, &mut c, APP, &mut s, &with_id(path));
+        n.send(APP, &mut s, CURL, &mut c, &ok(""));
+        n.wait(1_000_000);
+    }
+    let out = replay(&n.sorted(), &names());
+    assert_eq!(out.traces.len(), 2, "{}", trees(&out));
+    assert!(!trees(&out).contains("x_request_id"), "{}", trees(&out));
+}
+
 #[test]
 fn ids_are_stable_and_distinct() {
     let mut n = Node::new();
