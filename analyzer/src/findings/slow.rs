@@ -90,7 +90,10 @@ pub(super) fn findings(a: &Analysis, tree: &Tree<'_>, groups: &Groups<'_>) -> Ve
         let (p50, p95) = (human::duration(c.p50_ns), human::duration(c.p95_ns));
         let title = title(&row.service, &row.endpoint, row.l7_protocol);
         let of = plural(row.counts.requests, "request");
-        let told: Vec<String> = parts.told.iter().map(|(holder, share)| tell(a, holder, *share)).collect();
+        // That who asks for something slow waits for it is no news.
+        let own = Holder::Awaited(row.service.clone(), row.l7_protocol, row.endpoint.clone());
+        let told = parts.told.iter().filter(|(holder, _)| *holder != own);
+        let told: Vec<String> = told.map(|(holder, share)| tell(a, holder, *share)).collect();
         let told =
             if told.is_empty() { String::new() } else { format!("; of the slow ones' time {}", told.join(", ")) };
         out.push((

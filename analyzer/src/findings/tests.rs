@@ -217,6 +217,19 @@ fn slow_endpoints_say_where_the_time_went() {
     assert!(!slow.iter().any(|text| text.starts_with("app ")), "{slow:#?}");
 }
 
+/// As in a capture at the client: that the client waited is no place where the time went.
+#[test]
+fn a_slow_answer_seen_from_its_client_alone_has_no_place() {
+    let mut n = Node::new();
+    for i in 0..5 {
+        n.ask(&WEB, root(), i * 1_000, Some(i * 1_000 + 500));
+    }
+    n.r.spans.iter_mut().for_each(|s| s.tap_side = TapSide::ClientProcess);
+    let found = n.found();
+    let slow: Vec<&String> = found.iter().filter(|f| f.1 == "slow").map(|f| &f.2).collect();
+    assert_eq!(slow, ["nginx / (http): slow, p50 500 ms, p95 500 ms of 5 requests"]);
+}
+
 #[test]
 fn one_that_holds_up_others_is_named() {
     let mut node = Node::new();

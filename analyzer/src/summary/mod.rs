@@ -145,7 +145,10 @@ fn standing_out(a: &Analysis, out: &mut String) {
     line!(out, "\nWHAT STANDS OUT");
     let told = crate::findings::told(a);
     for (n, finding) in (1..).zip(&told) {
-        for (i, text) in wrapped(&finding.statement, 112).into_iter().enumerate() {
+        // A number stays with its sign.
+        let statement = finding.statement.replace(" %", "\u{a0}%");
+        for (i, text) in wrapped(&statement, 112).into_iter().enumerate() {
+            let text = text.replace('\u{a0}', " ");
             if i == 0 { line!(out, "{n:>2}. {text}") } else { line!(out, "    {text}") }
         }
     }
