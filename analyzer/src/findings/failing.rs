@@ -313,6 +313,13 @@ fn wrong_questions(groups: &Groups<'_>, causes: &mut BTreeMap<Cause, Effects>) -
 }
 
 impl Effects {
+    /// What was asked for most, with how often.
+    fn most_kinds(&self) -> String {
+        let mut kinds: Vec<_> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        kinds.into_iter().take(3).map(|(k, n)| format!("{} {n}", short(k))).collect::<Vec<_>>().join(", ")
+    }
+
     /// One more without an answer; nobody waited for it beyond `until`.
     fn open(&mut self, around: &Around<'_>, request: &Request, until: Option<i64>) {
         let exchange = around.r.exchanges.get(request.request_id as usize).copied().unwrap_or(request.request_id);
@@ -431,10 +438,7 @@ fn tell(groups: &Groups<'_>, failures: &mut Failures, cause: Cause, effects: &Ef
             finding(severity, "request_errors", title, text, "endpoints", next)
         }
         Cause::Unanswered(service, protocol) => {
-            let mut kinds: Vec<_> = effects.kinds.iter().collect();
-            kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-            let n: u64 = kinds.iter().map(|(_, n)| **n).sum();
-            let kinds: Vec<String> = kinds.into_iter().take(3).map(|(k, n)| format!("{} {n}", short(k))).collect();
+            let n: u64 = effects.kinds.values().sum();
             let end = most(&effects.ends).filter(|end| !end.is_empty());
             let waited = human::duration(effects.waited_ns);
             let waited = if effects.waited_ns == 0 { String::new() } else { format!(" (after {waited} at most)") };
@@ -442,20 +446,17 @@ fn tell(groups: &Groups<'_>, failures: &mut Failures, cause: Cause, effects: &Ef
             let requests = plural(n, "request");
             let text = format!(
                 "{service} ({protocol}): {requests} without an answer: {}{end}{}",
-                kinds.join(", "),
+                effects.most_kinds(),
                 effects.consequences()
             );
             let next = "what the server was doing then: its stacks, its log";
             finding(Severity::High, "unanswered", service.to_string(), text, "requests", next)
         }
         Cause::Killed(process, signal) => {
-            let mut kinds: Vec<_> = effects.kinds.iter().collect();
-            kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-            let kinds: Vec<String> = kinds.into_iter().take(3).map(|(k, n)| format!("{} {n}", short(k))).collect();
             let signal = super::exits::signal_name(signal);
             let text = format!(
                 "{process} was killed by {signal} while it served requests: {}{}",
-                kinds.join(", "),
+                effects.most_kinds(),
                 effects.consequences()
             );
             let next = "the process' log and core dump, the kernel's log (out of memory); `analyze processes`";
