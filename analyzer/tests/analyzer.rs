@@ -175,7 +175,7 @@ fn an_analysis_is_a_summary_and_a_folder_the_same_on_any_number_of_threads() {
     assert!(summary.contains("not recorded: dropped packets: no such tracepoint"), "{summary}");
     assert_eq!(summary.lines().last(), Some("report: web.analysis/report.html"));
     let names: Vec<String> = files(&p.path("web.analysis/tables")).into_keys().collect();
-    let tables = "clocks flows health hops interfaces map masked network_profile processes red requests round_trips socket_events spans stacks \
+    let tables = "clocks findings flows health hops interfaces map masked network_profile processes red requests round_trips socket_events spans stacks \
                   tcp_packets traces";
     assert_eq!(names, tables.split(' ').map(|t| format!("{t}.parquet")).collect::<Vec<_>>());
     assert!(p.path("web.analysis/report.html").is_file());
