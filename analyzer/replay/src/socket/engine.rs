@@ -145,18 +145,7 @@ impl SocketEngine {
             pieces.push((offset, u32::try_from(piece.len()).unwrap_or(0)));
             payload.extend_from_slice(piece);
         }
-        if pieces.is_empty() {
-            for (offset, run) in known.of_call(&data, captured) {
-                let (from, to) = (offset as usize, offset as usize + run.len());
-                if pieces.is_empty() && from <= payload.len() {
-                    payload.extend_from_slice(run.get(payload.len() - from..).unwrap_or(&[]));
-                } else if u64::from(offset) >= passed {
-                    pieces.push((offset, u32::try_from(run.len()).unwrap_or(0)));
-                    payload.extend_from_slice(run);
-                }
-                passed = passed.max(to as u64);
-            }
-        }
+        add_known(&known.of_call(&data, captured), passed, &mut payload, &mut pieces);
         let call = Call { data, enter, exit, payload, pieces };
 
         self.watermark = self.watermark.max(exit);
@@ -222,6 +211,24 @@ impl SocketEngine {
         out.log.bytes = by_pid.into_iter().map(|(pid, (read, written))| (pid, read, written)).collect();
         out.complete(host);
         out
+    }
+}
+
+/// Adds what the recorder had no room for: bytes behind the first `passed` of a call, from calls that moved the same (by their offsets in this
+/// one). What follows the prefix at once prolongs it.
+pub(super) fn add_known(runs: &[(u32, &[u8])], mut passed: u64, payload: &mut Vec<u8>, pieces: &mut Vec<(u32, u32)>) {
+    for (offset, run) in runs {
+        let offset = u64::from(*offset);
+        let from = offset.max(passed);
+        let unseen = run.get((from - offset) as usize..).unwrap_or(&[]);
+        if unseen.is_empty() {
+            continue;
+        }
+        if !pieces.is_empty() || from > payload.len() as u64 {
+            pieces.push((from as u32, u32::try_from(unseen.len()).unwrap_or(0)));
+        }
+        payload.extend_from_slice(unseen);
+        passed = offset + run.len() as u64;
     }
 }
 

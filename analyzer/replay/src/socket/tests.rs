@@ -422,3 +422,21 @@ proptest! {
         prop_assert!(out.flows.len() <= 16);
     }
 }
+
+#[test]
+fn what_other_calls_showed_goes_on_where_the_record_ends() {
+    let added = |passed, prefix: &[u8], pieces: &[(u32, u32)], shown: &[u8]| {
+        let (mut payload, mut pieces) = ([prefix, shown].concat(), pieces.to_vec());
+        // The other end moved 4 bytes at a time, of which the third is not known.
+        let runs = [(0, &b"0123"[..]), (4, b"4567"), (12, b"cdef"), (16, b"ghij")];
+        super::engine::add_known(&runs, passed, &mut payload, &mut pieces);
+        (String::from_utf8(payload).unwrap(), pieces)
+    };
+    // The prefix alone: it goes on until there is a gap.
+    assert_eq!(added(2, b"01", &[], b""), ("01234567cdefghij".into(), vec![(12, 4), (16, 4)]));
+    // The record's room ended within the third portion, behind two pieces: what they show is not taken again.
+    let pieces = [(4, 2), (13, 1)];
+    assert_eq!(added(14, b"01", &pieces, b"45d"), ("0145defghij".into(), vec![(4, 2), (13, 1), (14, 2), (16, 4)]));
+    // All of it is there.
+    assert_eq!(added(20, b"01", &pieces, b"45d"), ("0145d".into(), pieces.to_vec()));
+}
