@@ -1,6 +1,7 @@
 //! Flow counters against the kernel's interface counters and tshark's conversations.
 
-use anyhow::{Context, Result, ensure};
+use super::servers::lacks_packets;
+use anyhow::{Context, Result, bail, ensure};
 use e2e::children::wait_until;
 use e2e::netns::NetNs;
 use e2e::programs::{Recording, table};
@@ -44,7 +45,18 @@ fn all_over() -> bool {
     tcp.lines().skip(1).all(|line| matches!(line.split_ascii_whitespace().nth(3), Some("0A" | "06")))
 }
 
+/// A recording that the analysis says lacks packets which no program ran for (docs/limitations.md) is made again.
 pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
+    for _ in 0..5 {
+        if equal()? {
+            return Ok(());
+        }
+    }
+    bail!("no recording with every packet of the loopback")
+}
+
+/// Holds a recording against both; false if it says of itself that it lacks packets.
+fn equal() -> Result<bool> {
     let folder = tempfile::tempdir()?;
     let bundle = folder.path().join("counts.zst");
     let ns = NetNs::new("counts")?;
@@ -55,6 +67,9 @@ pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
     let after = ns.loopback_received()?;
     recording.stop()?;
     let inode = u64::from(ns.inode()?);
+    if lacks_packets(&bundle, &[&ns])? {
+        return Ok(false);
+    }
 
     let flows: Vec<Value> = table("flows", &bundle)?
         .into_iter()
@@ -109,5 +124,5 @@ pub(crate) fn equal_kernel_and_tshark() -> Result<()> {
             ensure!(ours(side) == (Some(packets), Some(bytes)), "{side} of {flow}: tshark has {packets}, {bytes}");
         }
     }
-    Ok(())
+    Ok(true)
 }

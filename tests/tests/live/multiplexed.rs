@@ -1,7 +1,7 @@
 //! Many requests under way on one connection: gRPC and HTTP/2, held against their clients' logs.
 
 use super::logs::{Compare, VIEWS, seen_by, text};
-use super::servers::{recorded_with, whole_call};
+use super::servers::{here, whole_call, with_every_packet};
 use super::web::start_nginx;
 use anyhow::{Result, ensure};
 use e2e::lab::Lab;
@@ -35,8 +35,8 @@ pub(crate) fn grpc() -> Result<()> {
     };
     let all = ["threads", "large", "burst"];
     for (name, more, args, count) in [("default", &all[..], &[][..], 377), ("all", &all[..2], &ALL_BYTES, 127)] {
-        let args = [&["--port", "7001"], args].concat();
-        let (rows, log, _) = recorded_with(&lab, name, &args, |lab| client(lab, more))?;
+        let (rows, log, _) = with_every_packet(&lab, args, |lab| client(lab, more))?;
+        let rows = here(&lab, rows)?;
         ensure!(log.len() == count, "{} calls", log.len());
         let rows: Vec<&Value> = rows.iter().filter(|r| r["server_port"] == 7001).collect();
         for view in VIEWS {
@@ -78,14 +78,14 @@ pub(crate) fn http2() -> Result<()> {
 }
 
 fn http2_seen(lab: &Lab, name: &str, args: &[&str]) -> Result<()> {
-    let args = [&["--port", "8082"], args].concat();
-    let (rows, (log, said), _) = recorded_with(lab, name, &args, |lab| {
+    let (rows, (log, said), _) = with_every_packet(lab, args, |lab| {
         let log = lab.client_of("multiplexed.py", include_str!("../../app/multiplexed.py"), &["http2", "8082"])?;
         // Another client: 100 requests at a time on each of 3 connections, sent in one call.
         let mut load = Command::new("h2load");
         let said = lab.run(load.args(["-n", "300", "-c", "3", "-m", "100", "http://127.0.0.1:8082/f20?h2load"]))?;
         Ok((log, String::from_utf8_lossy(&said.stdout).into_owned()))
     })?;
+    let rows = here(lab, rows)?;
     ensure!(said.contains("300 succeeded"), "h2load: {said}");
     ensure!(log.len() == 80 + 100 + 5 + 5 + 1, "{} requests", log.len());
     let rows: Vec<&Value> = rows.iter().filter(|r| r["server_port"] == 8082).collect();

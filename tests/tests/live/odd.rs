@@ -1,7 +1,7 @@
 //! What the field has beside servers: processes that come and go, descriptors that move.
 
 use super::logs::{seen_by, text};
-use super::servers::recorded;
+use super::servers::{here, with_every_packet};
 use anyhow::{Context, Result, ensure};
 use e2e::children::Guard;
 use e2e::lab::Lab;
@@ -74,7 +74,7 @@ pub(crate) fn descriptors() -> Result<()> {
     let script = lab.write("handoff.py", include_str!("../../app/handoff.py"))?;
     let acceptor = lab.start("handoff", Command::new("/usr/bin/python3").arg("-B").arg(script).arg("8070"))?;
     lab.ready("handoff", 8070)?;
-    let (rows, (), _) = recorded(&lab, &[8070], |lab| {
+    let (rows, (), _) = with_every_packet(&lab, &[], |lab| {
         lab.ns.run(|| {
             for n in 0..CONNECTIONS {
                 let mut connection = TcpStream::connect(("127.0.0.1", 8070))?;
@@ -86,6 +86,7 @@ pub(crate) fn descriptors() -> Result<()> {
             Ok(())
         })?
     })?;
+    let rows = here(&lab, rows)?;
     let rows: Vec<&Value> = rows.iter().filter(|r| r["server_port"] == 8070).collect();
     let mut wanted: Vec<String> = (0..CONNECTIONS).map(|n| format!("/c{n} 200 complete")).collect();
     wanted.sort();

@@ -2,7 +2,8 @@
 //! both ways, and `RetransSegs` of either kernel as truth. The client's packets are segments as they go out, the server's are those that the
 //! card would cut up (segmentation offload).
 
-use anyhow::{Context, Result, ensure};
+use super::servers::lacks_packets;
+use anyhow::{Context, Result, bail, ensure};
 use e2e::children::wait_until;
 use e2e::netns::{NetNs, ip};
 use e2e::programs::{Recording, table};
@@ -87,7 +88,19 @@ fn transfer(client: &NetNs, server: &NetNs) -> Result<()> {
     })
 }
 
+/// What is sent again when a timer runs out may be among the packets that no program runs for (docs/limitations.md): a recording
+/// that says so of itself is made again.
 pub(crate) fn are_the_kernels() -> Result<()> {
+    for _ in 0..5 {
+        if equal()? {
+            return Ok(());
+        }
+    }
+    bail!("no recording with every packet of the wire")
+}
+
+/// Holds a recording against the kernels' counts; false if it says of itself that it lacks packets.
+fn equal() -> Result<bool> {
     let (client, server) = wire()?;
     let folder = tempfile::tempdir()?;
     let recording = Recording::start(&folder.path().join("resent.zst"), &["--no-stacks"])?;
@@ -99,6 +112,9 @@ pub(crate) fn are_the_kernels() -> Result<()> {
     recording.stop()?;
     ensure!(kernels.0 > 20 && kernels.1 > 20, "the wire has lost next to nothing: {kernels:?}");
 
+    if lacks_packets(&bundle, &[&client, &server])? {
+        return Ok(false);
+    }
     let rows = table("flows", &bundle)?;
     let sum = |ns: &NetNs, columns: [&str; 2]| -> Result<u64> {
         let inode = ns.inode()?;
@@ -114,5 +130,5 @@ pub(crate) fn are_the_kernels() -> Result<()> {
     );
     let health = table("health", &bundle)?;
     ensure!(ours == kernels, "sent again: {ours:?}, the kernels say {kernels:?}; health: {health:?}");
-    Ok(())
+    Ok(true)
 }

@@ -352,7 +352,7 @@ fn recorder(node: &str, bundle: &Path, args: &[&str]) -> Result<Recording> {
 /// (docs/limitations.md) is held again.
 pub(crate) fn each_hop_and_transport() -> Result<()> {
     let mut left: Vec<&Talk> = TALKS.iter().collect();
-    for _ in 0..8 {
+    for _ in 0..16 {
         left = recorded(&left)?;
         if left.is_empty() {
             return Ok(());

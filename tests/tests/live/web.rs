@@ -1,13 +1,12 @@
 //! HTTP in its kinds: sizes beyond what is captured, TLS handshakes.
 
 use super::logs::{Compare, VIEWS, seen_by, text};
-use super::servers::{here, recorded, recorded_with};
-use anyhow::{Result, bail, ensure};
+use super::servers::{here, with_every_packet};
+use anyhow::{Result, ensure};
 use e2e::lab::{Call, Lab};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 pub(crate) fn start_nginx(lab: &mut Lab, servers: &str) -> Result<()> {
@@ -36,28 +35,6 @@ fn call(call: &Call) -> String {
     format!("{} {} {} {}", call.kind, call.resource, call.status, call.code.unwrap_or(-1))
 }
 
-/// Records until the programs have seen every packet that the loopback's own counter has: of some hundred thousand large
-/// ones, kernel 6.18 now and then runs no program for a few (docs/limitations.md). What is checked needs them all.
-fn with_every_packet<T>(lab: &Lab, work: impl Fn(&Lab) -> Result<T>) -> Result<(Vec<Value>, T, PathBuf)> {
-    let mut short = Vec::new();
-    for name in ["first", "second", "third"] {
-        let before = lab.ns.loopback_received()?.0;
-        let recorded = recorded_with(lab, name, &[], &work)?;
-        let counted = lab.ns.loopback_received()?.0 - before;
-        let seen: u64 = here(lab, e2e::programs::table("interfaces", &recorded.2)?)?
-            .iter()
-            .filter(|row| row["name"] == "lo")
-            .filter_map(|row| row["packets"].as_u64())
-            .sum();
-        ensure!(seen <= counted, "{seen} packets recorded, the kernel counts {counted}");
-        if seen == counted {
-            return Ok(recorded);
-        }
-        short.push(format!("{seen} of {counted}"));
-    }
-    bail!("three recordings without every packet of the loopback: {short:?}")
-}
-
 pub(crate) fn sizes() -> Result<()> {
     let mut lab = Lab::new("web")?;
     fs::create_dir(lab.folder().join("files"))?;
@@ -77,7 +54,7 @@ pub(crate) fn sizes() -> Result<()> {
          server { listen 127.0.0.1:8081; sendfile off; root DIR/files; }",
     )?;
     lab.ready("nginx", 8081)?;
-    let (rows, log, bundle) = with_every_packet(&lab, |lab| lab.client(&["web", "8080", "8081"]))?;
+    let (rows, log, bundle) = with_every_packet(&lab, &[], |lab| lab.client(&["web", "8080", "8081"]))?;
     let rows = here(&lab, rows)?;
     let compare = Compare { row: &row, call: &call, times: 1, durations: true };
     for group in ["127.0.0.1 8080", "::1 8080", "127.0.0.1 8081"] {
@@ -157,7 +134,8 @@ pub(crate) fn apache() -> Result<()> {
     lab.start("apache", Command::new("/usr/sbin/apache2").args(["-D", "FOREGROUND", "-f"]).arg(config))?;
     lab.ready("apache", 8086)?;
     lab.ready("apache", 8085)?;
-    let (rows, log, _) = recorded(&lab, &[8085, 8086], |lab| lab.client(&["apache", "8085"]))?;
+    let (rows, log, _) = with_every_packet(&lab, &[], |lab| lab.client(&["apache", "8085"]))?;
+    let rows = here(&lab, rows)?;
     ensure!(log.len() == 20 * 9 + 2 + 60, "{} requests", log.len());
     let compare = Compare { row: &row, call: &call, times: 1, durations: true };
     // What the proxy asks has a path of its own, and lies within the client's time too.
@@ -233,7 +211,7 @@ pub(crate) fn tls() -> Result<()> {
     )?;
     lab.ready("nginx", 8443)?;
     let script = lab.write("client.js", NODE_CLIENT)?;
-    let (rows, (), _) = recorded(&lab, &[8443], |lab| {
+    let (rows, (), _) = with_every_packet(&lab, &[], |lab| {
         for (version, name) in [("-tls1_2", "two"), ("-tls1_3", "three")] {
             for i in 0..3 {
                 let mut client = Command::new("openssl");
@@ -244,6 +222,7 @@ pub(crate) fn tls() -> Result<()> {
         lab.run(Command::new("node").arg(&script))?;
         Ok(())
     })?;
+    let rows = here(&lab, rows)?;
     let rows: Vec<&Value> = rows.iter().filter(|r| r["server_port"] == 8443).collect();
     for view in &VIEWS[..2] {
         let mut seen: Vec<String> = seen_by(view, &rows)
