@@ -33,6 +33,8 @@ pub(crate) struct Interfaces {
     map: Vec<u32>,
     /// The present input begins where all before it had ended: it may be their next part.
     continues: bool,
+    /// Time of the first packet of all.
+    start: Option<Nanos>,
     /// File name of the present input.
     input: String,
     /// Its node, once that is known.
@@ -56,6 +58,10 @@ impl Links {
     }
 }
 
+/// Parts of a rotated capture overlap by no more: packets that several queues of a card handed over are written in about their order.
+const MAX_OVERLAP: Nanos = 10_000_000;
+/// Nor by more than this part of all that the parts before cover.
+const OVERLAPPING_PART: Nanos = 100;
 /// Clocks are set by less while a node is up.
 const SAME_BOOT_NS: u64 = 60_000_000_000;
 
@@ -65,7 +71,10 @@ impl Interfaces {
         self.map.clear();
         self.node = None;
         self.input = name.to_owned();
-        self.continues = first.is_some_and(|first| first >= clock);
+        let covered = clock.saturating_sub(self.start.unwrap_or(clock));
+        let overlap = MAX_OVERLAP.min(covered / OVERLAPPING_PART);
+        self.continues = first.is_some_and(|first| first >= clock.saturating_sub(overlap));
+        self.start = self.start.into_iter().chain(first).min();
     }
 
     /// The node that a bundle is from, or the capture that a file is (part of): each has a clock of its own.
@@ -165,3 +174,6 @@ impl Interfaces {
         self.rows.iter().map(|i| i.link_type == 1).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ pub enum Kind {
     OutOfOrder,
     /// A byte before what is expected next, or none.
     KeepAlive,
-    /// A byte into a closed window.
+    /// Into a closed window: a new byte (RFC 9293, 3.8.6.1), or none and the number before it, as Linux and BSD do.
     ZeroWindowProbe,
     /// A SYN again.
     SynRetransmission,
@@ -105,6 +105,8 @@ pub struct Half {
     scale: u8,
     duplicate_acks: u32,
     last: Kind,
+    /// The byte at `next` was sent into a closed window: it counts if it is acknowledged.
+    probed: bool,
     in_flight: VecDeque<Sent>,
     /// Data of it was acknowledged.
     answered: bool,
@@ -190,6 +192,9 @@ pub struct Verdict {
 pub struct Analysis {
     /// Client and server.
     pub halves: [Half; 2],
+    /// ECE and CWR count marked packets, and no longer say that there was congestion (AccECN, RFC 9768): the SYN-ACK had CWR,
+    /// which is no answer of RFC 3168.
+    accurate_ecn: bool,
 }
 
 impl Analysis {
@@ -238,9 +243,12 @@ impl Analysis {
         }
         let same_place = me.has_seq && d.seq == me.next && me.has_ack && d.ack == me.ack && has_ack;
         let mut kind = Kind::Plain;
-        if len == 1 && me.has_seq && d.seq == me.next && peer.has_window && peer.window == 0 && !control {
+        let closed = peer.has_window && peer.window == 0;
+        let at_next = len == 1 && d.seq == me.next;
+        if closed && me.has_seq && !control && (at_next || len <= 1 && d.seq == me.next.wrapping_sub(1)) {
             kind = Kind::ZeroWindowProbe;
             mine.zero_window_probes += 1;
+            me.probed |= at_next;
         } else if len <= 1 && me.has_seq && d.seq == me.next.wrapping_sub(1) && !control {
             kind = Kind::KeepAlive;
             mine.keep_alives += 1;
@@ -264,7 +272,12 @@ impl Analysis {
                 mine.window_full += 1;
             }
         }
+        let first_ack = has_ack && !me.has_ack;
         if has_ack {
+            if peer.probed && distance(d.ack, peer.next) > 0 {
+                peer.next = peer.next.wrapping_add(1);
+                peer.probed = false;
+            }
             if !me.has_ack || d.ack != me.ack {
                 if !me.has_ack || distance(d.ack, me.ack) > 0 {
                     verdict.round_trip = peer.acknowledged(d.ack, d.ts);
@@ -289,15 +302,19 @@ impl Analysis {
         if rst && takes == len {
             // Data in a RST is a message, not part of the stream.
         } else if takes > 0 && !matches!(kind, Kind::KeepAlive | Kind::ZeroWindowProbe) {
+            // Both ends opened at once (RFC 9293, 3.5): the SYN comes a second time, to acknowledge the other's.
+            let answers_syn = syn && first_ack && me.isn == Some(d.seq) && peer.isn.is_some();
             if syn {
-                let again = me.isn == Some(d.seq);
+                let again = me.isn == Some(d.seq) && !answers_syn;
                 if again {
                     kind = if has_ack { Kind::SynAckRetransmission } else { Kind::SynRetransmission };
                     me.in_flight.iter_mut().for_each(|s| s.again = true);
                 }
                 me.isn = Some(d.seq);
             }
-            if !me.has_seq || syn && kind == Kind::Plain {
+            if answers_syn {
+                // Nothing new.
+            } else if !me.has_seq || syn && kind == Kind::Plain {
                 me.has_seq = true;
                 verdict.new_data = len > 0;
                 me.sent(d.seq, end, d);
@@ -349,7 +366,8 @@ impl Analysis {
         if verdict.new_data && !me.answered && me.isn.is_some() {
             mine.initial_flight = mine.initial_flight.saturating_add(len);
         }
-        if d.flags & (f::ECE | f::CWR) != 0 && !syn {
+        self.accurate_ecn |= syn && has_ack && d.has(f::CWR);
+        if d.flags & (f::ECE | f::CWR) != 0 && !syn && !self.accurate_ecn {
             mine.ecn_ece += u32::from(d.has(f::ECE));
             mine.ecn_cwr += u32::from(d.has(f::CWR));
         }
@@ -387,6 +405,7 @@ impl Half {
     fn reached(&mut self, end: u32, d: &Decoded) {
         self.id_step = d.ip_id.wrapping_sub(self.next_ip_id);
         self.next = end;
+        self.probed = false;
         self.next_at = d.ts;
         self.next_ts_val = d.ts_val;
         self.next_ip_id = d.ip_id;

@@ -6,6 +6,8 @@ use crate::decode::{Frame, Output, decode};
 use crate::model::{Completeness, Flow, Nanos, RttStretch};
 use crate::parse::ParseOptions;
 
+mod opening;
+
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
@@ -425,6 +427,39 @@ fn keep_alives_and_closed_windows() {
     let f = w.flow();
     assert_eq!((f.client.keep_alives, f.client.retransmits), (1, 0));
     assert_eq!((f.server.zero_window, f.client.zero_window_probes, f.server.duplicate_acks), (2, 1, 0));
+}
+
+/// Linux asks with the number before (`tcp_xmit_probe_skb`), others with the next byte, which the receiver may take (RFC 9293, 3.8.6.1).
+#[test]
+fn a_closed_window_is_probed_in_two_ways() {
+    let closed = || {
+        let mut w = Wire::new(settings());
+        w.handshake().client(20, PSH | ACK, 1, 1, b"0123456789");
+        w.window = 0;
+        w.server(21, ACK, 1, 11, b"");
+        w
+    };
+    let counts = |w: &mut Wire| {
+        let f = w.flow();
+        assert_eq!((f.client.keep_alives, f.server.duplicate_acks, f.client.missed_bytes), (0, 0, 0));
+        (f.client.zero_window_probes, f.client.retransmits, f.server.zero_window)
+    };
+    let mut linux = closed();
+    linux.client(220, ACK, 10, 1, b"").server(221, ACK, 1, 11, b"").client(620, ACK, 10, 1, b"");
+    linux.server(621, ACK, 1, 11, b"");
+    assert_eq!(counts(&mut linux), (2, 0, 3));
+    // The byte is taken: what follows it is no gap, and what stands at its place is sent again.
+    let mut taken = closed();
+    taken.client(220, ACK, 11, 1, b"a").server(221, ACK, 1, 12, b"").client(620, ACK, 12, 1, b"b");
+    taken.window = 1000;
+    taken.server(621, ACK, 1, 13, b"").client(622, PSH | ACK, 13, 1, b"cdef").client(900, ACK, 12, 1, b"b");
+    assert_eq!(counts(&mut taken), (2, 1, 2));
+    // It is not taken: it goes as data when the window opens, which is the first time that it goes as such.
+    let mut refused = closed();
+    refused.client(220, ACK, 11, 1, b"a").server(221, ACK, 1, 11, b"");
+    refused.window = 1000;
+    refused.server(630, ACK, 1, 11, b"").client(631, PSH | ACK, 11, 1, b"abcdef").server(632, ACK, 1, 17, b"");
+    assert_eq!(counts(&mut refused), (1, 0, 2));
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::parse::{Conversation, Segment};
 use crate::reassemble::{Limits, Piece, Stream, distance};
 use std::collections::VecDeque;
 
+/// A SYN-ACK acknowledges the SYN and what came with it (RFC 7413).
+const MAX_SYN_DATA: i32 = 1 << 16;
 /// Silence after which no SYN is one sent again: Linux's six retries take 127 s.
 const LAST_SYN: Nanos = 130_000_000_000;
 
@@ -115,6 +117,19 @@ pub(super) struct TcpTrack {
 }
 
 impl TcpTrack {
+    /// Whether a SYN-ACK of `side` answers another SYN than that of this connection, one that is not in the capture: its number is new,
+    /// and what it acknowledges is no SYN of here. If nothing of the other side was seen, it cannot be of a connection that has got on.
+    #[cold]
+    fn is_answered_anew(&self, side: Side, d: &Decoded) -> bool {
+        let (half, other) = (&self.analysis.halves[side.index()], &self.analysis.halves[side.other().index()]);
+        let numbered_anew = half.isn.is_some_and(|isn| isn != d.seq);
+        match other.isn {
+            Some(isn) => numbered_anew && !(1..=MAX_SYN_DATA).contains(&distance(d.ack, isn)),
+            None if self.machine.is_over() => half.isn != Some(d.seq),
+            None => numbered_anew && half.isn.is_some_and(|isn| distance(half.next(), isn) > 1),
+        }
+    }
+
     /// Who ended the connection, if all that it had sent until then was seen.
     pub(super) fn left(&self) -> Option<Side> {
         let (side, end) = self.ended?;
@@ -291,10 +306,13 @@ impl Track {
     #[inline]
     pub(super) fn is_reused_by(&self, d: &Decoded) -> bool {
         let Some(tcp) = &self.tcp else { return false };
-        if d.flags & (f::SYN | f::ACK | f::RST | f::FIN) != f::SYN {
+        if d.flags & (f::SYN | f::RST | f::FIN) != f::SYN {
             return false;
         }
         let side = self.side_of(d);
+        if d.has(f::ACK) {
+            return tcp.is_answered_anew(side, d);
+        }
         match tcp.analysis.halves[side.index()].isn {
             // A SYN is sent again for 127 s at most: later it is another one, whatever its number.
             Some(_) if side == Side::Client && d.ts.saturating_sub(self.last) > LAST_SYN => true,
@@ -535,7 +553,7 @@ impl Track {
             kind if kind.is_retransmission() => tcp.profiler.retransmission(),
             _ => {}
         }
-        tcp.setup(side, d, &self.counters);
+        tcp.setup(side, d, &self.counters, &verdict);
         if let Some(deepflow) = &mut tcp.deepflow {
             deepflow.packet(side, d, scale);
         }
@@ -636,17 +654,30 @@ fn syn_options(d: &Decoded, frame: &[u8], counters: &mut SideCounters) -> Option
 impl TcpTrack {
     /// The handshake's times.
     #[inline]
-    fn setup(&mut self, side: Side, d: &Decoded, counters: &[SideCounters; 2]) {
+    fn setup(&mut self, side: Side, d: &Decoded, counters: &[SideCounters; 2], verdict: &Verdict) {
         if self.open {
             return;
         }
         if d.has(f::SYN) {
-            if side == Side::Client && !d.has(f::ACK) {
-                self.syn_at.get_or_insert(d.ts);
-            } else if side == Side::Server && d.has(f::ACK) && self.syn_ack_at.is_none() {
-                self.syn_ack_at = Some(d.ts);
-                self.rtt_server = self.syn_at.map(|syn| d.ts - syn);
+            match (side, d.has(f::ACK)) {
+                (Side::Client, false) => {
+                    self.syn_at.get_or_insert(d.ts);
+                }
+                // Both opened at once: the client answers the server's SYN, too.
+                (Side::Client, true) => self.rtt_client = self.rtt_client.or(verdict.round_trip),
+                (Side::Server, true) if self.syn_ack_at.is_none() => {
+                    self.syn_ack_at = Some(d.ts);
+                    self.rtt_server = self.syn_at.map(|syn| d.ts - syn);
+                }
+                (Side::Server, _) => {}
+            }
+            if side == Side::Server {
                 self.analysis.scale(counters[0].window_scale, counters[1].window_scale);
+            }
+            if let (Some(client), Some(server)) = (self.rtt_client, self.rtt_server) {
+                self.open = true;
+                self.rtt = Some(client + server);
+                self.profiler.established(d.ts);
             }
             return;
         }

@@ -335,7 +335,8 @@ fn analyze(flow: &Flow, packets: Vec<Raw>, out: &mut Vec<TcpPacket>) {
         let (before, expected) = ([counters[0].clone(), counters[1].clone()], analysis.halves[i].next());
         let has_seq = analysis.halves[i].has_seq();
         let verdict = analysis.packet(sender, d, &mut counters);
-        if syn && ack && !scaled {
+        // Either answers the other's SYN, or both opened at once.
+        if syn && !scaled && isns[0].is_some() && isns[1].is_some() {
             scaled = true;
             analysis.scale(scales[0], scales[1]);
         }
