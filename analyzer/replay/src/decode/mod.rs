@@ -40,6 +40,18 @@ pub mod tcp_flag {
     pub const CWR: u8 = 128;
 }
 
+/// SCTP chunk types (RFC 9260, 3.2) that tell how an association begins and ends.
+pub mod sctp_chunk {
+    #![expect(missing_docs, reason = "the chunks' own names")]
+    pub const DATA: u8 = 0;
+    pub const INIT: u8 = 1;
+    pub const INIT_ACK: u8 = 2;
+    pub const ABORT: u8 = 6;
+    pub const COOKIE_ECHO: u8 = 10;
+    pub const COOKIE_ACK: u8 = 11;
+    pub const SHUTDOWN_COMPLETE: u8 = 14;
+}
+
 /// What is known of one packet, for one conversation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decoded {
@@ -97,7 +109,7 @@ pub struct Decoded {
     pub options_len: u8,
     /// IP protocol number.
     pub protocol: u8,
-    /// TCP flags.
+    /// TCP flags; of SCTP the type of its first chunk ([`sctp_chunk`]), or ABORT if there is one.
     pub flags: u8,
     /// ECN bits of the IP header.
     pub ecn: u8,

@@ -1,7 +1,10 @@
 //! TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), ICMP and ICMPv6.
 
 use super::internet::Ip;
-use super::{Decoded, Reason, Walk};
+use super::{Decoded, Reason, Walk, sctp_chunk};
+
+/// Chunks of an SCTP packet that are looked at.
+const MAX_CHUNKS: usize = 8;
 
 impl Walk<'_, '_> {
     /// A row with what IP knows; the payload starts `header` bytes into the body.
@@ -94,6 +97,16 @@ impl Walk<'_, '_> {
         let mut d = self.row(132, ip, 12);
         d.src_port = u16::from_be_bytes([b[0], b[1]]);
         d.dst_port = u16::from_be_bytes([b[2], b[3]]);
+        let captured = (d.payload_at as usize).saturating_add(d.payload_captured as usize);
+        let chunks = self.frame.bytes.get(d.payload_at as usize..captured).unwrap_or(&[]);
+        if let [kind, ..] = chunks {
+            d.flags = if ends_in_abort(chunks) { sctp_chunk::ABORT } else { *kind };
+        }
+        if let (sctp_chunk::INIT | sctp_chunk::INIT_ACK, [_, _, _, _, tag @ .., _, _, _, _, _, _, _, _, _, _, _, _]) =
+            (d.flags, chunks.get(..20).unwrap_or(&[]))
+        {
+            d.seq = tag.iter().fold(0, |n, &byte| n << 8 | u32::from(byte));
+        }
         self.push(d);
         Ok(())
     }
@@ -123,6 +136,19 @@ impl Walk<'_, '_> {
         let d = self.row(protocol, ip, 0);
         self.push(d);
     }
+}
+
+/// Whether one of an SCTP packet's chunks is an ABORT: others but DATA may come before it (RFC 9260, 3.3.7).
+fn ends_in_abort(mut chunks: &[u8]) -> bool {
+    for _ in 0..MAX_CHUNKS {
+        let [kind, _, hi, lo, ..] = chunks else { return false };
+        if matches!(*kind, sctp_chunk::ABORT | sctp_chunk::DATA) {
+            return *kind == sctp_chunk::ABORT;
+        }
+        let len = usize::from(u16::from_be_bytes([*hi, *lo])).next_multiple_of(4);
+        chunks = if len < 4 { &[] } else { chunks.get(len..).unwrap_or(&[]) };
+    }
+    false
 }
 
 /// The type that answers an ICMP type, or that it answers.

@@ -1,6 +1,6 @@
 //! Which side is the client: the handshake where it was seen, else ports, else who spoke first.
 
-use crate::decode::{Decoded, tcp_flag as f};
+use crate::decode::{Decoded, sctp_chunk as chunk, tcp_flag as f};
 use crate::model::Side;
 
 /// Who sent the first packet, and how sure that is (0..=100).
@@ -16,11 +16,12 @@ pub(super) struct Decision {
 pub(super) const HANDSHAKE_SEEN: u8 = 95;
 
 /// Ports that servers listen on although they are above 1023.
-const SERVICES: [u16; 64] = [
-    1080, 1194, 1433, 1521, 1723, 1883, 2049, 2152, 2181, 2375, 2379, 2380, 3000, 3128, 3260, 3268, 3306, 3389, 3544,
-    3868, 4222, 4317, 4318, 4789, 5000, 5044, 5060, 5061, 5072, 5222, 5353, 5355, 5432, 5601, 5671, 5672, 5900, 6081,
-    6379, 6380, 6443, 6514, 6650, 6667, 7000, 7687, 8000, 8008, 8080, 8081, 8086, 8125, 8443, 8472, 8500, 8883, 9000,
-    9042, 9090, 9092, 9200, 9418, 11211, 27017,
+const SERVICES: [u16; 79] = [
+    1080, 1194, 1433, 1521, 1723, 1883, 2049, 2152, 2181, 2375, 2379, 2380, 2904, 2905, 3000, 3128, 3260, 3268, 3306,
+    3389, 3544, 3565, 3868, 4222, 4317, 4318, 4789, 5000, 5044, 5060, 5061, 5072, 5222, 5353, 5355, 5432, 5601, 5671,
+    5672, 5900, 6081, 6379, 6380, 6443, 6514, 6650, 6667, 7000, 7687, 8000, 8008, 8080, 8081, 8086, 8125, 8443, 8472,
+    8500, 8883, 9000, 9042, 9090, 9092, 9200, 9418, 11211, 14001, 27017, 29118, 29168, 29169, 36412, 36422, 36443,
+    36444, 38412, 38422, 38462, 38472,
 ];
 
 /// How much a port looks like a server's: 3 well-known service, 2 below 1024, 1 below the ephemeral range, 0 ephemeral.
@@ -69,6 +70,8 @@ pub(super) fn decide(d: &Decoded) -> Decision {
     match d.protocol {
         6 if !d.cut_header && d.has(f::SYN | f::ACK) => return server(HANDSHAKE_SEEN),
         6 if !d.cut_header && d.has(f::SYN) => return client(100),
+        132 if matches!(d.flags, chunk::INIT | chunk::COOKIE_ECHO) => return client(100),
+        132 if matches!(d.flags, chunk::INIT_ACK | chunk::COOKIE_ACK) => return server(HANDSHAKE_SEEN),
         1 | 58 => return if d.flags & 1 == 1 || d.src_port <= d.dst_port { client(90) } else { client(60) },
         _ => {}
     }

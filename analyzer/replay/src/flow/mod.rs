@@ -10,6 +10,7 @@ mod direction;
 pub mod fsm;
 pub(crate) mod known;
 mod row;
+mod sctp;
 mod series;
 mod table;
 pub mod tcp;

@@ -83,7 +83,8 @@ impl Track {
                 (t.machine.close_type(timed_out, server_packets, (answered, errors)), self.zeek.conn_state(no_data))
             }
             None => {
-                let close = if timed_out || silent { "finish" } else { "forced_report" };
+                let otherwise = if timed_out || silent { "finish" } else { "forced_report" };
+                let close = self.association.close_type().unwrap_or(otherwise);
                 (close, if self.protocol == 17 { self.zeek.udp_state() } else { "OTH" })
             }
         };

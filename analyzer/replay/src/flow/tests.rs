@@ -6,6 +6,7 @@ use crate::decode::{Frame, Output, decode};
 use crate::model::{Completeness, Flow, Nanos, RttStretch};
 use crate::parse::ParseOptions;
 
+mod association;
 mod opening;
 
 const FIN: u8 = 1;

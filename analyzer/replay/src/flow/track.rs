@@ -5,6 +5,7 @@ use super::delay::Delays;
 use super::direction::{Decision, HANDSHAKE_SEEN, decide};
 use super::fsm::{Machine, TimeoutClass};
 use super::known::Known;
+use super::sctp::Association;
 use super::series::Series;
 use super::table::Settings;
 use super::tcp::{Analysis, Kind, Verdict};
@@ -168,6 +169,7 @@ pub struct Track {
     pub(super) counters: [SideCounters; 2],
     pub(super) zeek: Zeek,
     pub(super) tcp: Option<Box<TcpTrack>>,
+    pub(super) association: Association,
     pub(super) srt: Delays,
     pub(super) art: Delays,
     pub(super) handshake: [u32; 4],
@@ -245,6 +247,7 @@ impl Track {
             counters: Default::default(),
             zeek,
             tcp,
+            association: Association::default(),
             srt: Delays::default(),
             art: Delays::default(),
             handshake: [0; 4],
@@ -305,6 +308,10 @@ impl Track {
     /// Whether `d` starts another connection between the same ends.
     #[inline]
     pub(super) fn is_reused_by(&self, d: &Decoded) -> bool {
+        if d.protocol == 132 {
+            let side = self.side_of(d);
+            return self.association.is_reused_by(side, d, self.counters[side.index()].packets > 0);
+        }
         let Some(tcp) = &self.tcp else { return false };
         if d.flags & (f::SYN | f::RST | f::FIN) != f::SYN {
             return false;
@@ -399,6 +406,7 @@ impl Track {
             }
             6 => {}
             17 => self.datagram(side, d, payload, settings),
+            132 => self.association.packet(side, d),
             1 | 58 => self.icmp(side, d, frame, settings),
             _ => {}
         }
