@@ -3,6 +3,7 @@
 //! After a loss the order alone no longer tells whose answer comes next. A client that never had two requests outstanding asks only when
 //! it has its answer: what comes then answers its last request, and those before were answered in what was lost. Where requests are
 //! pipelined, pairs made between the loss and the next moment without an open request are marked `gap`: they may be wrong.
+//! What was answered in the bytes of one call or packet that were not kept has that call's time and no status.
 
 use crate::model::{Completeness, Nanos, RequestFields, Session, Side, Status, ThreadPoint};
 use crate::parse::{Kind, Mark, Message};
@@ -53,6 +54,10 @@ struct Entry {
     response_counted: bool,
     /// Its response may have been in what was lost.
     doubtful: bool,
+    /// Bytes were missed since it was asked.
+    missed: bool,
+    /// The call or packet whose bytes these are, if all are of one, of which only the first were kept.
+    unkept: Option<Mark>,
     timeout: Nanos,
 }
 
@@ -132,8 +137,8 @@ pub(crate) struct Pairer {
     pipelined: bool,
     /// Some of those that wait in order are doubtful.
     doubt: bool,
-    /// Which of them the next response answers is not certain.
-    unsure: bool,
+    /// Which of them the next response answers is not certain, if it is of this number or later.
+    unsure: Option<u64>,
     /// Something of the client's was missed or not understood: responses without request are no wonder.
     missed: [Completeness; 2],
     /// The call in which bytes of the client's were missed since its last request: what is answered without having been asked was asked there.
@@ -269,7 +274,7 @@ impl Pairer {
         self.hidden = None;
         match self.ordered.iter().rev().find(|entry| entry.response == Part::Awaited) {
             // Nothing is open: who answers what is certain again.
-            None => self.unsure = false,
+            None => self.unsure = None,
             Some(last) => self.pipelined |= !last.doubtful,
         }
     }
@@ -277,12 +282,16 @@ impl Pairer {
     /// The place in a side's stream is lost: responses, or further requests, may be in what is passed over.
     pub(crate) fn lost(&mut self, side: Side) {
         if side == Side::Client {
-            self.unsure |= self.pipelined;
+            if self.pipelined {
+                // What was asked before is answered before.
+                self.unsure.get_or_insert(self.next + 1);
+            }
             return;
         }
         for entry in &mut self.ordered {
             if entry.response == Part::Awaited {
                 entry.doubtful = true;
+                entry.unkept = None;
                 self.doubt = true;
             }
         }
@@ -293,6 +302,15 @@ impl Pairer {
         self.missed[side.index()].add(cause);
         if side == Side::Client {
             self.hidden = from.point.is_some().then_some(from);
+            return;
+        }
+        // What was not kept of a call or packet came when that did; of a second such piece, nobody knows which it is.
+        let from = (cause == Completeness::TRUNCATED_PAYLOAD).then_some(from);
+        for entry in &mut self.ordered {
+            if entry.response == Part::Awaited {
+                entry.unkept = from.filter(|_| !entry.missed);
+                entry.missed = true;
+            }
         }
     }
 
@@ -352,6 +370,8 @@ impl Pairer {
             request_counted: false,
             response_counted: false,
             doubtful: false,
+            missed: false,
+            unkept: None,
             timeout,
         }
     }
@@ -415,7 +435,7 @@ impl Pairer {
         }
         let unsure = self.unsure;
         let entry = self.ordered.iter_mut().find(|entry| entry.response == Part::Awaited)?;
-        if unsure {
+        if unsure.is_some_and(|from| entry.id >= from) {
             entry.session.completeness.add(Completeness::GAP);
         }
         Some(entry)
@@ -432,7 +452,9 @@ impl Pairer {
             (false, false) => doubtful.saturating_sub(1),
             (true, false) => 0,
         };
-        self.unsure |= self.pipelined && (doubtful > 1 || doubtful > 0 && later);
+        if self.pipelined && (doubtful > 1 || doubtful > 0 && later) {
+            self.unsure = Some(0);
+        }
         for _ in 0..gone {
             let Some(at) = self.ordered.iter().position(|entry| entry.response == Part::Awaited && entry.doubtful)
             else {
@@ -440,6 +462,13 @@ impl Pairer {
             };
             if let Some(mut entry) = self.ordered.remove(at) {
                 entry.session.completeness.add(Completeness::GAP);
+                if let Some(unkept) = entry.unkept {
+                    // When it was answered is known, how is not.
+                    entry.session.completeness.add(Completeness::TRUNCATED_PAYLOAD);
+                    entry.session.first_byte_ts = Some(unkept.ts);
+                    entry.session.response_ts = Some(unkept.ts);
+                    entry.session.response_point = unkept.point;
+                }
                 if entry.request != Part::Awaited {
                     self.done.push(entry.session);
                 }

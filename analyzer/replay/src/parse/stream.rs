@@ -130,10 +130,8 @@ impl Conversation {
                 self.end_open(side);
             }
         } else if half.lost && !self.resume(side, data) {
-            self.halves[side.index()].offset += data.len() as u64;
+            self.lose(side, data.len());
             data = &[];
-            // What is passed over may hold the answers to what was asked since the place was lost.
-            self.pairer.lost(side);
         }
         self.bytes(side, data, cut);
         // Detection may have turned the sides round.
@@ -387,22 +385,21 @@ impl Conversation {
         self.halves[side.index()].open = open;
     }
 
-    /// The place in the stream of `side` is lost; `len` bytes in view are given up.
+    /// The place in the stream of `side` is lost; `len` bytes in view are given up. If it was lost already: what is passed over may hold the
+    /// answers to what was asked since.
     fn lose(&mut self, side: Side, len: usize) {
         let half = &mut self.halves[side.index()];
         half.offset += len as u64;
         half.skip = 0;
-        if !half.lost {
-            half.lost = true;
-            let mark = half.end_at(half.offset);
-            if let Some((_, parser)) = &mut self.speaking {
-                let mut out = Output::new(mark, &mut self.masker);
-                parser.lost(side, &mut out);
-                let messages = out.messages;
-                self.emit(side, messages, mark);
-            }
-            self.pairer.lost(side);
+        half.lost = true;
+        let mark = half.end_at(half.offset);
+        if let Some((_, parser)) = &mut self.speaking {
+            let mut out = Output::new(mark, &mut self.masker);
+            parser.lost(side, &mut out);
+            let messages = out.messages;
+            self.emit(side, messages, mark);
         }
+        self.pairer.lost(side);
     }
 
     /// After a loss: does a message start here?

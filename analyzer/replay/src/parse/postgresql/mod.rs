@@ -109,6 +109,8 @@ struct PostgreSql {
     since: Option<Mark>,
     /// The response in `outcome` is whole but for ReadyForQuery.
     complete: bool,
+    /// A portal was bound since the last response: what is answered is an Execute, whether it was seen or not.
+    bound: bool,
 }
 
 impl Parser for PostgreSql {
@@ -173,7 +175,7 @@ impl Parser for PostgreSql {
                 }
                 self.outcome = Outcome::default();
                 self.since = None;
-                self.complete = false;
+                (self.complete, self.bound) = (false, false);
                 self.owed.clear();
             }
         }
@@ -363,6 +365,7 @@ impl PostgreSql {
             self.respond(out, false);
         }
         self.since.get_or_insert(out.mark);
+        self.bound |= tag == b'2';
         self.outcome.see(tag, body, out.mask);
         if tag == b'W' {
             // CopyBothResponse: the stream that follows is no part of the answer.
@@ -375,7 +378,9 @@ impl PostgreSql {
             Some(Owed::Execute) => matches!(tag, b'C' | b'I' | b's' | b'E'),
             Some(Owed::Parse) => matches!(tag, b'E') || (tag == b'1' && self.owed.get(1) != Some(&Owed::Sync)),
             Some(Owed::Login) => tag == b'E',
-            Some(Owed::Query | Owed::Sync) | None => false,
+            // Of a pipeline whose end was not seen; a query's answer, which ReadyForQuery ends, has no portal bound.
+            None => self.bound && matches!(tag, b'C' | b'I' | b's' | b'E'),
+            Some(Owed::Query | Owed::Sync) => false,
         };
         if ends {
             if self.owed.get(1) == Some(&Owed::Sync) {
@@ -410,7 +415,7 @@ impl PostgreSql {
         }
         self.outcome = Outcome::default();
         self.since = None;
-        self.complete = false;
+        (self.complete, self.bound) = (false, false);
     }
 
     /// What was asked after an error and before the Sync is not executed.
@@ -429,7 +434,7 @@ impl PostgreSql {
     fn respond(&mut self, out: &mut Output<'_>, truncated: bool) {
         let outcome = std::mem::take(&mut self.outcome);
         let start = self.since.take().unwrap_or(out.mark);
-        self.complete = false;
+        (self.complete, self.bound) = (false, false);
         if self.owed.front() != Some(&Owed::Sync) {
             self.owed.pop_front();
         }

@@ -164,3 +164,37 @@ fn long_keys_and_gssapi() {
     let sessions = play(&[c(request), s("G"), c([0, 0, 0, 9, b'Q', 1, 2, 3]), s([0, 0, 0, 5, b'Z', 0, 0, 0, 5])]);
     assert!(sessions.is_empty(), "{:?}", lines(&sessions));
 }
+
+/// Forty inserts in one call, 24 bytes each: of its first 512 bytes 21 are whole. Their answers, 19 bytes each, come in one call, of which 512 hold
+/// 26 and all but the last byte of another. Then forty in calls of their own, answered by one such call again.
+#[test]
+fn pipelines_beyond_the_prefix() {
+    let insert = [message(b'B', b"\0s\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0")].concat();
+    let answer = [message(b'2', b""), message(b'C', b"UPDATE 1\0")].concat();
+    assert_eq!((insert.len(), answer.len()), (24, 19));
+    let sync = message(b'S', b"");
+    let prepare = [message(b'P', b"s\0insert into t values(1)\0\0\0"), sync.clone()].concat();
+    let answers = [answer.repeat(40), ready()].concat();
+    let mut script = vec![c(prepare), s([message(b'1', b""), ready()].concat())];
+    script.extend([c([insert.repeat(40), sync.clone()].concat()), s(&answers)]);
+    script.extend(vec![c(&insert); 39]);
+    script.extend([c([insert, sync].concat()), s(answers)]);
+    script.push(c(message(b'Q', b"select 1; select 2\0")));
+    script.push(s([message(b'C', b"SELECT 1\0"), message(b'C', b"SELECT 1\0"), ready()].concat()));
+    let sessions = play_prefix(5432, 512, &script);
+    let execute = "postgresql Execute||insert into t values(?)|INSERT t";
+    let answered = || std::iter::repeat_n(format!("{execute} ok 'UPDATE 1' rows=1"), 27);
+    let mut expected = vec!["postgresql Parse||insert into t values(?)|INSERT t ok".to_owned()];
+    expected.extend(answered().take(21));
+    // Answers without the words of their requests, then requests without the words of their answers.
+    expected.extend(vec!["postgresql ||| ok 'UPDATE 1' rows=1 [truncated_payload]".to_owned(); 6]);
+    expected.extend(answered());
+    expected.extend(vec![format!("{execute} unknown [truncated_payload+gap]"); 13]);
+    expected.push("postgresql Query||select ?; select ?|SELECT ok 'SELECT 1' rows=2 [gap]".to_owned());
+    assert_eq!(lines(&sessions), expected);
+    let turn = |number: i64| Some(number * 1_000_000);
+    assert!(sessions[1..28].iter().all(|session| session.response_ts == turn(3)));
+    // The forty from the fifth turn on are answered in the 45th, the last of them, too.
+    assert!(sessions[28..68].iter().all(|session| session.response_ts == turn(44)));
+    assert_eq!((sessions[67].request_ts, sessions[68].response_ts), (turn(43), turn(46)));
+}
