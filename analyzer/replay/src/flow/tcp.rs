@@ -298,6 +298,11 @@ impl Analysis {
             }
         }
 
+        if len > 0 && matches!(kind, Kind::KeepAlive | Kind::ZeroWindowProbe) {
+            // The byte before was sent again with it, or it will be.
+            me.in_flight.iter_mut().filter(|s| distance(s.end, d.seq) > 0).for_each(|s| s.again = true);
+        }
+
         // The segment.
         if rst && takes == len {
             // Data in a RST is a message, not part of the stream.
@@ -476,10 +481,11 @@ impl Half {
         });
     }
 
-    /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn), or its
-    /// acknowledgement waited for something before it that was.
+    /// The peer acknowledged up to `ack`: the round trip of the newest segment in it, unless that was sent more than once (Karn), its
+    /// acknowledgement waited for something before it that was, or it is for something later, which is not in the capture.
     #[inline]
     fn acknowledged(&mut self, ack: u32, now: Nanos) -> Option<Nanos> {
+        let is_of_unseen = distance(ack, self.next) > 0;
         let mut newest = None;
         while let Some(s) = self.in_flight.front() {
             if distance(s.end, ack) > 0 {
@@ -490,7 +496,7 @@ impl Half {
         }
         let (sent, again) = newest?;
         let rtt = now - sent;
-        if again || rtt < 0 {
+        if again || is_of_unseen || rtt < 0 {
             return None;
         }
         if self.min_round_trip == 0 || rtt < self.min_round_trip {

@@ -191,6 +191,27 @@ fn what_waited_for_a_retransmission_has_no_round_trip() {
     assert_eq!(f.client.max_in_flight, 30);
 }
 
+/// What the capture lost is acknowledged: how long that took is not known, as for tcptrace.
+#[test]
+fn the_acknowledgement_of_what_was_not_seen_has_no_round_trip() {
+    let mut w = Wire::new(settings());
+    w.handshake().client(100, PSH | ACK, 1, 1, b"0123456789").server(110, ACK, 1, 11, b"");
+    // Ten bytes behind these are missing.
+    w.client(200, PSH | ACK, 11, 1, b"0123456789").server(900, ACK, 1, 31, b"");
+    w.client(1000, PSH | ACK, 31, 1, b"0123456789").server(1020, ACK, 1, 41, b"");
+    let f = w.flow();
+    let rtt = &f.client.ack_rtt;
+    assert_eq!((rtt.count, rtt.sum_ns, rtt.max_ns), (3, 40_000_000, 20_000_000), "SYN 10 ms, 1 10 ms, 31 20 ms");
+    // A keep-alive sends its byte again.
+    let mut w = Wire::new(settings());
+    w.handshake()
+        .client(100, PSH | ACK, 1, 1, b"0123456789")
+        .client(5000, ACK, 10, 1, b"9")
+        .server(5010, ACK, 1, 11, b"");
+    let f = w.flow();
+    assert_eq!((f.client.keep_alives, f.client.ack_rtt.count), (1, 1));
+}
+
 #[test]
 fn a_syn_that_was_sent_again_has_no_round_trip() {
     let mut w = Wire::new(settings());
