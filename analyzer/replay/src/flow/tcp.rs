@@ -306,6 +306,8 @@ impl Analysis {
         // The segment.
         if rst && takes == len {
             // Data in a RST is a message, not part of the stream.
+        } else if syn && me.is_another_beginning(peer, d.seq) {
+            // The peer has answered one already: it refuses this one (RFC 9293, 3.10.7.4).
         } else if takes > 0 && !matches!(kind, Kind::KeepAlive | Kind::ZeroWindowProbe) {
             // Both ends opened at once (RFC 9293, 3.5): the SYN comes a second time, to acknowledge the other's.
             let answers_syn = syn && first_ack && me.isn == Some(d.seq) && peer.isn.is_some();
@@ -405,6 +407,13 @@ fn segments(d: &Decoded, a: u16, b: u16) -> u32 {
 }
 
 impl Half {
+    /// Whether a SYN with this number is not the one that began the connection: the peer has acknowledged another.
+    #[cold]
+    fn is_another_beginning(&self, peer: &Half, seq: u32) -> bool {
+        let acknowledged = |isn| peer.has_ack && distance(peer.ack, isn) > 0 && distance(peer.ack, self.next) <= 0;
+        self.isn.is_some_and(|isn| isn != seq && acknowledged(isn))
+    }
+
     /// `d` ends at `end`, beyond what was seen before.
     #[inline]
     fn reached(&mut self, end: u32, d: &Decoded) {

@@ -324,17 +324,17 @@ fn analyze(flow: &Flow, packets: Vec<Raw>, out: &mut Vec<TcpPacket>) {
             });
             continue;
         }
-        if syn {
-            scales[i] = raw.scale;
-            // Another SYN than before begins another count: so does a new connection that is the same flow still.
-            if isns[i] != Some(d.seq) {
-                isns[i] = Some(d.seq);
-                numbers[i] = Relative { known: Some((d.seq, 0)) };
-            }
-        }
         let (before, expected) = ([counters[0].clone(), counters[1].clone()], analysis.halves[i].next());
         let has_seq = analysis.halves[i].has_seq();
         let verdict = analysis.packet(sender, d, &mut counters);
+        if syn {
+            scales[i] = raw.scale;
+            // Another SYN than before begins another count: so does a new connection that is the same flow still.
+            if isns[i] != analysis.halves[i].isn {
+                isns[i] = analysis.halves[i].isn;
+                numbers[i] = Relative { known: isns[i].map(|isn| (isn, 0)) };
+            }
+        }
         // Either answers the other's SYN, or both opened at once.
         if syn && !scaled && isns[0].is_some() && isns[1].is_some() {
             scaled = true;

@@ -70,6 +70,23 @@ fn other_answers_to_the_same_syn_are_no_other_flow() {
     assert_eq!(w.finish().flows.len(), 1);
 }
 
+/// A server that forgot, or never knew (SYN cookies), answers the SYN that was sent again with another number; the client has agreed on the first
+/// and goes on with that.
+#[test]
+fn a_second_answer_with_another_number_changes_nothing() {
+    let mut w = Wire::new(settings());
+    w.tcp(0, false, SYN, 100, 0, b"").tcp(900, false, SYN, 100, 0, b"");
+    w.server(1000, SYN | ACK, 0, 1, b"").client(1001, ACK, 1, 1, b"").client(1002, PSH | ACK, 1, 1, b"ask");
+    // Numbers of 99,000,000 higher, and later lower than that again.
+    w.server(1700, SYN | ACK, 99_000_000, 1, b"").client(1701, ACK, 4, 1, b"");
+    w.server(1800, PSH | ACK, 1, 4, b"answer").client(1803, ACK, 4, 7, b"");
+    w.server(1900, PSH | ACK, 7, 4, b"more").client(1905, ACK, 4, 11, b"");
+    let f = w.flow();
+    assert_eq!((f.server.retransmits, f.server.missed_bytes, f.server.stream_bytes), (0, 0, 10));
+    // The SYN-ACK's 1 ms, 3 and 5 of data.
+    assert_eq!((f.server.ack_rtt.count, f.server.ack_rtt.sum_ns), (3, 9_000_000));
+}
+
 /// RFC 9768: CWR in the SYN-ACK is the answer of an end that counts marked packets in ECE and CWR from there on.
 #[test]
 fn counts_of_marked_packets_are_no_congestion() {
