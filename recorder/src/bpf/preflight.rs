@@ -26,7 +26,7 @@ const CAP_BPF: u32 = 39;
 
 /// All requirements.
 pub(super) fn checks() -> Vec<Check> {
-    vec![privileges(), kernel(), type_information(), trace_points(), lockdown(), jit()]
+    vec![privileges(), kernel(), type_information(), runs(), trace_points(), lockdown(), jit()]
 }
 
 fn read(path: &str) -> Option<String> {
@@ -67,6 +67,15 @@ fn type_information() -> Check {
             "use a kernel built with CONFIG_DEBUG_INFO_BTF=y; every current distribution's is",
         ),
     }
+}
+
+/// Whether the kernel runs programs whoever is current. One that does not records nearly everything, so nothing is missing for good;
+/// that it does not is seen in its types alone (docs/limitations.md).
+fn runs() -> Check {
+    let owned = Btf::of_kernel().is_ok_and(|btf| btf.place("bpf_prog_aux:init_owned").is_some());
+    let left_out = "at any time but while process 1 runs: what timers send just then is no packet of the recording, \
+                    and counted where that can be told (`analyze health`)";
+    check("programs run", true, if owned { left_out } else { "at any time" }, "")
 }
 
 fn trace_points() -> Check {
