@@ -69,15 +69,16 @@ fn draw_row(
     let request = usize::try_from(span.request_id).ok().and_then(|i| analysis.replayed.requests.get(i));
     let failing = request.is_some_and(|r| r.fields.status.is_error());
     svg.open(if failing { "span failing" } else { "span" }, &[]);
-    let process = span.process.as_ref().map_or(String::new(), |p| format!(", {} {}", name_of(Some(p)), p.pid));
+    let process = analysis.replayed.process_of(span);
+    let holder = process.map_or(String::new(), |p| format!(", {} {}", name_of(Some(p)), p.pid));
     let resource = request.map_or("", |r| &r.fields.request_resource);
-    svg.title(&format!("{}{process}, seen at {}: {} {resource}", span.service, span.tap_side.name(), span.name));
+    svg.title(&format!("{}{holder}, seen at {}: {} {resource}", span.service, span.tap_side.name(), span.name));
     if is_odd {
         svg.rect((0.0, y, LABELS + BARS + NUMBERS, ROW), "stripe", 0.0);
     }
     let inset = 16.0 + f64::from(depth.min(16)) * 12.0;
     let room = ((LABELS - inset - 8.0) / 6.6) as usize;
-    let process = span.process.as_ref().map_or(String::new(), |p| format!(" {}", p.pid));
+    let process = process.map_or(String::new(), |p| format!(" {}", p.pid));
     let label = format!("{}{process} [{}] {}", span.service, span.tap_side.name(), span.name);
     svg.text((inset, y + 16.0), "what", "start", &shortened(&label, room));
     let x = LABELS + span.start.saturating_sub(from) as f64 / length * BARS;

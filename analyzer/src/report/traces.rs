@@ -200,8 +200,8 @@ fn waterfall(analysis: &Analysis, trace: &Trace, spans: &[Span], strings: &mut S
         out.self_time.push(span.self_ns);
         out.service.push(strings.place(&span.service));
         out.name.push(strings.place(&span.name));
-        out.process.push(strings.place(name_of(span.process.as_ref())));
-        out.pid.push(span.process.as_ref().map_or(0, |p| p.pid));
+        out.process.push(strings.place(name_of(r.process_of(span))));
+        out.pid.push(r.process_of(span).map_or(0, |p| p.pid));
         out.tap.push(span.tap_side.name());
         out.link.push(span.link_method);
         out.confidence.push(span.link_confidence);

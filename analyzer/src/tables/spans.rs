@@ -7,6 +7,7 @@ use super::frame::Frame;
 use crate::analysis::{Analysis, name_of};
 use polars::prelude::PolarsResult;
 use replay::model::{Request, Span};
+use std::fmt::Write;
 
 pub(super) const TABLE: Table = Table {
     name: "spans",
@@ -35,7 +36,7 @@ fn build(a: &Analysis) -> PolarsResult<Frame> {
 
 /// The table of some of the rows.
 pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<Frame> {
-    let request = |s: &Span| -> Option<&Request> { a.replayed.requests.get(usize::try_from(s.request_id).ok()?) };
+    let request = |s: &Span| -> Option<&Request> { a.replayed.request_of(s) };
     Ok(table(rows, |c| {
         c.text("trace_id", |s| &s.trace_id);
         c.text("span_id", |s| &s.span_id);
@@ -43,10 +44,10 @@ pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<Frame> {
         c.text("tap_side", |s| s.tap_side.name());
         c.text("node", |s| a.replayed.requests.get(s.request_id as usize).map_or("", |r| a.node_of_flow(r.flow_id)));
         c.text("service", |s| &s.service);
-        c.text("process", |s| name_of(s.process.as_ref()));
-        c.opt("pid", |s| pid(&s.process));
+        c.text("process", |s| name_of(a.replayed.process_of(s)));
+        c.opt("pid", |s| request(s).and_then(|r| pid(&r.process)));
         c.nonzero("tid", |s| s.tid);
-        c.text("container", |s| container(&s.process));
+        c.text("container", |s| request(s).map_or("", |r| container(&r.process)));
         c.text("interface", |s| request(s).and_then(|r| a.interface(&r.observed_at)).map_or("", |i| &i.name));
         c.int("request_id", |s| s.request_id);
         c.text("name", |s| &s.name);
@@ -58,7 +59,10 @@ pub(super) fn of(a: &Analysis, rows: &[Span]) -> PolarsResult<Frame> {
         c.int("self_ns", |s| s.self_ns);
         c.text("link_method", |s| s.link_method);
         c.float("link_confidence", |s| f64::from(s.link_confidence));
-        c.text("link_evidence", |s| &s.link_evidence);
+        c.written("link_evidence", |s, out| {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{}", s.link_evidence);
+        });
         c.completeness(|s| s.completeness);
     }))
 }

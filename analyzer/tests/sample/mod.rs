@@ -172,7 +172,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             endpoints: flow.endpoints,
             netns: flow.netns,
             session: Session {
-                fields: Box::new(RequestFields {
+                fields: RequestFields {
                     l7_protocol: flow.l7_protocol,
                     version: "1.1",
                     request_type: "GET".into(),
@@ -184,7 +184,8 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
                     user_agent: "wrk/4.1.0".into(),
                     attributes: vec![("content_type", "application/json".into())],
                     ..Default::default()
-                }),
+                }
+                .into(),
                 request_ts: Some(at),
                 request_end_ts: Some(at),
                 first_byte_ts: Some(at + duration - 1_000),
@@ -208,7 +209,6 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
                 parent_span_id: SpanId::default(),
                 tap_side: TapSide::ServerProcess,
                 service: Arc::from("nginx"),
-                process: None,
                 tid: 100,
                 request_id: i as u64,
                 name: "GET /api/items".into(),
@@ -217,7 +217,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
                 self_ns: duration as u64,
                 link_method: "root",
                 link_confidence: 1.0,
-                link_evidence: "{}".into(),
+                link_evidence: LinkEvidence::default(),
                 completeness: Completeness::default(),
             });
             out.traces.push(Trace {

@@ -249,7 +249,7 @@ impl Engine {
             let mut shard = lock(shard);
             if shard.sockets.is_none() {
                 let options = SocketOptions { parse: self.settings.parse_options, listening: Arc::clone(&listening) };
-                shard.sockets = Some(SocketEngine::new(options));
+                shard.sockets = Some(SocketEngine::new(options, Arc::clone(&self.spill)));
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use crate::flow::Finished;
 use crate::hops::PlaceLog;
-use crate::model::{Endpoints, Flow, Request};
+use crate::model::{Endpoints, Flow, Request, RequestFields};
 use crate::netprofile::{Packed, Profile};
 use crate::parse::mask::Masked;
-use crate::socket::{SocketLog, SocketOutput};
+use crate::socket::{FlowFacts, SocketLog, SocketOutput, SocketRows};
 use crate::store::{Coded, Entry, Log, Rows, Spill, Texts};
 use ahash::AHashMap;
 
@@ -16,6 +16,8 @@ pub(crate) struct Part {
     /// Every flow, its segments behind it.
     pub(super) flows: Log,
     pub(super) requests: Log,
+    /// Sockets: what requests of a flow have in common.
+    sockets: Option<FlowFacts>,
     /// Ends of flows whose sides were turned round when requests of theirs had been packed.
     turned: AHashMap<u64, Endpoints>,
     pub(super) log: SocketLog,
@@ -40,15 +42,19 @@ impl Part {
     }
 
     /// Packs what sockets of a node have given.
-    pub(super) fn of_sockets(node: u32, sockets: SocketOutput, spill: &Spill) -> Self {
-        let mut part = Self { log: SocketLog { node, ..sockets.log }, masked: sockets.masked, ..Self::default() };
+    pub(super) fn of_sockets(node: u32, (sockets, rows): (SocketOutput, SocketRows), spill: &Spill) -> Self {
+        let mut part = Self {
+            texts: rows.texts,
+            requests: rows.log,
+            sockets: Some(rows.flows),
+            log: SocketLog { node, ..sockets.log },
+            masked: sockets.masked,
+            seen: sockets.places,
+            ..Self::default()
+        };
         for f in &sockets.flows {
             part.flow(f, &Profile::default(), spill);
         }
-        for r in &sockets.requests {
-            part.request(r, spill);
-        }
-        part.seen = (0u32..).zip(sockets.places).filter_map(|(flow, log)| Some((flow, log?))).collect();
         part
     }
 
@@ -59,7 +65,7 @@ impl Part {
         });
     }
 
-    fn request(&mut self, r: &Request, spill: &Spill) {
+    fn request(&mut self, r: &Request<Box<RequestFields>>, spill: &Spill) {
         // Those without any time come first.
         let key = r.request_ts.or(r.response_ts).unwrap_or(i64::MIN);
         self.requests.add(&mut self.texts, spill, (key, r.flow_id as u32), |w| r.put(w));
@@ -92,6 +98,9 @@ impl Part {
         entry: &Entry,
         out: &'o mut Vec<Request<F>>,
     ) -> Option<&'o mut Request<F>> {
+        if let Some(flows) = &self.sockets {
+            return flows.request_at(&self.requests, &self.texts, rows, entry, out);
+        }
         rows.look(&self.requests, &self.texts, entry, |r| {
             out.push(Request::get(r)?);
             Some(())

@@ -6,11 +6,11 @@ use crate::filter::Filter;
 use crate::hops::PlaceLog;
 use crate::link::{LinkInput, LinkOptions, link};
 use crate::model::{
-    Completeness, Flow, Health, Interface, ObservedAt, PackedFields, ProfileSegment, Replayed, Request,
+    Completeness, Flow, Health, Interface, ObservedAt, PackedFields, ProfileSegment, Replayed, Request, Sharing,
 };
 use crate::netprofile::{Packed, Profiles};
 use crate::profile::Served;
-use crate::socket::Losses;
+use crate::socket::{Losses, name_process};
 use crate::store::{Coded, Entry, Rows, Spill};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -101,14 +101,23 @@ impl Stored {
         unpack(&self.spill, &self.flows, ids, |rows, id, e, out| self.unpack_flow(rows, id, e, out))
     }
 
-    /// Some of the requests, by id.
+    /// Some of the requests, by id. Those that say the same share what they say.
     #[must_use]
     pub fn requests(&self, ids: Range<usize>) -> Vec<Request> {
-        unpack(&self.spill, &self.requests, ids, |rows, id, e, out| self.unpack_request(rows, id, e, out))
+        let mut out = Vec::with_capacity(ids.len());
+        let mut known = Sharing::default();
+        self.each_packed(ids, |some| {
+            out.extend(some.into_iter().map(|r| r.map(|packed| known.unpacked(&packed))));
+        });
+        out
     }
 
     /// The same by and by, with texts that stay where they are packed: `each` has some at a time, in their order.
     pub fn packed_requests(&self, ids: Range<usize>, mut each: impl FnMut(&[Request<PackedFields<'_>>])) {
+        self.each_packed(ids, |some| each(&some));
+    }
+
+    fn each_packed(&self, ids: Range<usize>, mut each: impl FnMut(Vec<Request<PackedFields<'_>>>)) {
         let mut rows = Rows::new(&self.spill);
         for start in ids.clone().step_by(CHUNK) {
             let some = start..ids.end.min(start + CHUNK);
@@ -121,7 +130,7 @@ impl Stored {
             }
             let mut out = Vec::with_capacity(entries.len());
             some.zip(entries).for_each(|(id, e)| self.request_at(&rows, id, e, &mut out));
-            each(&out);
+            each(out);
         }
     }
 
@@ -154,14 +163,6 @@ impl Stored {
         };
     }
 
-    fn unpack_request(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Request>) {
-        rows.make_room();
-        if let Some(part) = self.parts.get(entry.part as usize) {
-            part.load_request(rows, entry);
-        }
-        self.request_at(rows, id, entry, out);
-    }
-
     /// A request whose block is loaded.
     #[inline]
     fn request_at<'r, F: Coded<'r>>(&'r self, rows: &'r Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<Request<F>>) {
@@ -170,6 +171,11 @@ impl Stored {
         r.request_id = id as u64;
         r.flow_id = u64::from(entry.flow);
         r.netns = self.interface(&r.observed_at).map_or(r.netns, |i| i.netns);
+        if let (ObservedAt::Process(_), Some(part)) = (&r.observed_at, part)
+            && let Some(of) = self.events.nodes.get(part.log.node as usize)
+        {
+            name_process(r, &of.host);
+        }
     }
 
     fn unpack_profile(&self, rows: &mut Rows<'_>, id: usize, entry: &Entry, out: &mut Vec<ProfileSegment>) {

@@ -6,7 +6,7 @@ use super::track::{Key, Track};
 use crate::decode::{Decoded, Tunnel, checksum};
 use crate::hops::{PlaceLog, Room};
 use crate::model::Session;
-use crate::model::{Endpoints, Flow, Nanos, Request};
+use crate::model::{Endpoints, Flow, Nanos, Request, RequestFields};
 use crate::netprofile::Profile;
 use crate::parse::ParseOptions;
 use hashbrown::HashTable;
@@ -88,7 +88,7 @@ pub struct Finished {
     /// Flows; `flow_id` is the number.
     pub flows: Vec<Flow>,
     /// Requests, those of a flow in order; `flow_id` is the flow's number, the ends are what was known of them by then.
-    pub requests: Vec<Request>,
+    pub requests: Vec<Request<Box<RequestFields>>>,
     /// How many requests there have been.
     pub requested: u32,
     /// The flows' segments, one for each flow.

@@ -1,6 +1,6 @@
 //! Possible links between requests.
 
-use crate::model::Nanos;
+use crate::model::Evidence;
 
 /// How a child was tied to a parent, the surest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,18 +59,6 @@ impl Method {
     pub(super) fn is_same_request(self) -> bool {
         matches!(self, Self::TcpSeq | Self::UnixOffset | Self::Datagram)
     }
-}
-
-/// What a link rests on; written out as JSON in the span.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Evidence {
-    /// Same bytes: where they start (TCP sequence number, offset in a UNIX stream, or id of a datagram), and how much
-    /// later they were seen.
-    Bytes { at: u64, delay_ns: i64 },
-    /// A thread read something of the parent and then wrote (or connected).
-    Thread { pid: u32, tid: u32, read_ts: Nanos, write_ts: Nanos, in_flight: u32 },
-    /// The same id in both.
-    Id,
 }
 
 /// A possible parent of a request.

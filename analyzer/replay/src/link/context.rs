@@ -2,10 +2,10 @@
 //!
 //! They join what nothing more exact did: a request that has no cause yet, and an earlier one with the same id.
 
-use super::candidate::{Candidate, Evidence, Method};
+use super::candidate::{Candidate, Method};
 use super::identity::Mix;
 use super::observe::{Ways, first_seen};
-use crate::model::{Nanos, ObservedAt, Request, Side, TapSide};
+use crate::model::{Evidence, Nanos, ObservedAt, Request, Side, TapSide};
 
 /// Requests with the same id that are looked at, back from the child.
 const BACK: usize = 64;

@@ -54,10 +54,13 @@ pub struct LinkOptions {
 /// counts of requests and errors to flows, samples and bytes to processes; yields spans and traces.
 ///
 /// Flows and requests must have their final ids (their places).
-pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
+pub fn link(replayed: &mut Replayed, mut input: LinkInput<'_>) {
     attach::attach(replayed, &input);
     let mut ends = observe::Ends::new(replayed, &input.logs);
-    let mut joined = hops(replayed, HopInput { logs: Logs(&input.seen), sides: ends.sides() });
+    let seen = std::mem::take(&mut input.seen);
+    let mut joined = hops(replayed, HopInput { logs: Logs(&seen), sides: ends.sides() });
+    // What a step needs alone goes before the next one's rows come.
+    drop(seen);
     replayed.hops = std::mem::take(&mut joined.hops);
     replayed.clocks = std::mem::take(&mut joined.clocks);
     replayed.conversations = joined.conversations.iter().map(|c| c.0).collect();
@@ -72,6 +75,7 @@ pub fn link(replayed: &mut Replayed, input: LinkInput<'_>) {
     }
     let io = thread::thread(&replayed.requests, &ends, input.logs, &mut candidates);
     cause::cause(&replayed.requests, &ends, &io, !input.options.ignore_ids, &mut candidates);
+    drop(io);
     if !input.options.ignore_ids {
         context::context(&replayed.requests, &ways, &mut candidates);
     }

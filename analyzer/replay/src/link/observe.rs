@@ -1,9 +1,9 @@
 //! One request seen at several places: at the client process, on interfaces, at the server process.
 
-use super::candidate::{Candidate, Evidence, Method};
+use super::candidate::{Candidate, Method};
 use super::identity::Mix;
 use crate::hops::Joined;
-use crate::model::{Endpoints, Nanos, ObservedAt, Replayed, Request, Side, TapSide, Transport};
+use crate::model::{Endpoints, Evidence, Nanos, ObservedAt, Replayed, Request, Side, TapSide, Transport};
 use crate::order::ip_number;
 use crate::socket::SocketLog;
 use ahash::AHashMap;

@@ -1,15 +1,15 @@
 //! Linked requests to spans and traces.
 
-use super::candidate::{Candidate, Evidence};
+use super::candidate::Candidate;
 use super::decide::Links;
 use super::identity::Mix;
 use super::observe::{Ways, first_seen};
-use crate::model::{Nanos, ObservedAt, Replayed, Request, Side, Span, SpanId, TapSide, Trace, TraceId};
+use crate::model::{
+    Alternative, LinkEvidence, Nanos, ObservedAt, Replayed, Request, Side, Span, SpanId, TapSide, Trace, TraceId,
+};
 use crate::order::ip_number;
 use ahash::{AHashMap, AHashSet};
 use rayon::prelude::*;
-use std::borrow::Cow;
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -306,7 +306,6 @@ impl<'a> Builder<'a> {
             parent_span_id: parent.map(text).unwrap_or_default(),
             tap_side: self.ways.tap_sides.get(i as usize).copied().unwrap_or(TapSide::App),
             service: service(request, &mut chunk.services),
-            process: request.process.clone(),
             tid: point.map_or(0, |p| p.tid),
             request_id: u64::from(i),
             name: name(request, &mut chunk.names),
@@ -339,31 +338,11 @@ impl<'a> Builder<'a> {
         u64::try_from(own + (end - at).max(0)).unwrap_or(0)
     }
 
-    fn evidence(&self, i: u32, link: Option<&Candidate>) -> Cow<'static, str> {
-        let others = self.others.get(&i);
-        if link.is_none() && others.is_none() {
-            return Cow::Borrowed("{}");
-        }
-        let mut out = String::with_capacity(96);
-        out.push('{');
-        if let Some(link) = link {
-            write_evidence(&mut out, &link.evidence);
-        }
-        if let Some(others) = others {
-            if link.is_some() {
-                out.push(',');
-            }
-            out.push_str("\"alternatives\":[");
-            for (n, other) in others.iter().enumerate() {
-                let comma = if n == 0 { "" } else { "," };
-                let (method, parent, sure) = (other.method.name(), other.parent, other.confidence);
-                let _ =
-                    write!(out, "{comma}{{\"method\":\"{method}\",\"request_id\":{parent},\"confidence\":{sure:.2}}}");
-            }
-            out.push(']');
-        }
-        out.push('}');
-        Cow::Owned(out)
+    fn evidence(&self, i: u32, link: Option<&Candidate>) -> LinkEvidence {
+        let alternative =
+            |c: &Candidate| Alternative { method: c.method.name(), request_id: c.parent, confidence: c.confidence };
+        let others = self.others.get(&i).map_or(&[][..], Vec::as_slice);
+        LinkEvidence { taken: link.map(|l| l.evidence), alternatives: others.iter().map(alternative).collect() }
     }
 }
 
@@ -384,18 +363,6 @@ fn service(request: &Request, known: &mut AHashMap<(IpAddr, Option<u16>), Arc<st
         None => ip.to_string().into(),
     };
     known.entry((ip, port)).or_insert_with(text).clone()
-}
-
-fn write_evidence(out: &mut String, evidence: &Evidence) {
-    // Writing to a string cannot fail.
-    let _ = match evidence {
-        Evidence::Bytes { at, delay_ns } => write!(out, "\"at\":{at},\"delay_ns\":{delay_ns}"),
-        Evidence::Thread { pid, tid, read_ts, write_ts, in_flight } => write!(
-            out,
-            "\"pid\":{pid},\"tid\":{tid},\"read_ts\":{read_ts},\"write_ts\":{write_ts},\"in_flight\":{in_flight}"
-        ),
-        Evidence::Id => write!(out, "\"id\":\"equal\""),
-    };
 }
 
 /// Names are for people: a longer one is cut.

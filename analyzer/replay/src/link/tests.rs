@@ -360,7 +360,8 @@ fn reused_unix_sockets_are_kept_apart() {
 /// Circles cannot be, and one wrong link must not glue everything together.
 #[test]
 fn decisions_make_trees_of_bounded_size() {
-    use super::candidate::{Candidate, Evidence, Method};
+    use super::candidate::{Candidate, Method};
+    use crate::model::Evidence;
     let candidate = |child, parent, confidence| Candidate {
         child,
         parent,

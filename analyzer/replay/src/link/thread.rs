@@ -6,10 +6,10 @@
 //! parent again. This is exact for a thread per request and for processes that handle one request at a time; all others are
 //! left to [`super::cause`].
 
-use super::candidate::{Candidate, Evidence, Method};
+use super::candidate::{Candidate, Method};
 use super::observe::{Ends, first_seen};
 use super::turns::{Answers, Turns, Who, may_cause, passes_on};
-use crate::model::{Nanos, ObservedAt, Request, Side};
+use crate::model::{Evidence, Nanos, ObservedAt, Request, Side};
 use crate::socket::{Io, NO_REQUEST, SocketLog, What};
 use ahash::AHashMap;
 

@@ -160,7 +160,6 @@ fn an_edge_tells_where_the_time_of_its_requests_went() {
             parent_span_id: SpanId::default(),
             tap_side,
             service: "".into(),
-            process: None,
             tid: 0,
             request_id: id,
             name: "".into(),
@@ -169,7 +168,7 @@ fn an_edge_tells_where_the_time_of_its_requests_went() {
             self_ns,
             link_method: "",
             link_confidence: 1.0,
-            link_evidence: "".into(),
+            link_evidence: LinkEvidence::default(),
             completeness: Completeness::default(),
         });
     }

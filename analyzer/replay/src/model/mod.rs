@@ -6,6 +6,7 @@
 mod flow;
 mod node;
 mod request;
+mod shared;
 mod trace;
 
 pub use crate::digits::{Digits, SpanId, TraceId};
@@ -13,10 +14,12 @@ pub use crate::store::{PackedFields, PackedPairs, PackedText};
 pub use flow::{Flow, ProfileSegment, RoundTrips, RttStretch, SideCounters};
 pub use node::{Interface, Process, SocketEvent, Stack};
 pub use request::{Attributes, Fields, Request, RequestFields, Session, Status, ThreadPoint};
+pub use shared::SharedFields;
+pub(crate) use shared::Sharing;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-pub use trace::{Span, TapSide, Trace};
+pub use trace::{Alternative, Evidence, LinkEvidence, Span, TapSide, Trace};
 
 /// UTC nanoseconds since the epoch.
 pub type Nanos = i64;
@@ -258,4 +261,18 @@ pub struct Replayed {
     pub socket_events: Vec<SocketEvent>,
     /// Losses and damages.
     pub health: Vec<Health>,
+}
+
+impl Replayed {
+    /// The request that a span stands for.
+    #[must_use]
+    pub fn request_of(&self, span: &Span) -> Option<&Request> {
+        self.requests.get(usize::try_from(span.request_id).ok()?)
+    }
+
+    /// The process of a span, where known.
+    #[must_use]
+    pub fn process_of(&self, span: &Span) -> Option<&ProcessRef> {
+        self.request_of(span)?.process.as_ref()
+    }
 }

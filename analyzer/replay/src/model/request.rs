@@ -1,6 +1,6 @@
 //! Requests with their responses.
 
-use super::{Completeness, Endpoints, Nanos, ObservedAt, ProcessRef, Side, Transport};
+use super::{Completeness, Endpoints, Nanos, ObservedAt, ProcessRef, SharedFields, Side, Transport};
 
 /// Result class of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,7 +129,7 @@ pub struct Session<F = Box<RequestFields>> {
 
 /// One request/response session at one observation point.
 #[derive(Clone, Debug)]
-pub struct Request<F = Box<RequestFields>> {
+pub struct Request<F = SharedFields> {
     /// Dense id, place in [`Replayed::requests`].
     pub request_id: u64,
     /// Its flow, an index into [`Replayed::flows`].
@@ -167,7 +167,34 @@ impl<F> std::ops::DerefMut for Request<F> {
     }
 }
 
+impl<F> Request<F> {
+    /// The same, with what was asked and answered kept in another way.
+    pub fn map<G>(self, keep: impl FnOnce(F) -> G) -> Request<G> {
+        let Self { request_id, flow_id, observed_at, side, transport, endpoints, netns, session, sock, process } = self;
+        let session = session.map(keep);
+        Request { request_id, flow_id, observed_at, side, transport, endpoints, netns, session, sock, process }
+    }
+}
+
 impl<F> Session<F> {
+    fn map<G>(self, keep: impl FnOnce(F) -> G) -> Session<G> {
+        Session {
+            fields: keep(self.fields),
+            request_ts: self.request_ts,
+            request_end_ts: self.request_end_ts,
+            first_byte_ts: self.first_byte_ts,
+            response_ts: self.response_ts,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            request_tcp_seq: self.request_tcp_seq,
+            response_tcp_seq: self.response_tcp_seq,
+            request_point: self.request_point,
+            response_point: self.response_point,
+            is_tls: self.is_tls,
+            completeness: self.completeness,
+        }
+    }
+
     /// Last byte of the response - first byte of the request, where both are known.
     #[must_use]
     pub fn duration_ns(&self) -> Option<u64> {

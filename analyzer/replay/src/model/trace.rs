@@ -1,7 +1,7 @@
 //! Spans and traces.
 
-use super::{Completeness, Nanos, ProcessRef, SpanId, TraceId};
-use std::borrow::Cow;
+use super::{Completeness, Nanos, SpanId, TraceId};
+use std::fmt;
 use std::sync::Arc;
 
 /// Place of an observation on the way of a request.
@@ -46,8 +46,6 @@ pub struct Span {
     pub tap_side: TapSide,
     /// Service: process name, or address:port where it is unknown.
     pub service: Arc<str>,
-    /// Process, where known.
-    pub process: Option<ProcessRef>,
     /// Thread, 0 if unknown.
     pub tid: u32,
     /// The request, an index into [`Replayed::requests`].
@@ -64,10 +62,93 @@ pub struct Span {
     pub link_method: &'static str,
     /// 0..=1.
     pub link_confidence: f32,
-    /// JSON: the events the link rests on.
-    pub link_evidence: Cow<'static, str>,
+    /// The events the link rests on.
+    pub link_evidence: LinkEvidence,
     /// Completeness.
     pub completeness: Completeness,
+}
+
+/// What a link rests on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Evidence {
+    /// Same bytes: where they start (TCP sequence number, offset in a UNIX stream, or id of a datagram), and how much
+    /// later they were seen.
+    Bytes {
+        /// Where they start.
+        at: u64,
+        /// How much later they were seen, ns.
+        delay_ns: i64,
+    },
+    /// A thread read something of the parent and then wrote (or connected).
+    Thread {
+        /// Process.
+        pid: u32,
+        /// Thread.
+        tid: u32,
+        /// When it read.
+        read_ts: Nanos,
+        /// When it wrote.
+        write_ts: Nanos,
+        /// Requests that its process had in work.
+        in_flight: u32,
+    },
+    /// The same id in both.
+    Id,
+}
+
+/// A link that was possible, too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alternative {
+    /// How a request would have been tied to this parent.
+    pub method: &'static str,
+    /// The parent, an index into [`super::Replayed::requests`].
+    pub request_id: u32,
+    /// 0..=1.
+    pub confidence: f32,
+}
+
+/// Why a span has the parent that it has, and which others it could have. As text: JSON.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinkEvidence {
+    /// Of the link that was taken; roots have none.
+    pub taken: Option<Evidence>,
+    /// Links that were not taken, the surest first.
+    pub alternatives: Box<[Alternative]>,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes { at, delay_ns } => write!(f, "\"at\":{at},\"delay_ns\":{delay_ns}"),
+            Self::Thread { pid, tid, read_ts, write_ts, in_flight } => write!(
+                f,
+                "\"pid\":{pid},\"tid\":{tid},\"read_ts\":{read_ts},\"write_ts\":{write_ts},\"in_flight\":{in_flight}"
+            ),
+            Self::Id => f.write_str("\"id\":\"equal\""),
+        }
+    }
+}
+
+impl fmt::Display for LinkEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        if let Some(taken) = &self.taken {
+            taken.fmt(f)?;
+        }
+        if !self.alternatives.is_empty() {
+            let comma = if self.taken.is_some() { "," } else { "" };
+            write!(f, "{comma}\"alternatives\":[")?;
+            for (n, Alternative { method, request_id, confidence }) in self.alternatives.iter().enumerate() {
+                let comma = if n == 0 { "" } else { "," };
+                write!(
+                    f,
+                    "{comma}{{\"method\":\"{method}\",\"request_id\":{request_id},\"confidence\":{confidence:.2}}}"
+                )?;
+            }
+            f.write_str("]")?;
+        }
+        f.write_str("}")
+    }
 }
 
 /// One trace.

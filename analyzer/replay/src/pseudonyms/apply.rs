@@ -2,12 +2,16 @@
 
 use super::{Kind, Pseudonyms};
 use crate::flow::community_id;
-use crate::model::{Endpoints, Replayed, RequestFields};
+use crate::model::{Endpoints, Replayed, RequestFields, SharedFields};
+use ahash::AHashMap;
 use std::net::IpAddr;
 
 /// Attributes that hold a user's name, and such that hold a host's.
 const USERS: [&str; 3] = ["user", "identity", "client_id"];
 const HOSTS: [&str; 1] = ["server_name"];
+
+/// Rows that share what they say stand near each other: so many different ones are remembered.
+const SHARED: usize = 4096;
 
 impl Pseudonyms {
     /// Replaces everything in the rows.
@@ -24,14 +28,24 @@ impl Pseudonyms {
                 f.community_id = community_id(f.transport, &f.endpoints);
             }
         }
+        // What rows said alike they still do: looked at once, and shared as before.
+        let mut known: AHashMap<usize, [SharedFields; 2]> = AHashMap::new();
         for q in &mut r.requests {
             self.endpoints(&mut q.endpoints);
-            self.fields(&mut q.session.fields);
+            if known.len() == SHARED {
+                known.clear();
+            }
+            let fields = &mut q.session.fields;
+            let [_, replaced] = known.entry(fields.place()).or_insert_with(|| {
+                let mut replaced = fields.clone();
+                self.fields(&mut replaced);
+                [fields.clone(), replaced]
+            });
+            fields.clone_from(replaced);
         }
         for s in &mut r.spans {
             s.service = self.text(&s.service).into();
             s.name = self.text(&s.name).into();
-            s.link_evidence = self.text(&s.link_evidence).into();
         }
         for t in &mut r.traces {
             t.service = self.text(&t.service).into();

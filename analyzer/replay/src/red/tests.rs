@@ -79,12 +79,8 @@ pub(crate) fn request(
         endpoints: flow.endpoints,
         netns: flow.netns,
         session: Session {
-            fields: Box::new(RequestFields {
-                l7_protocol: "http",
-                endpoint: endpoint.into(),
-                status,
-                ..Default::default()
-            }),
+            fields: RequestFields { l7_protocol: "http", endpoint: endpoint.into(), status, ..Default::default() }
+                .into(),
             request_ts: Some(at),
             request_end_ts: Some(at),
             first_byte_ts: duration.map(|d| at + d),

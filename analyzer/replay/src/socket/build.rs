@@ -1,13 +1,15 @@
 //! For tests: a node's system calls, written down by hand as the records that the recorder would write.
 
-use super::{SocketEngine, SocketOptions, shard_key};
+use super::{SocketEngine, SocketOptions, SocketOutput, name_process, shard_key};
 use crate::host::Host;
 use crate::link::{LinkInput, LinkOptions, link};
-use crate::model::{Nanos, Replayed, Span};
+use crate::model::{Nanos, Replayed, Request, RequestFields, Span};
 use crate::order::{SHARDS, shard_of};
+use crate::store::{Rows, Spill};
 use formats::block;
 use formats::event::{Record, RecordHeader, SocketData, call, data_flag, kind};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Monotonic + this = UTC, in all tests.
 pub(crate) const OFFSET: i64 = 1_000_000_000_000;
@@ -235,41 +237,53 @@ pub(crate) fn replay_with(records: &[Vec<u8>], host: &Host, options: LinkOptions
     for record in records {
         let shard = shard_of(shard_key(record));
         assert!(shard < SHARDS);
-        let engine = shards.entry(shard).or_insert_with(|| SocketEngine::new(SocketOptions::default()));
+        let engine = shards
+            .entry(shard)
+            .or_insert_with(|| SocketEngine::new(SocketOptions::default(), Arc::new(Spill::new(usize::MAX))));
         engine.record(record, OFFSET);
         end = end.max(i64::try_from(SocketData::read(record).unwrap().hdr.ts).unwrap() + OFFSET);
     }
-    let mut outputs: Vec<_> = shards.into_values().map(|s| s.finish(end, host)).collect();
+    let spill = Spill::new(usize::MAX);
     let mut out = Replayed { end, processes: host.processes(), ..Replayed::default() };
     let mut flow_order: Vec<(Nanos, usize, usize)> = Vec::new();
     let mut request_order: Vec<(Nanos, usize, usize)> = Vec::new();
-    for (s, output) in outputs.iter().enumerate() {
+    let mut outputs: Vec<SocketOutput> = Vec::new();
+    let mut requests: Vec<Vec<Request<Box<RequestFields>>>> = Vec::new();
+    for (s, engine) in shards.into_values().enumerate() {
+        let (output, mut packed) = engine.finish(end, host);
         flow_order.extend(output.flows.iter().enumerate().map(|(n, f)| (f.start, s, n)));
-        let ts = |r: &crate::model::Request| r.request_ts.or(r.response_ts).unwrap_or(0);
-        request_order.extend(output.requests.iter().enumerate().map(|(n, r)| (ts(r), s, n)));
+        let mut unpacked = Vec::new();
+        for entry in packed.log.take_entries() {
+            let rows = Rows::new(&spill);
+            let request = packed.flows.request_at(&packed.log, &packed.texts, &rows, &entry, &mut unpacked);
+            name_process(request.expect("what was packed"), host);
+            request_order.push((entry.key.max(0), s, unpacked.len() - 1));
+        }
+        requests.push(unpacked);
+        outputs.push(output);
     }
     flow_order.sort_unstable();
     request_order.sort_unstable();
     let mut maps: Vec<(Vec<u32>, Vec<u32>)> =
-        outputs.iter().map(|o| (vec![0; o.flows.len()], vec![0; o.requests.len()])).collect();
+        outputs.iter().zip(&requests).map(|(o, r)| (vec![0; o.flows.len()], vec![0; r.len()])).collect();
     for (id, &(_, s, n)) in flow_order.iter().enumerate() {
-        maps[s].0[n] = u32::try_from(id).unwrap();
         let mut flow = outputs[s].flows[n].clone();
+        maps[s].0[usize::try_from(flow.flow_id).unwrap()] = u32::try_from(id).unwrap();
         flow.flow_id = id as u64;
         out.flows.push(flow);
     }
     for (id, &(_, s, n)) in request_order.iter().enumerate() {
         maps[s].1[n] = u32::try_from(id).unwrap();
-        let mut request = outputs[s].requests[n].clone();
+        let mut request = requests[s][n].clone();
         request.request_id = id as u64;
         request.flow_id = u64::from(maps[s].0[usize::try_from(request.flow_id).unwrap()]);
-        out.requests.push(request);
+        out.requests.push(request.map(|fields| (*fields).into()));
     }
     let mut seen = vec![None; out.flows.len()];
     let mut logs = Vec::new();
-    for (output, (flows, requests)) in outputs.drain(..).zip(&maps) {
-        for (log, &flow) in output.places.iter().zip(flows) {
-            seen[flow as usize] = log.clone();
+    for (output, (flows, requests)) in outputs.into_iter().zip(&maps) {
+        for (number, log) in output.places {
+            seen[flows[number as usize] as usize] = Some(log);
         }
         let mut log = output.log;
         log.renumber(flows, requests);

@@ -4,6 +4,7 @@
 use super::key::{AF_INET6, AF_UNIX, TCP, UDP, ip};
 use super::log::LateClose;
 use super::output::SocketOutput;
+use super::rows::SocketRows;
 use super::sides::Listening;
 use super::stream::{Call, Direction, Opening, Stream, errno};
 use crate::flow::known::Known;
@@ -11,6 +12,7 @@ use crate::host::Host;
 use crate::model::Nanos;
 use crate::order::ip_number;
 use crate::parse::ParseOptions;
+use crate::store::Spill;
 use ahash::AHashMap;
 use formats::event::{Pieces, Record, SocketData, call, data_flag, tail};
 use std::collections::{BTreeMap, VecDeque};
@@ -82,6 +84,7 @@ struct Channel {
 struct Shared {
     options: SocketOptions,
     out: SocketOutput,
+    rows: SocketRows,
     spare: Vec<Vec<u8>>,
     bytes: AHashMap<u32, (u64, u64)>,
 }
@@ -96,13 +99,18 @@ pub struct SocketEngine {
 
 impl SocketEngine {
     /// Nothing read yet.
-    #[must_use]
-    pub fn new(options: SocketOptions) -> Self {
+    pub(crate) fn new(options: SocketOptions, spill: Arc<Spill>) -> Self {
         Self {
             channels: AHashMap::new(),
             due: VecDeque::new(),
             watermark: Nanos::MIN,
-            shared: Shared { options, out: SocketOutput::default(), spare: Vec::new(), bytes: AHashMap::new() },
+            shared: Shared {
+                options,
+                out: SocketOutput::default(),
+                rows: SocketRows::new(spill),
+                spare: Vec::new(),
+                bytes: AHashMap::new(),
+            },
         }
     }
 
@@ -198,8 +206,7 @@ impl SocketEngine {
     }
 
     /// Ends everything: `end` is the last time in the capture. Names of processes come from `host`.
-    #[must_use]
-    pub fn finish(mut self, end: Nanos, host: &Host) -> SocketOutput {
+    pub(crate) fn finish(mut self, end: Nanos, host: &Host) -> (SocketOutput, SocketRows) {
         let mut channels: Vec<(ChannelKey, Channel)> = self.channels.drain().collect();
         channels.sort_unstable_by_key(|c| c.0);
         for (_, mut channel) in channels {
@@ -210,7 +217,7 @@ impl SocketEngine {
         let by_pid: BTreeMap<u32, (u64, u64)> = self.shared.bytes.into_iter().collect();
         out.log.bytes = by_pid.into_iter().map(|(pid, (read, written))| (pid, read, written)).collect();
         out.complete(host);
-        out
+        (out, self.shared.rows)
     }
 }
 
@@ -336,7 +343,7 @@ impl Channel {
                     }
                 }
                 if let Some(stream) = &mut self.stream {
-                    stream.moved(call);
+                    stream.moved(call, &mut shared.rows);
                 }
             }
         }
@@ -350,9 +357,9 @@ impl Channel {
     fn end(&mut self, capture_end: Option<Nanos>, shared: &mut Shared) {
         self.closed_at = None;
         if let Some(stream) = self.stream.take() {
-            let finished = stream.finish(capture_end);
+            let finished = stream.finish(capture_end, &mut shared.rows);
             if !finished.is_empty() {
-                finished.emit(&mut shared.out);
+                finished.emit(&mut shared.out, &mut shared.rows);
             }
         }
     }

@@ -13,6 +13,7 @@ mod key;
 mod log;
 mod loss;
 mod output;
+mod rows;
 mod sides;
 mod stream;
 #[cfg(test)]
@@ -26,4 +27,5 @@ pub use log::{Io, LateClose, NO_REQUEST, SocketEnd, SocketLog, What};
 pub use loss::Losses;
 pub use output::SocketOutput;
 pub(crate) use output::closed;
+pub(crate) use rows::{FlowFacts, SocketRows, name_process};
 pub use sides::Listening;

@@ -1,26 +1,22 @@
 //! A socket's life as rows: a flow, its requests, and the log of who moved their bytes.
 
 use super::log::{Io, NO_REQUEST, SocketEnd, SocketLog, What};
+use super::rows::{Asked, Facts, SocketRows, Times};
 use super::sides::Decided;
 use super::stream::{End, Opening, errno};
 use crate::flow::community::community_id;
 use crate::hops::PlaceLog;
 use crate::host::Host;
-use crate::model::Session;
-use crate::model::{
-    Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Request, Side, SideCounters, ThreadPoint, Transport,
-};
+use crate::model::{Completeness, DelayStats, Endpoints, Flow, Nanos, ObservedAt, Side, SideCounters, Transport};
 use std::sync::Arc;
 
 /// What a shard's socket records gave.
 #[derive(Debug, Default)]
 pub struct SocketOutput {
-    /// One per socket life and observing process, in the order in which they ended; `flow_id` is the index.
+    /// One per socket life and observing process, in the order in which they ended; `flow_id` is a number of its own.
     pub flows: Vec<Flow>,
-    /// `flow_id` is an index into [`Self::flows`], `request_id` the place here.
-    pub requests: Vec<Request>,
-    /// One per flow: what it moved, for [`crate::hops`].
-    pub places: Vec<Option<Box<PlaceLog>>>,
+    /// By number of the flow: what it moved, for [`crate::hops`].
+    pub(crate) places: Vec<(u32, Box<PlaceLog>)>,
     /// For [`crate::link`].
     pub log: SocketLog,
     /// Records that could not be read as what they said they are.
@@ -34,7 +30,7 @@ pub(super) struct Finished {
     pub(super) swapped: bool,
     pub(super) l7_protocol: &'static str,
     pub(super) masked: crate::parse::mask::Masked,
-    pub(super) sessions: Vec<Session>,
+    pub(super) asked: Asked,
     pub(super) io: Vec<Io>,
     pub(super) decided: Decided,
     pub(super) opening: Option<Opening>,
@@ -61,7 +57,10 @@ impl Finished {
     /// Whether there is anything to tell of it. Connecting a datagram socket sends nothing: resolvers do it to learn
     /// which address they would send from.
     pub(super) fn is_empty(&self) -> bool {
-        (self.opening.is_none() || self.transport == Transport::Udp) && self.bytes == [0; 2] && self.broken.is_none()
+        (self.opening.is_none() || self.transport == Transport::Udp)
+            && self.bytes == [0; 2]
+            && self.broken.is_none()
+            && self.asked.flow.is_none()
     }
 
     /// Side of the observing process: what the protocol says counts unless the opening was seen.
@@ -103,11 +102,10 @@ impl Finished {
     }
 
     /// Adds the rows.
-    pub(super) fn emit(mut self, out: &mut SocketOutput) {
+    pub(super) fn emit(mut self, out: &mut SocketOutput, rows: &mut SocketRows) {
         out.masked.add(self.masked);
         let side = self.side();
-        let flow_id = out.flows.len() as u64;
-        let flow_index = u32::try_from(flow_id).unwrap_or(u32::MAX);
+        let flow = rows.number(&mut self.asked);
         let (client, server) = match side {
             Side::Client => (self.local, self.remote),
             Side::Server => (self.remote, self.local),
@@ -131,33 +129,25 @@ impl Finished {
             Side::Server => (received, sent),
         };
         let (close_type, conn_state, history) = self.ending(side);
-        let first = u32::try_from(out.requests.len()).unwrap_or(u32::MAX);
-        let sessions = std::mem::take(&mut self.sessions);
-        let delays = Delays::of(&sessions);
-        let l7_protocol = match sessions.iter().map(|s| s.fields.l7_protocol).find(|p| !p.is_empty()) {
-            Some(spoken) => spoken,
-            None => self.l7_protocol,
-        };
+        let Asked { times, errors, l7_protocol, .. } = &self.asked;
+        let delays = Delays::of(times);
+        let l7_protocol = if l7_protocol.is_empty() { self.l7_protocol } else { l7_protocol };
         // The parser's idea of the sides is what its sessions are in.
         let request_side = if self.swapped { self.decided.this.other() } else { self.decided.this };
-        let before = out.requests.len();
-        for session in sessions {
-            let request = self.request(session, out.requests.len(), flow_id, request_side, endpoints);
-            out.requests.push(request);
+        let requests = u32::try_from(times.len()).unwrap_or(u32::MAX);
+        if requests > 0 {
+            let (pid, side, transport) = (self.pid, request_side, self.transport);
+            rows.flows.add(flow, Facts { pid, side, transport, endpoints, netns: self.netns, sock: self.sock });
         }
-        let added = out.requests.get(before..).unwrap_or(&[]);
-        let errors = added.iter().filter(|r| r.fields.status.is_error()).count();
-        let requests = u32::try_from(added.len()).unwrap_or(u32::MAX);
-        assign(&mut self.io, added, first, flow_index, request_side);
+        assign(&mut self.io, times, flow, request_side);
         out.log.io.append(&mut self.io);
-        out.log.ends.push(SocketEnd { flow: flow_index, side, sock: self.sock, peer: self.peer });
-        let mut log = self.log.take();
-        if let Some(log) = &mut log {
+        out.log.ends.push(SocketEnd { flow, side, sock: self.sock, peer: self.peer });
+        if let Some(mut log) = self.log.take() {
             log.finish();
+            out.places.push((flow, log));
         }
-        out.places.push(log);
         out.flows.push(Flow {
-            flow_id,
+            flow_id: u64::from(flow),
             community_id: String::new(),
             observed_at: ObservedAt::Process(self.pid),
             node: 0,
@@ -197,45 +187,29 @@ impl Finished {
             round_trips: None,
             l7_protocol,
             requests,
-            request_errors: u32::try_from(errors).unwrap_or(u32::MAX),
+            request_errors: *errors,
             direction_score: if self.swapped && self.decided.score < 100 { 80 } else { self.decided.score },
             completeness: self.completeness,
         });
     }
-
-    fn request(&self, session: Session, id: usize, flow_id: u64, side: Side, endpoints: Endpoints) -> Request {
-        let pid = session.request_point.or(session.response_point).map_or(self.pid, |p| p.pid);
-        Request {
-            request_id: id as u64,
-            flow_id,
-            observed_at: ObservedAt::Process(pid),
-            side: Some(side),
-            transport: self.transport,
-            endpoints,
-            netns: self.netns,
-            session,
-            sock: self.sock,
-            process: None,
-        }
-    }
 }
 
 /// Says of every read and write which request it belongs to.
-fn assign(io: &mut [Io], requests: &[Request], first: u32, flow: u32, side: Side) {
-    let spans = |from: fn(&Request) -> Option<Nanos>, to: fn(&Request) -> Option<Nanos>| {
+fn assign(io: &mut [Io], requests: &[Times], flow: u32, side: Side) {
+    let spans = |from_to: fn(&Times) -> [Option<Nanos>; 2]| {
         let mut spans: Vec<(Nanos, Nanos, u32)> = requests
             .iter()
-            .zip(first..)
-            .filter_map(|(r, id)| from(r).map(|start| (start, to(r).unwrap_or(start), id)))
+            .filter_map(|r| {
+                let [start, end] = from_to(r);
+                start.map(|start| (start, end.unwrap_or(start), r.row))
+            })
             .collect();
         spans.sort_unstable();
         spans
     };
-    let asked = spans(|r| r.request_ts, |r| r.request_end_ts);
-    let answered = spans(|r| r.first_byte_ts, |r| r.response_ts);
     let (read, written) = match side {
-        Side::Client => (answered, asked),
-        Side::Server => (asked, answered),
+        Side::Client => (spans(Times::response), spans(Times::request)),
+        Side::Server => (spans(Times::request), spans(Times::response)),
     };
     for one in io {
         one.flow = flow;
@@ -265,14 +239,17 @@ struct Delays {
 }
 
 impl Delays {
-    fn of(sessions: &[Session]) -> Self {
+    fn of(requests: &[Times]) -> Self {
         let positive = |from: Option<Nanos>, to: Option<Nanos>| u64::try_from(to?.checked_sub(from?)?).ok();
-        let mut application: Vec<u64> =
-            sessions.iter().filter_map(|s| positive(s.request_end_ts.or(s.request_ts), s.first_byte_ts)).collect();
-        let mut idle: Vec<u64> = sessions
+        let waited = |r: &Times| {
+            let ([asked, all_asked], [answered, _]) = (r.request(), r.response());
+            positive(all_asked.or(asked), answered)
+        };
+        let mut application: Vec<u64> = requests.iter().filter_map(waited).collect();
+        let mut idle: Vec<u64> = requests
             .windows(2)
             .filter_map(|w| match w {
-                [a, b] => positive(a.response_ts, b.request_ts),
+                [a, b] => positive(a.response()[1], b.request()[0]),
                 _ => None,
             })
             .collect();
@@ -343,16 +320,6 @@ impl SocketOutput {
                 Side::Client => flow.client_process = process,
                 Side::Server => flow.server_process = process,
             }
-        }
-        for request in &mut self.requests {
-            let point = request.request_point.or(request.response_point);
-            let ts = request.request_ts.or(request.response_ts).unwrap_or(0);
-            let pid = match (&request.observed_at, point) {
-                (_, Some(ThreadPoint { pid, .. })) => pid,
-                (ObservedAt::Process(pid), None) => *pid,
-                (ObservedAt::Interface(_), None) => continue,
-            };
-            request.process = host.process_at(pid, ts);
         }
         self.log.io.sort_by_key(|io| io.ts);
     }

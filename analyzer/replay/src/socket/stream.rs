@@ -4,9 +4,9 @@ use super::Listening;
 use super::key::{AF_UNIX, ip, transport};
 use super::log::{Io, What};
 use super::output::Finished;
+use super::rows::{Asked, SocketRows};
 use super::sides::{self, Decided};
 use crate::hops::{PlaceLog, Seen, datagram_hash};
-use crate::model::Session;
 use crate::model::{Completeness, Nanos, Side, ThreadPoint, Transport};
 use crate::parse::{Conversation, ParseOptions, Segment};
 use formats::event::{SocketData, call, data_flag};
@@ -108,7 +108,7 @@ pub(super) type End = (Option<IpAddr>, u16);
 /// A socket while it lives.
 pub(super) struct Stream {
     conversation: Conversation,
-    sessions: Vec<Session>,
+    asked: Asked,
     io: Vec<Io>,
     decided: Decided,
     opening: Option<Opening>,
@@ -160,7 +160,7 @@ impl Stream {
         let at = first.moment();
         Self {
             conversation: Conversation::with_options(transport, client.1, server.1, parse),
-            sessions: Vec::new(),
+            asked: Asked::default(),
             io: Vec::new(),
             decided,
             opening,
@@ -268,7 +268,7 @@ impl Stream {
     }
 
     /// Bytes moved.
-    pub(super) fn moved(&mut self, moved: &Call) {
+    pub(super) fn moved(&mut self, moved: &Call, rows: &mut SocketRows) {
         let data = &moved.data;
         let direction = Direction::of(data);
         if data.ret <= 0 {
@@ -333,7 +333,9 @@ impl Stream {
                 missing,
             });
         }
-        self.conversation.sessions(&mut self.sessions);
+        if self.conversation.has_sessions() {
+            rows.take(&mut self.asked, |out| self.conversation.sessions(out));
+        }
     }
 
     /// When the last byte of a call left the process, or came to it.
@@ -366,7 +368,7 @@ impl Stream {
     }
 
     /// Ends the life. `capture_end`: the recording ended first.
-    pub(super) fn finish(mut self, capture_end: Option<Nanos>) -> Finished {
+    pub(super) fn finish(mut self, capture_end: Option<Nanos>, rows: &mut SocketRows) -> Finished {
         match capture_end {
             Some(end) if !self.closed => {
                 if self.streaming && self.failed == 0 {
@@ -381,12 +383,12 @@ impl Stream {
                 self.conversation.finish(self.end);
             }
         }
-        self.conversation.sessions(&mut self.sessions);
+        rows.take(&mut self.asked, |out| self.conversation.sessions(out));
         Finished {
             swapped: self.conversation.swapped(),
             l7_protocol: self.conversation.protocol(),
             masked: self.conversation.masked(),
-            sessions: self.sessions,
+            asked: self.asked,
             io: self.io,
             decided: self.decided,
             opening: self.opening,

@@ -2,7 +2,9 @@ use super::build::{Node, OFFSET, get, host, ok, replay};
 use super::{Losses, SocketEngine, SocketOptions, shard_key};
 use crate::model::{Completeness, ObservedAt, Replayed, Side, Status, Transport};
 use crate::order::{shard_hash, shard_of};
+use crate::store::Spill;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 const CURL: (u32, u32) = (10, 10);
 const APP: (u32, u32) = (30, 30);
@@ -405,7 +407,7 @@ proptest! {
     ) {
         let mut n = Node::new();
         exchange(&mut n);
-        let mut engine = SocketEngine::new(SocketOptions::default());
+        let mut engine = SocketEngine::new(SocketOptions::default(), Arc::new(Spill::new(usize::MAX)));
         let mut records = n.sorted();
         for (i, (at, byte)) in damage.into_iter().enumerate() {
             let count = records.len();
@@ -418,7 +420,7 @@ proptest! {
             let _ = shard_of(shard_key(&record[..end]));
             engine.record(&record[..end], OFFSET);
         }
-        let out = engine.finish(i64::MAX, &names());
+        let (out, _) = engine.finish(i64::MAX, &names());
         prop_assert!(out.flows.len() <= 16);
     }
 }

@@ -25,7 +25,9 @@ fn there_and_back<T: for<'a> Coded<'a> + Debug>(value: &T, base: i64) {
     }
 }
 
-fn request(n: u64) -> Request {
+type Row = Request<Box<RequestFields>>;
+
+fn request(n: u64) -> Row {
     let point = ThreadPoint { pid: 7, tid: 8, enter: -1, exit: i64::MAX };
     Request {
         request_id: n,
@@ -144,7 +146,7 @@ fn rows_come_back_in_any_order_also_from_disk() {
         let mut rows = Rows::new(&spill);
         for i in 0..5000 {
             let e = entries[i * 7919 % 5000];
-            let r = rows.get(&logs[e.part as usize], &texts, &e, <Request>::get).unwrap();
+            let r = rows.get(&logs[e.part as usize], &texts, &e, Row::get).unwrap();
             assert_eq!(format!("{r:?}"), format!("{:?}", request(u64::from(e.flow))));
         }
         // More blocks at once than are kept, and texts where they lie.
@@ -178,7 +180,7 @@ proptest! {
     fn garbage_is_no_panic(bytes: Vec<u8>, tail: String) {
         let texts = Texts::default();
         let _ = Flow::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
-        let _ = <Request>::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
+        let _ = Row::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
         let _ = Request::<PackedFields<'_>>::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
         let _ = crate::netprofile::Profile::get(&mut Reader { bytes: &bytes, tail: &tail, texts: &texts, base: 0 });
     }

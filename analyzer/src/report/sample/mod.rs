@@ -211,7 +211,7 @@ fn request(call: Call<'_>) -> Request {
         endpoints: call.flow.endpoints,
         netns: call.flow.netns,
         session: Session {
-            fields: Box::new(call.fields),
+            fields: call.fields.into(),
             request_ts: Some(call.at),
             request_end_ts: Some(call.at),
             first_byte_ts: end.map(|e| e - 5_000),
@@ -401,7 +401,6 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
                     .filter(|_| place == 2)
                     .or(flow.client_process.as_ref().filter(|_| place == 0))
                     .map_or("eth0".into(), |p| p.name.clone()),
-                process: q.process.clone(),
                 tid: q.process.as_ref().map_or(0, |p| p.pid),
                 request_id: r.requests.len() as u64,
                 name: name.into(),
@@ -416,7 +415,7 @@ fn one_request(r: &mut Replayed, chance: &mut Chance, connections: &[Vec<[u64; 3
                     "tcp_seq"
                 },
                 link_confidence: if place == 0 && tier > 1 { 0.9 } else { 1.0 },
-                link_evidence: "{}".into(),
+                link_evidence: LinkEvidence::default(),
                 completeness: Completeness::default(),
             };
             if place == 2 && tier <= 1 {

@@ -15,10 +15,10 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-use super::candidate::{Candidate, Evidence, Method};
+use super::candidate::{Candidate, Method};
 use super::decide::CLEAR;
 use super::observe::Ends;
-use crate::model::{Nanos, Request};
+use crate::model::{Evidence, Nanos, Request};
 use crate::socket::Io;
 use ahash::{AHashMap, AHashSet};
 use process::{NONE, Pid, Process};
