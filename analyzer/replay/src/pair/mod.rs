@@ -54,6 +54,9 @@ struct Entry {
     response_counted: bool,
     /// Its response may have been in what was lost.
     doubtful: bool,
+    /// Who answers, and how often that side's place had been lost when it was asked.
+    answers: Side,
+    losses: u32,
     /// Bytes were missed since it was asked.
     missed: bool,
     /// The call or packet whose bytes these are, if all are of one, of which only the first were kept.
@@ -139,6 +142,8 @@ pub(crate) struct Pairer {
     doubt: bool,
     /// Which of them the next response answers is not certain, if it is of this number or later.
     unsure: Option<u64>,
+    /// How often the place of each side was lost.
+    losses: [u32; 2],
     /// Something of the client's was missed or not understood: responses without request are no wonder.
     missed: [Completeness; 2],
     /// The call in which bytes of the client's were missed since its last request: what is answered without having been asked was asked there.
@@ -149,6 +154,7 @@ impl Pairer {
     /// A message begins (and, if it has an end mark, ends). Returns a ticket if its end is to be told.
     pub(crate) fn begin(
         &mut self,
+        side: Side,
         message: Message,
         here: Mark,
         protocol: &'static str,
@@ -195,6 +201,8 @@ impl Pairer {
                     entry.response = Part::Done;
                     entry.session.fields.is_async = true;
                 }
+                entry.answers = side.other();
+                entry.losses = self.losses[entry.answers.index()];
                 entry.begin_request(start, bytes, completeness);
                 self.insert(key, entry)
             }
@@ -279,8 +287,9 @@ impl Pairer {
         }
     }
 
-    /// The place in a side's stream is lost: responses, or further requests, may be in what is passed over.
-    pub(crate) fn lost(&mut self, side: Side) {
+    /// The place in a side's stream is lost: responses, or further requests, may be in what is passed over. Of datagrams, it is one that is not understood.
+    pub(crate) fn lost(&mut self, side: Side, datagram: bool) {
+        self.losses[side.index()] = self.losses[side.index()].saturating_add(u32::from(!datagram));
         if side == Side::Client {
             if self.pipelined {
                 // What was asked before is answered before.
@@ -322,6 +331,7 @@ impl Pairer {
     /// Client and server are the other way round.
     pub(crate) fn swap(&mut self) {
         self.missed.swap(0, 1);
+        self.losses.swap(0, 1);
         self.hidden = None;
     }
 
@@ -349,7 +359,9 @@ impl Pairer {
         rest.extend(self.keyed.drain().flat_map(|(_, slot)| std::iter::once(slot.first).chain(slot.more)));
         self.keyed_len = 0;
         rest.sort_by_key(|entry| entry.id);
-        for entry in rest {
+        for mut entry in rest {
+            // Its answer, told by an id, may have been in what was lost of that side since.
+            entry.doubtful |= self.losses[entry.answers.index()] != entry.losses;
             self.done.push(give_up(entry, how));
         }
     }
@@ -370,6 +382,8 @@ impl Pairer {
             request_counted: false,
             response_counted: false,
             doubtful: false,
+            answers: Side::Server,
+            losses: 0,
             missed: false,
             unkept: None,
             timeout,

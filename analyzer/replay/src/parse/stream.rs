@@ -107,7 +107,7 @@ impl Conversation {
         }
         let side = self.true_side(segment.from);
         self.last_from = Some(side);
-        let datagram = matches!(self.transport, Transport::Udp | Transport::Icmp | Transport::Icmp6);
+        let datagram = self.datagrams();
         let cut = segment.missing > 0 || datagram;
 
         let half = &mut self.halves[side.index()];
@@ -364,11 +364,15 @@ impl Conversation {
                 let other = &self.halves[side.other().index()];
                 message.end = Some(other.end_at(other.offset));
             }
-            if let Some(ticket) = self.pairer.begin(message, mark, name, timeout) {
+            if let Some(ticket) = self.pairer.begin(side, message, mark, name, timeout) {
                 self.halves[side.index()].open.push(ticket);
             }
         }
         self.scratch = messages;
+    }
+
+    fn datagrams(&self) -> bool {
+        matches!(self.transport, Transport::Udp | Transport::Icmp | Transport::Icmp6)
     }
 
     /// The open messages of a side end at its offset.
@@ -399,7 +403,7 @@ impl Conversation {
             let messages = out.messages;
             self.emit(side, messages, mark);
         }
-        self.pairer.lost(side);
+        self.pairer.lost(side, self.datagrams());
     }
 
     /// After a loss: does a message start here?

@@ -1,5 +1,6 @@
-use super::super::script::{c, hex, lines, play, play_prefix, s};
-use crate::model::Side;
+use super::super::Conversation;
+use super::super::script::{c, end, hex, lines, play, play_prefix, s, say};
+use crate::model::{Side, Transport};
 
 /// A frame of type 0, its performative a list of these items, then a payload.
 fn frame(channel: u16, kind: u8, items: &[Vec<u8>], payload: &[u8]) -> Vec<u8> {
@@ -138,6 +139,31 @@ fn joined_and_cut() {
     assert_eq!(kinds(&play(&sample()[7..9])), ["Transfer"; 3]);
     let cut = play_prefix(5672, 64, &sample());
     assert!(kinds(&cut).starts_with(&["SaslInit".into(), "Open".into()]), "{:?}", kinds(&cut));
+}
+
+/// The answer is behind what was kept of a call: it is not the client's fault, which then closes, that it was not seen.
+#[test]
+fn an_answer_that_was_not_kept() {
+    let mut script = sample();
+    script.truncate(6);
+    script.push(c(transfer(0, 1, false, false, &content("m-1", ""))));
+    let accepted = frame(0, 0x15, &[yes(), uint(1), null(), yes(), described(0x24, &[])], &[]);
+    script.push(s([transfer(0, 7, true, false, &[b'x'; 600]), accepted].concat()));
+    let mut conversation = Conversation::new(Transport::Tcp, 40000, 5672);
+    for (turn, (from, data)) in script.iter().enumerate() {
+        let kept = &data[..data.len().min(512)];
+        say(&mut conversation, *from, kept, data.len() - kept.len(), turn);
+    }
+    conversation.leaves(Side::Client);
+    conversation.close(8_000_000);
+    let lines = lines(&end(conversation, 8));
+    let sent: Vec<&String> = lines.iter().filter(|line| line.starts_with("amqp Transfer|broker|orders")).collect();
+    // The server's own message, of which not all was kept either, and the client's.
+    let expected = [
+        "amqp Transfer|broker|orders|orders unknown async [truncated_payload]",
+        "amqp Transfer|broker|orders|orders unknown [gap]",
+    ];
+    assert_eq!(sent, expected, "{lines:?}");
 }
 
 /// Lists and strings of 4 GB, and a range of all deliveries.
