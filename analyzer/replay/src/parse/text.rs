@@ -55,6 +55,21 @@ pub(super) fn number(n: u64) -> Box<str> {
     n.to_string().into_boxed_str()
 }
 
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        push_hex(&mut text, *byte);
+    }
+    text
+}
+
+/// Adds a byte's two hexadecimal digits.
+pub(super) fn push_hex(text: &mut String, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    text.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
+}
+
 /// A path cut to its first two segments, without query or fragment: what requests are grouped by.
 pub(super) fn endpoint(path: &str) -> &str {
     let path = memchr::memchr3(b'?', b'#', b';', path.as_bytes()).and_then(|end| path.get(..end)).unwrap_or(path);

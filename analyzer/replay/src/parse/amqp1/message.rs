@@ -1,7 +1,7 @@
 //! Performatives and messages of AMQP 1.0 as rows see them (parts 2, 3 and 5 of the standard).
 
 use super::super::cursor::Cursor;
-use super::super::text::clean_to;
+use super::super::text::{clean_to, hex};
 use super::super::trace_context;
 use super::value::{Value, list, value};
 use crate::model::{RequestFields, Side, Status};
@@ -228,7 +228,7 @@ fn id(value: Value<'_>) -> Box<str> {
         Value::Bytes(bytes) => clean_to(bytes, NAME_LIMIT),
         Value::Number(number) => number.to_string().into(),
         Value::Uuid(bytes) => {
-            let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut text = hex(bytes);
             for at in [20, 16, 12, 8] {
                 text.insert(at, '-');
             }

@@ -2,7 +2,7 @@
 
 use super::super::cursor::Cursor;
 use super::name::{hash_name, mix, netbios_name, read_name, skip_name};
-use super::record::{ADDRESS, RESULT_LIMIT, rcode_name, type_name, write_record};
+use super::record::{ADDRESS, RESULT_LIMIT, netbios_rcode_name, rcode_name, type_name, write_record};
 use crate::model::{RequestFields, Status};
 
 /// Questions and answers looked at.
@@ -36,7 +36,8 @@ pub(super) struct Packet<'a> {
     result: Vec<u8>,
     /// Records that were read into it.
     pub(super) answers: u32,
-    owner: String,
+    /// Where the first record's owner stands, if nothing is asked: its name is written only for rows that need it.
+    owner: Option<usize>,
     owner_kind: u16,
     /// UPDATE: whose records it asks for and changes.
     updated: Vec<String>,
@@ -75,7 +76,7 @@ impl<'a> Packet<'a> {
             further: Vec::new(),
             result: Vec::new(),
             answers: 0,
-            owner: String::new(),
+            owner: None,
             owner_kind: 0,
             updated: Vec::new(),
             extended: 0,
@@ -113,18 +114,17 @@ impl<'a> Packet<'a> {
         }
         for place in 0..counts[1].min(RECORD_LIMIT) {
             // Whose records these are matters where nobody asked.
-            let name = if place == 0 && counts[0] == 0 {
-                read_name(self.bytes, cursor)?
+            let owner = (place == 0 && counts[0] == 0).then(|| cursor.position());
+            if owner.is_some() {
+                hash_name(self.bytes, cursor)?;
             } else if self.opcode() == UPDATE {
                 self.update(cursor)?;
-                String::new()
             } else {
                 skip_name(cursor)?;
-                String::new()
-            };
+            }
             let (kind, _class, ttl) = (cursor.u16()?, cursor.u16()?, cursor.u32()?);
             if place == 0 {
-                (self.owner, self.owner_kind) = (name, kind);
+                (self.owner, self.owner_kind) = (owner, kind);
             }
             let length = usize::from(cursor.u16()?);
             let at = cursor.position();
@@ -178,20 +178,27 @@ impl<'a> Packet<'a> {
         (self.first, self.further.clone())
     }
 
-    fn name_of(&self, question: &Question) -> String {
+    fn name_at(&self, at: usize) -> String {
         let mut cursor = Cursor::new(self.bytes);
-        cursor.take(question.at);
+        cursor.take(at);
         read_name(self.bytes, &mut cursor).unwrap_or_default()
     }
 
-    /// The name of NetBIOS that is asked for or told of, if these are such: 16 characters, each as two letters (RFC 1001 section 14.1).
-    pub(super) fn netbios_name(&self) -> Option<String> {
-        match self.first {
-            Some(question) if is_netbios(question.kind) => netbios_name(&self.name_of(&question)),
-            Some(_) => None,
-            None if is_netbios(self.owner_kind) => netbios_name(&self.owner),
-            None => None,
+    /// The name of NetBIOS that stands there: nearly always in one label that is written out.
+    fn netbios_at(&self, at: usize) -> Option<Box<str>> {
+        match self.bytes.get(at..) {
+            Some([32, name @ ..]) => netbios_name(name),
+            _ => netbios_name(self.name_at(at).as_bytes()),
         }
+    }
+
+    /// The name of NetBIOS that is asked for or told of, if these are such: 16 characters, each as two letters (RFC 1001 section 14.1).
+    pub(super) fn netbios_name(&self) -> Option<Box<str>> {
+        let (at, kind) = match self.first {
+            Some(question) => (question.at, question.kind),
+            None => (self.owner?, self.owner_kind),
+        };
+        if is_netbios(kind) { self.netbios_at(at) } else { None }
     }
 
     fn opcode(&self) -> u16 {
@@ -227,12 +234,10 @@ impl<'a> Packet<'a> {
 
     /// What a query says.
     pub(super) fn ask(&self, question: &Question) -> Box<RequestFields> {
-        let name = self.name_of(question);
-        // Multicast queries are answered to everyone, or by nobody.
-        let is_async = self.is_multicast(&name);
-        let mut fields = self.base(name, question.kind);
+        let mut fields = self.base(Some(question.at), question.kind);
         fields.session_id = Some(u64::from(self.id));
-        fields.is_async = is_async;
+        // Multicast queries are answered to everyone, or by nobody.
+        fields.is_async = self.is_multicast(&fields.request_domain);
         if !self.updated.is_empty() {
             fields.attributes.push(("updated", self.updated.join(",").into()));
         }
@@ -244,10 +249,20 @@ impl<'a> Packet<'a> {
 
     /// What a response adds; `question`: unless the request that asks it is known.
     pub(super) fn answer(&mut self, question: Option<Question>) -> Box<RequestFields> {
-        let mut fields = match question {
-            Some(question) => self.base(self.name_of(&question), question.kind),
+        let fields = match question {
+            Some(question) => self.base(Some(question.at), question.kind),
             None => Box::default(),
         };
+        self.result_of(fields)
+    }
+
+    /// The same of an answer that does not repeat what was asked, which is not known.
+    pub(super) fn answer_of_owner(&mut self) -> Box<RequestFields> {
+        let fields = self.base(self.owner, self.owner_kind);
+        self.result_of(fields)
+    }
+
+    fn result_of(&mut self, mut fields: Box<RequestFields>) -> Box<RequestFields> {
         fields.l7_protocol = self.protocol();
         fields.session_id = Some(u64::from(self.id));
         let rcode = self.rcode();
@@ -258,7 +273,7 @@ impl<'a> Packet<'a> {
             _ => Status::ServerError,
         };
         if rcode != 0 {
-            fields.exception = rcode_name(rcode).into();
+            fields.exception = if self.netbios { netbios_rcode_name(rcode) } else { rcode_name(rcode) }.into();
         }
         fields.result = self.result();
         if self.flags & 0x0200 != 0 {
@@ -269,7 +284,7 @@ impl<'a> Packet<'a> {
 
     /// Answers that nobody asked for.
     pub(super) fn announcement(&mut self) -> Box<RequestFields> {
-        let mut fields = self.base(self.owner.clone(), self.owner_kind);
+        let mut fields = self.base(self.owner, self.owner_kind);
         fields.status = Status::Ok;
         fields.code = Some(i32::from(self.rcode()));
         fields.result = self.result();
@@ -293,7 +308,8 @@ impl<'a> Packet<'a> {
         if self.netbios { "nbns" } else { "dns" }
     }
 
-    fn base(&self, name: String, kind: u16) -> Box<RequestFields> {
+    /// What is asked of the name that stands at `at`, or told of it.
+    fn base(&self, at: Option<usize>, kind: u16) -> Box<RequestFields> {
         let mut fields = Box::<RequestFields>::default();
         fields.l7_protocol = self.protocol();
         fields.request_type = match (self.netbios, self.opcode()) {
@@ -309,8 +325,8 @@ impl<'a> Packet<'a> {
         if matches!(self.opcode(), 4 | 5) {
             fields.attributes.push(("query_type", type_name(kind).into()));
         }
-        let told = if self.netbios && is_netbios(kind) { netbios_name(&name) } else { None };
-        let name: Box<str> = told.unwrap_or(name).into();
+        let told = at.filter(|_| self.netbios && is_netbios(kind)).and_then(|at| self.netbios_at(at));
+        let name = told.unwrap_or_else(|| at.map_or_else(Box::default, |at| self.name_at(at).into()));
         fields.request_domain = name.clone();
         fields.endpoint = name.clone();
         fields.request_resource = name;

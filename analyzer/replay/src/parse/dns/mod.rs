@@ -117,7 +117,8 @@ impl Parser for Dns {
                 return Step::Reject("not a DNS message");
             }
             let fields = packet.failed();
-            self.by_id(packet.id, fields, out);
+            let known = self.awaited(packet.id, out);
+            Self::by_id(known, fields, out);
             return Step::Consume(total as u64);
         }
         let kind = if packet.response { Kind::Response } else { Kind::Request };
@@ -142,12 +143,13 @@ impl Parser for Dns {
             out.emit(Message::of(kind, fields).keyed(key).truncated(short && !packet.sound));
         }
         if first.is_none() && packet.response {
-            let mut fields = packet.announcement();
             if self.netbios {
                 // Its answers never repeat the question.
-                fields.session_id = Some(u64::from(packet.id));
-                self.by_id(packet.id, fields, out);
+                let known = self.awaited(packet.id, out);
+                let fields = if known.is_some() { packet.answer(None) } else { packet.answer_of_owner() };
+                Self::by_id(known, fields, out);
             } else {
+                let fields = packet.announcement();
                 out.emit(Message::of(Kind::OneWay, fields).truncated(short && !packet.sound));
             }
         }
@@ -169,12 +171,16 @@ impl Parser for Dns {
 }
 
 impl Dns {
+    /// The question with this id that is not answered yet.
+    fn awaited(&self, id: u16, out: &Output<'_>) -> Option<u64> {
+        self.recent.iter().find(|(other, key)| *other == id && out.is_awaited(*key)).map(|(_, key)| *key)
+    }
+
     /// An answer without a question: its id alone tells what was asked.
-    fn by_id(&self, id: u16, fields: Box<RequestFields>, out: &mut Output<'_>) {
-        let known = self.recent.iter().find(|(other, key)| *other == id && out.is_awaited(*key));
+    fn by_id(known: Option<u64>, fields: Box<RequestFields>, out: &mut Output<'_>) {
         let kind = if known.is_some() { Kind::Response } else { Kind::OneWay };
         let mut message = Message::of(kind, fields);
-        message.key = known.map(|(_, key)| *key);
+        message.key = known;
         out.emit(message);
     }
 }

@@ -151,25 +151,36 @@ pub(super) fn read_name<'a>(bytes: &'a [u8], cursor: &mut Cursor<'a>) -> Option<
     Some(name)
 }
 
-/// A name of NetBIOS as people know it, if this is one: 16 characters, each as two letters (RFC 1001 section 14.1).
-pub(super) fn netbios_name(name: &str) -> Option<String> {
+/// A name of NetBIOS as people know it, if these bytes start with one: 16 characters, each as two letters (RFC 1001 section 14.1).
+pub(super) fn netbios_name(letters: &[u8]) -> Option<Box<str>> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let letters = name.as_bytes().get(..32)?;
-    let (pairs, _) = letters.as_chunks::<2>();
-    let mut plain = String::with_capacity(20);
-    for (place, [high, low]) in pairs.iter().enumerate() {
-        let (high, low) = (high.checked_sub(b'A')?, low.checked_sub(b'A')?);
-        let (first, second) = (HEX.get(usize::from(high))?, HEX.get(usize::from(low))?);
-        match high << 4 | low {
-            // The last one says what kind of service it is.
-            _ if place == 15 => {
-                plain.truncate(plain.as_bytes().trim_ascii_end().len());
-                plain.extend(['<', char::from(*first), char::from(*second), '>']);
-            }
-            byte @ 0x20..=0x7e => plain.push(char::from(byte)),
+    const UNKNOWN: &str = "\u{fffd}";
+    let letters: &[u8; 32] = letters.first_chunk()?;
+    let mut bytes = [0_u8; 16];
+    let mut possible = true;
+    for (byte, [high, low]) in bytes.iter_mut().zip(letters.as_chunks::<2>().0) {
+        possible &= (b'A'..=b'P').contains(high) & (b'A'..=b'P').contains(low);
+        *byte = high.wrapping_sub(b'A') << 4 | low.wrapping_sub(b'A') & 0xf;
+    }
+    // The last one says what kind of service it is.
+    let (kind, characters) = bytes.split_last().filter(|_| possible)?;
+    let tail = [b'<', HEX[usize::from(kind >> 4)], HEX[usize::from(kind & 0xf)], b'>'];
+    if characters.iter().fold(true, |all, byte| all & matches!(byte, 0x20..=0x7e)) {
+        let length = characters.trim_ascii_end().len();
+        let mut plain = [0; 19];
+        plain.get_mut(..length)?.copy_from_slice(characters.get(..length)?);
+        plain.get_mut(length..length + 4)?.copy_from_slice(&tail);
+        return std::str::from_utf8(plain.get(..length + 4)?).ok().map(Into::into);
+    }
+    let mut plain = String::with_capacity(52);
+    for byte in characters {
+        match byte {
+            0x20..=0x7e => plain.push(char::from(*byte)),
             0 => {}
-            _ => plain.push('\u{fffd}'),
+            _ => plain.push_str(UNKNOWN),
         }
     }
-    Some(plain)
+    plain.truncate(plain.as_bytes().trim_ascii_end().len());
+    plain.extend(tail.map(char::from));
+    Some(plain.into())
 }

@@ -15,7 +15,8 @@ pub(super) const ADDRESS: usize = 36;
 /// Adds `TYPE=data TTL=seconds`, data in presentation form for the types people look for. The record's data stand at `at` of the message
 /// `bytes`.
 pub(super) fn write_record(bytes: &[u8], at: usize, data: &[u8], kind: u16, ttl: u32, text: &mut Vec<u8>) {
-    if text.len() > RESULT_LIMIT {
+    // NetBIOS says with an empty one that there is nothing (RFC 1002 section 4.2.14).
+    if text.len() > RESULT_LIMIT || data.is_empty() && matches!(kind, 10 | 32 | 33) {
         return;
     }
     if !text.is_empty() {
@@ -191,6 +192,20 @@ pub(super) fn type_name(kind: u16) -> Cow<'static, str> {
 }
 
 /// A response code's name.
+/// The same of NetBIOS (RFC 1002 sections 4.2.6, 4.2.11 and 4.2.14).
+pub(super) fn netbios_rcode_name(rcode: u16) -> &'static str {
+    match rcode {
+        1 => "FMT_ERR",
+        2 => "SRV_ERR",
+        3 => "NAM_ERR",
+        4 => "IMP_ERR",
+        5 => "RFS_ERR",
+        6 => "ACT_ERR",
+        7 => "CFT_ERR",
+        _ => "Error",
+    }
+}
+
 pub(super) fn rcode_name(rcode: u16) -> &'static str {
     match rcode {
         1 => "FormErr",

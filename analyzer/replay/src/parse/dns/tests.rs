@@ -107,6 +107,23 @@ fn names_of_netbios() {
     assert_eq!(lines(&sessions), ["nbns NB|FRED<20>|FRED<20>|FRED<20> ok 0 'NB=10.0.0.7 TTL=300000'",]);
 }
 
+/// RFC 1002 section 4.2.14: there is no such name, and the answer's record says nothing. An answer whose question was not seen says it, too.
+#[test]
+fn a_name_of_netbios_that_nobody_has() {
+    let name = "20 4547464345464545434143414341434143414341434143414341434143414341 00";
+    let question = c(hex(&format!("1234 0110 0001 0000 0000 0000 {name} 0020 0001")));
+    let negative =
+        |id: &str, kind: &str| s(hex(&format!("{id} 8583 0000 0001 0000 0000 {name} {kind} 0001 00000000 0000")));
+    let sessions = play_on(Transport::Udp, 5000, 137, &[question, negative("1234", "000a"), negative("1235", "0020")]);
+    assert_eq!(
+        lines(&sessions),
+        [
+            "nbns NB|FRED<20>|FRED<20>|FRED<20> client_error 3 'NAM_ERR'",
+            "nbns NB|FRED<20>|FRED<20>|FRED<20> client_error 3 'NAM_ERR' async"
+        ]
+    );
+}
+
 #[test]
 fn large_answers_and_the_root() {
     // 70 addresses: 64 are read, and the row's text ends where it is long enough.

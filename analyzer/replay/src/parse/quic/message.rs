@@ -1,24 +1,16 @@
 //! QUIC handshakes as rows see them.
 
-use super::super::text::clean_to;
+use super::super::text::{clean_to, hex};
 use super::super::tls::message::{Hello, ServerHello, Summary, alert_name};
 use super::keys::Version;
 use super::packet::Close;
 use crate::model::{RequestFields, Side, Status};
 use std::fmt::Write as _;
 
-fn hex(bytes: &[u8]) -> Box<str> {
-    let text = bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    text.into()
-}
-
 /// Tells the ids.
 pub(super) fn add_ids(fields: &mut RequestFields, ids: Option<&[Vec<u8>; 2]>) {
     for (name, id) in ["dcid", "scid"].into_iter().zip(ids.into_iter().flatten()).filter(|(_, id)| !id.is_empty()) {
-        fields.attributes.push((name, hex(id)));
+        fields.attributes.push((name, hex(id).into()));
     }
 }
 
@@ -43,11 +35,11 @@ pub(super) fn response(
     fields.l7_protocol = "quic";
     fields.version = "";
     if !id.is_empty() {
-        fields.attributes.push(("server_scid", hex(id)));
+        fields.attributes.push(("server_scid", hex(id).into()));
     }
     if let Some(retried) = retried {
         fields.attributes.push(("retry", "1".into()));
-        fields.attributes.push(("retry_scid", hex(retried)));
+        fields.attributes.push(("retry_scid", hex(retried).into()));
     }
     fields
 }

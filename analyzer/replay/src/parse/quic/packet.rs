@@ -133,6 +133,10 @@ pub(super) fn frames(plain: &[u8], cut: bool, google: bool) -> Option<Frames> {
         match kind {
             0 => {
                 // Filling, up to a whole datagram.
+                let (blocks, _) = cursor.rest().as_chunks::<64>();
+                let blocks =
+                    blocks.iter().take_while(|block| block.iter().fold(0, |all, byte| all | byte) == 0).count();
+                cursor.up_to(64 * blocks);
                 let zeros = cursor.rest().iter().take_while(|byte| **byte == 0).count();
                 cursor.up_to(zeros);
             }

@@ -3,7 +3,7 @@
 use super::super::cursor::Cursor;
 use super::super::mask::Masker;
 use super::super::sql::{Dialect, Statement, statement};
-use super::super::text::{clean_to, number};
+use super::super::text::{clean_to, hex, number};
 use crate::model::RequestFields;
 
 /// Bytes of a message's content that are kept: text takes two a character.
@@ -89,7 +89,7 @@ fn behind_headers<'a>(content: &'a [u8], fields: &mut RequestFields) -> &'a [u8]
         return content;
     };
     if let Some(activity) = activity {
-        fields.x_request_id = activity.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        fields.x_request_id = hex(&activity).into();
     }
     content.get(end..).unwrap_or_default()
 }

@@ -1,13 +1,12 @@
 //! Hellos as rows see them, with JA3 (<https://github.com/salesforce/ja3>) and JA4 (<https://github.com/FoxIO-LLC/ja4>).
 
 use super::super::cursor::Cursor;
-use super::super::text::clean_to;
+use super::super::text::{clean_to, hex, push_hex};
 use super::certificate::Certificate;
 use super::ciphers;
 use crate::model::{RequestFields, Side, Status};
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
-use std::fmt::Write as _;
 
 /// Extensions and ciphers looked at.
 const LIST_LIMIT: usize = 512;
@@ -156,16 +155,14 @@ impl Hello {
     }
 
     fn ja3(&self) -> String {
-        let join =
-            |values: &mut dyn Iterator<Item = u16>| values.map(|value| value.to_string()).collect::<Vec<_>>().join("-");
-        let plain = |values: &[u16]| join(&mut values.iter().copied().filter(|value| !is_grease(*value)));
+        let plain = |values: &[u16]| joined(values.iter().copied().filter(|value| !is_grease(*value)));
         let text = format!(
             "{},{},{},{},{}",
             self.version,
             plain(&self.ciphers),
             plain(&self.extensions),
             plain(&self.groups),
-            join(&mut self.formats.iter().map(|format| u16::from(*format)))
+            joined(self.formats.iter().map(|format| u16::from(*format)))
         );
         hex(&Md5::digest(text))
     }
@@ -198,12 +195,11 @@ impl Hello {
         ciphers.sort_unstable();
         let mut others: Vec<u16> = extensions.iter().copied().filter(|kind| *kind != 0 && *kind != 16).collect();
         others.sort_unstable();
-        let words = |values: &[u16]| values.iter().map(|value| format!("{value:04x}")).collect::<Vec<_>>().join(",");
         let digest = |text: &str| {
             if text.is_empty() {
                 "000000000000".to_owned()
             } else {
-                hex(&Sha256::digest(text)).chars().take(12).collect()
+                hex(Sha256::digest(text).get(..6).unwrap_or_default())
             }
         };
         let signatures = words(&plain(&self.signatures));
@@ -242,8 +238,7 @@ impl Hello {
         }
         if self.cut {
             // A fingerprint of a part would be that of something else.
-            let ciphers: Vec<String> = self.ciphers.iter().map(|cipher| format!("{cipher:04x}")).collect();
-            fields.attributes.push(("ciphers_offered", ciphers.join(",").into()));
+            fields.attributes.push(("ciphers_offered", words(&self.ciphers).into()));
         } else {
             fields.attributes.push(("ja3", self.ja3().into()));
             fields.attributes.push(("ja4", self.ja4(over).into()));
@@ -252,11 +247,30 @@ impl Hello {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Numbers as JA3 has them: decimal, with dashes between.
+fn joined(values: impl Iterator<Item = u16>) -> String {
+    let mut text = String::with_capacity(96);
+    for value in values {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        let digits = [10_000, 1_000, 100, 10, 1].map(|unit| (value / unit % 10) as u8);
+        let zeros = digits.iter().take(4).take_while(|digit| **digit == 0).count();
+        text.extend(digits.iter().skip(zeros).map(|digit| char::from(b'0' + digit)));
+    }
+    text
+}
+
+/// Numbers as JA4 has them: four hexadecimal digits each, with commas between.
+fn words(values: &[u16]) -> String {
+    let mut text = String::with_capacity(5 * values.len());
+    for value in values {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        value.to_be_bytes().iter().for_each(|byte| push_hex(&mut text, *byte));
+    }
+    text
 }
 
 /// A ServerHello.
@@ -314,9 +328,8 @@ impl ServerHello {
     }
 
     fn ja3s(&self) -> String {
-        let kinds: Vec<String> = self.extensions.iter().map(u16::to_string).collect();
         let legacy = if self.is_13() { 0x0303 } else { self.version };
-        hex(&Md5::digest(format!("{legacy},{},{}", self.cipher, kinds.join("-"))))
+        hex(&Md5::digest(format!("{legacy},{},{}", self.cipher, joined(self.extensions.iter().copied()))))
     }
 }
 
