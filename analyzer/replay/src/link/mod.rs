@@ -11,6 +11,7 @@ mod candidate;
 mod cause;
 mod context;
 mod decide;
+mod ended;
 mod identity;
 mod observe;
 mod span;
@@ -70,6 +71,7 @@ pub fn link(replayed: &mut Replayed, mut input: LinkInput<'_>) {
     let ways = observe::observe(&replayed.requests, &ends, &mut candidates);
     replayed.exchanges = observe::exchanges(replayed.requests.len(), &candidates);
     arrival::bound(&mut replayed.requests, &replayed.exchanges, &ends);
+    ended::agree(&mut replayed.requests, &replayed.exchanges, &mut replayed.flows);
     if !input.spans {
         return;
     }

@@ -478,3 +478,47 @@ fn what_was_read_had_left() {
         assert_eq!(written.exit - written.enter, late as i64, "what was recorded of the call stays");
     }
 }
+
+/// A client gives up: its own calls and the interface say so; nginx, which was told by the kernel, seems to have closed first.
+#[test]
+fn who_ended_it_is_said_alike() {
+    use crate::model::{ObservedAt, Side, Status};
+    use crate::pair::cut_off;
+    use crate::red::tests::{flow, request};
+    let gone = |place: usize, cut: Option<(Side, bool)>| {
+        let (at, side) = match place {
+            0 => (ObservedAt::Process(10), Some(Side::Client)),
+            1 => (ObservedAt::Interface(0), None),
+            _ => (ObservedAt::Process(20), Some(Side::Server)),
+        };
+        let mut request = request(&flow(place as u64, at), side, "/", 0, None, Status::Ok);
+        if let Some((by, inside)) = cut {
+            let (status, text) = cut_off(by, inside);
+            request.fields.status = status;
+            request.fields.exception = text.into();
+        }
+        request
+    };
+    let (client, server) = (Side::Client, Side::Server);
+    let after = |cuts: [Option<(Side, bool)>; 3]| {
+        let mut requests: Vec<_> = cuts.into_iter().enumerate().map(|(place, cut)| gone(place, cut)).collect();
+        let mut flows: Vec<_> = requests.iter().map(|r| flow(r.flow_id, r.observed_at.clone())).collect();
+        let before: u32 = flows.iter().map(|f| f.request_errors).sum();
+        super::ended::agree(&mut requests, &[0, 0, 0], &mut flows);
+        let more = flows.iter().map(|f| f.request_errors).sum::<u32>() - before;
+        (requests.iter().map(|r| r.fields.exception.to_string()).collect::<Vec<_>>(), more)
+    };
+    let says = |by, inside| cut_off(by, inside).1.to_owned();
+    let (before, inside) = (says(client, false), says(client, true));
+    let told = after([Some((client, false)), Some((client, false)), Some((server, false))]);
+    assert_eq!(told, (vec![before.clone(); 3], 0));
+    // In the middle of a large answer, of which the client did not read the rest.
+    assert_eq!(after([None, Some((client, true)), Some((server, true))]), (vec![inside; 3], 1));
+    // The server went, and the client closed when it was told so; nothing is to be mended, nor without an interface.
+    let by_server = [Some((server, false)), Some((server, false)), Some((server, false))];
+    assert_eq!(after(by_server), (vec![says(server, false); 3], 0));
+    assert_eq!(
+        after([Some((client, false)), None, Some((server, false))]).0,
+        [before, String::new(), says(server, false)]
+    );
+}

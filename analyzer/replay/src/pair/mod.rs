@@ -250,10 +250,7 @@ impl Pairer {
         }
         if let Some(entry) = self.find(*ticket) {
             let fields = &mut entry.session.fields;
-            let (status, text) = match by {
-                Side::Client => (Status::ClientError, "connection closed by the client inside the response"),
-                Side::Server => (Status::ServerError, "connection closed by the server inside the response"),
-            };
+            let (status, text) = cut_off(by, true);
             if !fields.status.is_error() {
                 fields.status = status;
             }
@@ -570,16 +567,22 @@ fn give_up(mut entry: Entry, how: Ended) -> Session {
     entry.session
 }
 
+/// What becomes of a request whose connection a side ended, before or inside its answer.
+pub(crate) fn cut_off(by: Side, inside: bool) -> (Status, &'static str) {
+    match (by, inside) {
+        (Side::Client, false) => (Status::ClientError, "connection closed by the client before a response"),
+        (Side::Client, true) => (Status::ClientError, "connection closed by the client inside the response"),
+        (Side::Server, false) => (Status::ServerError, "connection closed by the server before a response"),
+        (Side::Server, true) => (Status::ServerError, "connection closed by the server inside the response"),
+    }
+}
+
 /// No answer comes any more, as the connection is over: an error of whoever ended it, unless the request itself says how it ended.
 fn unanswered(fields: &mut RequestFields, by: Option<Side>) {
     if fields.status != Status::Unknown || fields.is_async {
         return;
     }
-    let (status, text) = match by {
-        Some(Side::Client) => (Status::ClientError, "connection closed by the client before a response"),
-        Some(Side::Server) => (Status::ServerError, "connection closed by the server before a response"),
-        None => (Status::Unknown, "connection closed before a response"),
-    };
+    let (status, text) = by.map_or((Status::Unknown, "connection closed before a response"), |by| cut_off(by, false));
     fields.status = status;
     if fields.exception.is_empty() {
         fields.exception = text.into();

@@ -15,8 +15,8 @@ const MAX_TAKEN: usize = 1024;
 /// A token in this share of all requests or more says nothing.
 const COMMON: f32 = 0.25;
 
-fn hasher() -> ahash::RandomState {
-    // Fixed seeds: the result must be the same in every run.
+/// A hasher that is the same in every run.
+pub(super) fn hasher() -> ahash::RandomState {
     ahash::RandomState::with_seeds(0x6869, 0x6e64, 0x7369, 0x6768)
 }
 
@@ -39,9 +39,10 @@ pub(super) fn tokens(request: &Request) -> Vec<u64> {
     let text = text.get(..text.len().min(MAX_BYTES)).unwrap_or(text);
     for word in text.split(|b| !b.is_ascii_alphanumeric()).filter(|w| !w.is_empty()) {
         found.push(number(word));
-        // `n17` holds the number 17.
-        for part in word.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).filter(|p| p.len() < word.len()) {
-            found.push(number(part));
+        // `n17` holds the number 17; `7f3a9c` is a word, and its 7, 3 and 9 are nobody's ids.
+        let mut parts = word.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+        if let (Some(first), Some(second), None) = (parts.next(), parts.next(), parts.next()) {
+            found.extend([first, second].map(number));
         }
         if found.len() >= MAX_TOKENS {
             break;

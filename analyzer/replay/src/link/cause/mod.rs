@@ -9,6 +9,7 @@
 //! The problem is that of TraceWeaver (SIGCOMM 2024), which looks at delays alone.
 
 mod content;
+mod kinds;
 mod model;
 mod process;
 mod sample;
@@ -29,9 +30,11 @@ const MOST: f32 = 0.94;
 /// Just not [`CLEAR`]: what is asked for while there is one request only may be asked for on its own account, and what was weighed
 /// may have come out by chance ([`ONE_IN`]).
 const UNCLEAR: f32 = 0.89;
-/// Where less than one in so many of a process' calls comes out clear, those that do came out so by chance: then the calls
+/// Where less than one in so many of a process' calls of a kind comes out clear, those that do came out so by chance: then the calls
 /// have nothing in them that tells their causes apart.
 const ONE_IN: usize = 5;
+/// Calls of a kind that are judged by themselves; of fewer, all calls of the process say it.
+const MANY: usize = 40;
 /// Shares below are not worth saying.
 const LEAST: f32 = 0.02;
 
@@ -104,15 +107,24 @@ fn contents(child: &process::Child, parent: u32) -> f32 {
 fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &sample::Shares) -> Vec<Candidate> {
     let mut found = Vec::new();
     // What contents tell is another matter.
-    let (mut all, mut clear) = (0, 0);
+    let mut of_kinds = vec![(0usize, 0usize); process.child_kinds.max(1)];
     for (child, shares) in process.children.iter().zip(shares) {
         let best = shares.first().filter(|best| best.0 != NONE);
-        if child.fixed.is_none() && child.candidates.len() > 1 && best.is_none_or(|b| contents(child, b.0) <= 1.0) {
-            all += 1;
-            clear += usize::from(best.is_some_and(|best| best.1 >= CLEAR));
+        if child.fixed.is_none()
+            && child.candidates.len() > 1
+            && best.is_none_or(|b| contents(child, b.0) <= 1.0)
+            && let Some((all, clear)) = of_kinds.get_mut(usize::from(child.kind))
+        {
+            *all += 1;
+            *clear += usize::from(best.is_some_and(|best| best.1 >= CLEAR));
         }
     }
-    let most = if clear * ONE_IN < all { UNCLEAR } else { MOST };
+    let (all, clear) = of_kinds.iter().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let most = |kind: u16| {
+        let of_kind = of_kinds.get(usize::from(kind)).copied().filter(|(all, _)| *all >= MANY);
+        let (all, clear) = of_kind.unwrap_or((all, clear));
+        if clear * ONE_IN < all { UNCLEAR } else { MOST }
+    };
     for (child, shares) in process.children.iter().zip(shares) {
         if sure.contains_key(&child.request) {
             continue;
@@ -136,7 +148,7 @@ fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &
                 method,
                 confidence: match method {
                     Method::Containment => share.min(UNCLEAR),
-                    Method::Pattern => share.min(most),
+                    Method::Pattern => share.min(most(child.kind)),
                     _ => share.min(MOST),
                 },
                 evidence: Evidence::Thread { pid: pid.1, tid: child.asked.tid, read_ts, write_ts, in_flight },

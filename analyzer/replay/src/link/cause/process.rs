@@ -3,6 +3,7 @@
 use super::super::candidate::Candidate;
 use super::super::observe::{Ends, first_seen};
 use super::content::{Tokens, tokens};
+use super::kinds::Kinds;
 use crate::model::{Nanos, ObservedAt, Request, Side};
 use crate::socket::{Io, NO_REQUEST, What};
 use ahash::{AHashMap, AHashSet};
@@ -13,8 +14,6 @@ pub(super) type Pid = (u32, u32);
 /// No such place.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Kinds of requests that are told apart, per process; the rest is one kind.
-const MAX_KINDS: usize = 60;
 /// A recording is taken to be as long as this at least: what a program does of its own accord is rare.
 const SHORTEST: Nanos = 10_000_000_000;
 /// What contents say for one parent and against all others (natural logarithm) settles it from here on.
@@ -123,25 +122,6 @@ pub(super) fn one_at_a_time(requests: &[Request], of: &[Of]) -> bool {
     (handed + overlaps) * 200 <= all
 }
 
-/// Numbers kinds of requests.
-#[derive(Default)]
-struct Kinds<'a> {
-    known: AHashMap<(&'a str, &'a str, &'a str, u16), u16>,
-}
-
-impl<'a> Kinds<'a> {
-    fn of(&mut self, request: &'a Request) -> u16 {
-        let f = &request.fields;
-        let key = (f.l7_protocol, &*f.request_type, &*f.endpoint, request.endpoints.server_port);
-        let next = self.known.len().min(MAX_KINDS);
-        *self.known.entry(key).or_insert(u16::try_from(next).unwrap_or(0))
-    }
-
-    fn len(&self) -> usize {
-        self.known.len().min(MAX_KINDS + 1)
-    }
-}
-
 /// What a thread did.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -162,7 +142,8 @@ pub(super) fn gather(
     with_contents: bool,
 ) -> Process {
     let mut process = Process::default();
-    let (mut parent_kinds, mut child_kinds) = (Kinds::default(), Kinds::default());
+    let on = |side: Side| of.iter().filter(move |o| o.side == side).filter_map(|o| requests.get(o.request as usize));
+    let (parent_kinds, child_kinds) = (Kinds::new(on(Side::Server)), Kinds::new(on(Side::Client)));
     let opened = opened(requests, of, io);
     for o in of {
         let Some(request) = requests.get(o.request as usize) else { continue };
@@ -375,8 +356,27 @@ fn candidates(process: &mut Process, requests: &[Request], settled: &AHashMap<u3
 fn contents(process: &mut Process, requests: &[Request]) {
     let of = |request: u32| requests.get(request as usize).map_or_else(Vec::new, tokens);
     let of_parents: Vec<Vec<u64>> = process.parents.iter().map(|p| of(p.request)).collect();
-    let of_children: Vec<Vec<u64>> = process.children.iter().map(|c| of(c.request)).collect();
+    let mut of_children: Vec<Vec<u64>> = process.children.iter().map(|c| of(c.request)).collect();
+    without_constants(&process.children, &mut of_children);
     weigh(process, &of_parents, &of_children);
+}
+
+/// Takes out what most children of a kind have, such as the 1 of `WHERE id = $1`: that is the kind, not whose it is.
+pub(super) fn without_constants(children: &[Child], of_children: &mut [Vec<u64>]) {
+    /// Children of a kind before anything can be said of most of them.
+    const SOME: u32 = 8;
+    let mut counts: AHashMap<(u16, u64), u32> = AHashMap::new();
+    let mut all: AHashMap<u16, u32> = AHashMap::new();
+    for (child, words) in children.iter().zip(of_children.iter()) {
+        *all.entry(child.kind).or_default() += 1;
+        for &word in words {
+            *counts.entry((child.kind, word)).or_default() += 1;
+        }
+    }
+    for (child, words) in children.iter().zip(of_children) {
+        let all = all.get(&child.kind).copied().filter(|&n| n >= SOME).unwrap_or(u32::MAX);
+        words.retain(|&word| counts.get(&(child.kind, word)).is_none_or(|&n| n <= all / 2));
+    }
 }
 
 /// The same of their tokens.
@@ -384,6 +384,8 @@ pub(super) fn weigh(process: &mut Process, of_parents: &[Vec<u64>], of_children:
     let common = Tokens::new(of_parents);
     // How often a true pair has a rare token in common is learned: by how much more children have one with a candidate than they
     // would have with as many requests taken by chance. (In a short recording with many requests in work that is often, too.)
+    // Children that have nothing in common with any request of the recording, such as a hit counter among reads by key, cannot
+    // be tied by contents and do not say how far those can be trusted that have.
     let mut share = vec![(0.5f32, 1.0f32); process.child_kinds.max(1)];
     for (child, words) in process.children.iter().zip(of_children) {
         let Some((yes, all)) = share.get_mut(usize::from(child.kind)).filter(|_| !child.candidates.is_empty()) else {
@@ -391,6 +393,9 @@ pub(super) fn weigh(process: &mut Process, of_parents: &[Vec<u64>], of_children:
         };
         let mut with = child.candidates.iter().filter_map(|c| of_parents.get(c.0 as usize));
         let chance = common.by_chance(words, child.candidates.len());
+        if chance <= 0.0 {
+            continue;
+        }
         *all += 1.0 - chance;
         *yes += f32::from(u8::from(with.any(|parent| common.rarest(words, parent).is_some()))) - chance;
     }

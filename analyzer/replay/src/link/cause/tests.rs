@@ -1,5 +1,8 @@
-use super::process::{Child, Moment, NONE, Parent, Process, weigh};
+use super::content::tokens;
+use super::kinds::Kinds;
+use super::process::{Child, Moment, NONE, Parent, Process, weigh, without_constants};
 use super::sample::sample;
+use crate::model::{Endpoints, ObservedAt, Request};
 use proptest::prelude::*;
 
 fn moment(ts: i64, tid: u32, batch: u32, place: u32) -> Moment {
@@ -115,6 +118,93 @@ fn numbers_in_common_in_a_short_recording() {
     for child in weighed(|n| n * 37 % 100) {
         assert!(child.candidates.iter().all(|c| c.1.abs() < 3.0), "{child:?}");
     }
+}
+
+/// Half of what is asked for bears its parent's number, the other half words that nobody else has: that says nothing against the number.
+#[test]
+fn what_has_nothing_in_common_takes_nothing_from_what_has() {
+    let mut process = timers(50);
+    let of_parents: Vec<Vec<u64>> = (0..100).map(|n| vec![n]).collect();
+    let of_children: Vec<Vec<u64>> = (0..100).map(|n| vec![if n % 2 == 0 { n } else { 1000 + n }]).collect();
+    weigh(&mut process, &of_parents, &of_children);
+    for child in &process.children {
+        assert_eq!(child.fixed, (child.request % 2 == 0).then_some(child.request), "{child:?}");
+    }
+}
+
+/// All statements of a kind hold a 1 that half of the requests have, too: it is taken out, and what differs stays. A kind of few stays whole.
+#[test]
+fn what_all_of_a_kind_say_is_not_whose_it_is() {
+    let mut process = timers(50);
+    let mut of_children: Vec<Vec<u64>> = (0..100).map(|n| vec![1, 1000 + n]).collect();
+    for child in process.children.iter_mut().skip(93) {
+        child.kind = 1;
+    }
+    without_constants(&process.children, &mut of_children);
+    let expected: Vec<Vec<u64>> = (0..100).map(|n| if n < 93 { vec![1000 + n] } else { vec![1, 1000 + n] }).collect();
+    assert_eq!(of_children, expected);
+}
+
+/// A request for a resource of one protocol.
+fn asking(l7_protocol: &'static str, request_resource: &str) -> Request {
+    let fields = crate::model::RequestFields {
+        l7_protocol,
+        request_type: "GET".into(),
+        request_resource: request_resource.into(),
+        ..Default::default()
+    };
+    Request {
+        request_id: 0,
+        flow_id: 0,
+        observed_at: ObservedAt::Interface(0),
+        side: None,
+        transport: crate::model::Transport::Tcp,
+        endpoints: Endpoints { client_ip: None, client_port: 40_000, server_ip: None, server_port: 80 },
+        netns: 0,
+        session: crate::model::Session { fields: fields.into(), ..Default::default() },
+        sock: 0,
+        process: None,
+    }
+}
+
+/// Digits and rare words are somebody's ids; what comes again and again is what a program asks for.
+#[test]
+fn kinds_are_what_stays_without_ids() {
+    let mut requests = Vec::new();
+    for n in 0..200 {
+        let name = format!("{}{}", char::from(b'a' + n % 26), char::from(b'a' + n / 26));
+        requests.push(asking("http", &format!("/orders/{n}")));
+        requests.push(asking("http", &format!("/orders/{n}/lines/7f3a{n}-{n}c?page=2")));
+        requests.push(asking("http", &format!("/users/{name}")));
+        requests.push(asking("redis", &format!("GET session:{n:04x}{name}")));
+        requests.push(asking("redis", "GET hits"));
+    }
+    let kinds = Kinds::new(requests.iter());
+    let numbers: Vec<u16> = requests.iter().map(|r| kinds.of(r)).collect();
+    assert_eq!(kinds.len(), 5, "{numbers:?}");
+    let [first, ..] = numbers.as_chunks::<5>().0 else { panic!("no request") };
+    assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+    assert!(numbers.chunks(5).all(|five| five == first), "{numbers:?}");
+}
+
+/// Of words as rare as each other, those beyond the sixtieth kind are one: none is out of bounds.
+#[test]
+fn more_kinds_than_are_told_apart() {
+    let word = |n: u8| [b'a' + n / 26, b'a' + n % 26].map(char::from).iter().collect::<String>();
+    let requests: Vec<Request> = (0..100).cycle().take(400).map(|n| asking("http", &format!("/{}", word(n)))).collect();
+    let kinds = Kinds::new(requests.iter());
+    let numbers: std::collections::BTreeSet<u16> = requests.iter().map(|r| kinds.of(r)).collect();
+    assert_eq!((kinds.len(), numbers.len(), numbers.last()), (61, 61, Some(&60)));
+}
+
+/// `n17` holds the number 17; digits between the letters of a word are nobody's.
+#[test]
+fn numbers_inside_words() {
+    let words = |text| tokens(&asking("redis", text));
+    let common = |a, b| words(a).iter().filter(|token| words(b).contains(token)).count();
+    assert_eq!(common("n17", "GET 17"), 1);
+    assert_eq!(common("7f3a9c", "GET 7"), 0);
+    assert_eq!(common("7f3a9c", "GET key:7f3a9c"), 1);
 }
 
 proptest! {

@@ -1,0 +1,51 @@
+//! Who ended a connection before the answer was whole, told alike at all places of a request.
+//!
+//! A server may learn from the kernel that its client has gone without reading the end of the stream (nginx asks for `EPOLLRDHUP`), and closes its own
+//! socket: by its calls alone it was the first to go. A client that has had enough does not read what it throws away, so by its calls alone it had all
+//! it wanted. The interfaces saw whose FIN or RST came first, and after which bytes.
+
+use crate::model::{Flow, ObservedAt, Request, Side, Status};
+use crate::pair::cut_off;
+use ahash::AHashMap;
+
+/// Who ended it, and whether inside the answer.
+fn told(request: &Request) -> Option<(Side, bool)> {
+    let fields = &request.fields;
+    if !fields.status.is_error() || fields.exception.is_empty() {
+        return None;
+    }
+    let all = [Side::Client, Side::Server].into_iter().flat_map(|side| [(side, false), (side, true)]);
+    all.into_iter().find(|&(side, inside)| cut_off(side, inside).1 == &*fields.exception)
+}
+
+/// Gives what the interfaces say to what processes saw of the same request. `exchanges`: by request, the first of the observations of the same request.
+pub(super) fn agree(requests: &mut [Request], exchanges: &[u64], flows: &mut [Flow]) {
+    let mut seen: AHashMap<u64, (Side, bool)> = AHashMap::new();
+    for (request, first) in requests.iter().zip(exchanges) {
+        if matches!(request.observed_at, ObservedAt::Interface(_))
+            && let Some(told) = told(request)
+        {
+            seen.entry(*first).or_insert(told);
+        }
+    }
+    if seen.is_empty() {
+        return;
+    }
+    for (request, first) in requests.iter_mut().zip(exchanges) {
+        let (ObservedAt::Process(_), Some(&(by, inside))) = (&request.observed_at, seen.get(first)) else { continue };
+        let inside = match told(request) {
+            Some((other, inside)) if other != by => inside,
+            None if inside && by == Side::Client && request.side == Some(by) && request.fields.status == Status::Ok => {
+                let flow = usize::try_from(request.flow_id).ok().and_then(|i| flows.get_mut(i));
+                if let Some(flow) = flow {
+                    flow.request_errors = flow.request_errors.saturating_add(1);
+                }
+                true
+            }
+            _ => continue,
+        };
+        let (status, text) = cut_off(by, inside);
+        request.fields.status = status;
+        request.fields.exception = text.into();
+    }
+}
