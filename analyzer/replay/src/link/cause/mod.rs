@@ -104,8 +104,35 @@ fn contents(child: &process::Child, parent: u32) -> f32 {
     child.candidates.iter().find(|c| c.0 == parent).map_or(0.0, |c| c.1)
 }
 
+/// Threads that do not read requests, and wait for the answer to what they ask for: what they ask for was handed to them.
+struct Hands {
+    readers: AHashSet<u32>,
+    /// How many there are, if any.
+    count: Option<usize>,
+}
+
+impl Hands {
+    fn new(process: &Process) -> Self {
+        let readers: AHashSet<u32> = process.parents.iter().map(|p| p.start.tid).collect();
+        let handed = process.children.iter().filter(|c| !readers.contains(&c.asked.tid));
+        let mut asked: Vec<(u32, Nanos, Nanos)> = handed.map(|c| (c.asked.tid, c.asked.ts, c.done.ts)).collect();
+        asked.sort_unstable();
+        // An event loop of its own, which asks for many things at once, keeps nothing waiting.
+        let together = asked.windows(2).filter(|w| matches!(w, [a, b] if a.0 == b.0 && a.2 > b.1)).count();
+        let count = (together * 20 <= asked.len()).then(|| asked.chunk_by(|a, b| a.0 == b.0).count());
+        Self { readers, count }
+    }
+
+    /// Whether more requests were in work than there are hands: then some wait in a queue that no call shows, and the one that was read last is not the
+    /// one whose turn it is, although all calls together may look so.
+    fn keep_waiting(&self, child: &process::Child) -> bool {
+        self.count.is_some_and(|count| child.candidates.len() > count) && !self.readers.contains(&child.asked.tid)
+    }
+}
+
 fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &sample::Shares) -> Vec<Candidate> {
     let mut found = Vec::new();
+    let hands = Hands::new(process);
     // What contents tell is another matter.
     let mut of_kinds = vec![(0usize, 0usize); process.child_kinds.max(1)];
     for (child, shares) in process.children.iter().zip(shares) {
@@ -113,6 +140,7 @@ fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &
         if child.fixed.is_none()
             && child.candidates.len() > 1
             && best.is_none_or(|b| contents(child, b.0) <= 1.0)
+            && !hands.keep_waiting(child)
             && let Some((all, clear)) = of_kinds.get_mut(usize::from(child.kind))
         {
             *all += 1;
@@ -148,6 +176,7 @@ fn links(pid: Pid, process: &Process, sure: &AHashMap<u32, Candidate>, shares: &
                 method,
                 confidence: match method {
                     Method::Containment => share.min(UNCLEAR),
+                    Method::Pattern if hands.keep_waiting(child) => share.min(UNCLEAR),
                     Method::Pattern => share.min(most(child.kind)),
                     _ => share.min(MOST),
                 },

@@ -1,3 +1,4 @@
+use super::Hands;
 use super::content::tokens;
 use super::kinds::Kinds;
 use super::process::{Child, Moment, NONE, Parent, Process, weigh, without_constants};
@@ -143,6 +144,26 @@ fn what_all_of_a_kind_say_is_not_whose_it_is() {
     without_constants(&process.children, &mut of_children);
     let expected: Vec<Vec<u64>> = (0..100).map(|n| if n < 93 { vec![1000 + n] } else { vec![1, 1000 + n] }).collect();
     assert_eq!(of_children, expected);
+}
+
+/// Two threads that wait for each answer have a queue before them when three requests are in work; a loop that asks for several things at once, and
+/// threads that read requests themselves, have none.
+#[test]
+fn more_in_work_than_hands() {
+    let in_work = |threads: &[u32], wait: i64| {
+        let mut process = timers(50);
+        for (i, (child, tid)) in process.children.iter_mut().zip(threads.iter().copied().cycle()).enumerate() {
+            (child.asked.tid, child.asked.ts) = (tid, i as i64 * 10_000_000);
+            child.done.ts = child.asked.ts + wait;
+            child.candidates = (0..3).map(|p| (p, 0.0)).collect();
+        }
+        let hands = Hands::new(&process);
+        process.children.iter().filter(|c| hands.keep_waiting(c)).count()
+    };
+    assert_eq!(in_work(&[7, 8], 15_000_000), 100);
+    assert_eq!(in_work(&[7, 8, 9], 15_000_000), 0);
+    assert_eq!(in_work(&[7], 15_000_000), 0);
+    assert_eq!(in_work(&[1, 7], 15_000_000), 50);
 }
 
 /// A request for a resource of one protocol.
