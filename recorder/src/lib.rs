@@ -21,6 +21,7 @@ pub mod run;
 pub mod secrets;
 pub mod settings;
 pub mod signals;
+pub mod sink;
 pub mod source;
 pub mod symbols;
 pub mod writer;

@@ -10,10 +10,11 @@ use crate::opening;
 use crate::priority::Priority;
 use crate::progress::{Progress, count, counts, size};
 use crate::settings::{Output, Settings};
+use crate::sink::Sink;
 use crate::source::{Drained, Source};
 use crate::symbols::sample::Raw;
 use crate::symbols::{self, Symbolizer};
-use crate::writer::{Sink, Writer};
+use crate::writer::Writer;
 use crate::{cost, signals};
 use anyhow::{Context, Result};
 use formats::block::{NO_CPU, kind as block_kind};
@@ -405,7 +406,11 @@ impl Recording {
             privacy: privacy(&masked),
             masked,
         };
-        let ended = writer.finish(&summary);
+        let ended = writer.finish(summary, |unwritten| {
+            frames.lost(unwritten, end.monotonic_ns);
+            frames.take(end.monotonic_ns)
+        });
+        let summary = &ended.summary;
         // Detaching takes the kernel a while: the file comes first.
         drop(source);
 

@@ -3,14 +3,13 @@
 //! Bounded: when more than [`BUDGET`] bytes wait, the main loop stops draining the rings, and what the kernel then
 //! cannot store is counted as lost by the budget.
 
-use crate::settings::Output;
-use anyhow::{Context, Result, anyhow};
+use crate::sink::Sink;
+use anyhow::{Context, Result};
+use formats::block::NO_CPU;
+use formats::facts::Loss;
 use formats::manifest::Summary;
 use formats::write::{BundleFile, Finished, FrameContent};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Stdout, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -19,61 +18,6 @@ use std::time::Instant;
 
 /// Bytes of content that may wait to be compressed.
 pub const BUDGET: u64 = 64 << 20;
-
-/// The place a bundle is written to.
-#[derive(Debug)]
-pub enum Sink {
-    /// A file, made anew.
-    File(File),
-    /// Standard output.
-    Stdout(Stdout),
-}
-
-impl Sink {
-    /// Makes the file (mode 0600, never one that exists) or takes standard output.
-    pub fn open(output: &Output) -> Result<Self> {
-        match output {
-            Output::File(path) => Ok(Self::File(create(path)?)),
-            Output::Stdout => Ok(Self::Stdout(io::stdout())),
-        }
-    }
-
-    /// Cuts off what a failed write left behind.
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        match self {
-            Self::File(file) => {
-                file.set_len(len)?;
-                file.seek(SeekFrom::Start(len)).map(drop)
-            }
-            Self::Stdout(_) => Err(io::Error::from(io::ErrorKind::NotSeekable)),
-        }
-    }
-}
-
-fn create(path: &Path) -> Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            anyhow!("{} exists already; recordings never overwrite: give another name with -o", path.display())
-        }
-        _ => anyhow!("cannot create {}: {error}", path.display()),
-    })
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.write(bytes),
-            Self::Stdout(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
-            Self::Stdout(out) => out.flush(),
-        }
-    }
-}
 
 /// What both threads see.
 #[derive(Debug, Default)]
@@ -98,6 +42,8 @@ pub struct Ended {
     pub content_bytes: u64,
     /// The first failed write, if there was one.
     pub error: Option<io::Error>,
+    /// The summary as it was written: what was not is lost.
+    pub summary: Summary,
 }
 
 /// The main loop's end of the writing thread.
@@ -165,24 +111,56 @@ impl Writer {
     }
 
     /// Writes what waits, then the end of the bundle. After a failed write, what was written before it stays, and is
-    /// finished properly if the room suffices.
-    pub fn finish(mut self, summary: &Summary) -> Ended {
+    /// finished properly if the room suffices: what was captured and is not in the file counts as lost, which `losses`
+    /// makes a frame of.
+    pub fn finish(mut self, mut summary: Summary, losses: impl FnOnce(&[Loss]) -> FrameContent) -> Ended {
         self.frames = None;
-        let Ok(bundle) = self.thread.join() else {
+        let Ok(mut bundle) = self.thread.join() else {
             let error = Some(io::Error::other("the writing thread panicked"));
-            return Ended { finished: None, content_bytes: 0, error };
+            return Ended { finished: None, content_bytes: 0, error, summary };
         };
         let content_bytes = bundle.content_bytes();
         let error = self.shared.error.lock().ok().and_then(|mut e| e.take());
-        let mut summary = summary.clone();
         if let Some(error) = &error {
             summary.reason = reason(error).to_owned();
+            let lost = unwritten(&mut summary, &bundle);
+            // Where a large frame found no room, this small one may.
+            let whole = bundle.bytes();
+            bundle.get_mut().ends();
+            if !lost.is_empty() && bundle.append(&losses(&lost)).is_err() {
+                let _ = bundle.get_mut().cut(whole);
+            }
         }
-        match bundle.finish(&summary) {
-            Ok((finished, _)) => Ended { finished: Some(finished), content_bytes, error },
-            Err(late) => Ended { finished: None, content_bytes, error: error.or(Some(late)) },
+        bundle.get_mut().ends();
+        let whole = bundle.bytes();
+        let mut again = bundle.get_mut().again();
+        let finished = bundle.finish(&summary);
+        // What was held and is not needed goes back, and so does half an end.
+        if let Some(sink) = &mut again {
+            let _ = sink.cut(finished.as_ref().map_or(whole, |(finished, _)| finished.bytes));
+        }
+        match finished {
+            Ok((finished, _)) => Ended { finished: Some(finished), content_bytes, error, summary },
+            Err(late) => Ended { finished: None, content_bytes, error: error.or(Some(late)), summary },
         }
     }
+}
+
+/// What was captured and is not in the file: it was not captured then, but lost.
+fn unwritten(summary: &mut Summary, bundle: &BundleFile<Sink>) -> Vec<Loss> {
+    let (written, last_ns) = bundle.records();
+    let mut losses = Vec::new();
+    for (kind, captured) in &mut summary.captured {
+        let lost = captured.saturating_sub(written.get(kind).copied().unwrap_or(0));
+        if lost > 0 {
+            *captured -= lost;
+            *summary.lost.entry(kind.clone()).or_default() += lost;
+            let (first_ns, last_ns) = (last_ns, summary.end_monotonic_ns.max(last_ns));
+            let cause = summary.reason.replace('-', "_");
+            losses.push(Loss { kind: kind.clone(), cpu: NO_CPU, first_ns, last_ns, lost, cause });
+        }
+    }
+    losses
 }
 
 /// How a recording that ended by a failed write is called in its summary.
@@ -234,19 +212,10 @@ fn write_all(mut bundle: BundleFile<Sink>, waiting: &Receiver<FrameContent>, sha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use formats::pcapng::SectionInfo;
+    use crate::settings::Output;
+    use formats::pcapng::{InterfaceDesc, SectionInfo};
     use formats::write::FrameBuilder;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn private_and_never_overwritten() {
-        let dir = tempfile::tempdir().unwrap();
-        let output = Output::File(dir.path().join("a.zst"));
-        let Output::File(path) = &output else { unreachable!() };
-        let _sink = Sink::open(&output).unwrap();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(format!("{:#}", Sink::open(&output).unwrap_err()).contains("never overwrite"));
-    }
+    use std::fs::OpenOptions;
 
     #[test]
     fn the_busier_the_cheaper() {
@@ -254,8 +223,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_written_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bundle = BundleFile::new(Sink::open(&Output::File(dir.path().join("a.zst"))).unwrap()).unwrap();
+        let mut frames = FrameBuilder::new(&SectionInfo::default(), 0);
+        frames.interface(&InterfaceDesc::default());
+        frames.packet(0, 1_000, 0, 3, &[b"abc"]);
+        frames.packet(0, 2_000, 0, 3, &[b"abc"]);
+        bundle.append(&frames.take()).unwrap();
+        let of = |kind: &str, n: u64| (kind.to_owned(), n);
+        let mut summary = Summary {
+            reason: "disk-full".to_owned(),
+            end_monotonic_ns: 9_000,
+            captured: [of("packet", 5), of("socket_data", 0), of("process_exec", 7)].into(),
+            lost: [of("packet", 10)].into(),
+            ..Summary::default()
+        };
+        let losses = unwritten(&mut summary, &bundle);
+        assert_eq!(summary.captured, [of("packet", 2), of("socket_data", 0), of("process_exec", 0)].into());
+        assert_eq!(summary.lost, [of("packet", 13), of("process_exec", 7)].into());
+        let told: Vec<_> = losses.iter().map(|l| (&*l.kind, l.lost, l.first_ns, l.last_ns, &*l.cause)).collect();
+        assert_eq!(told, [("packet", 3, 2_000, 9_000, "disk_full"), ("process_exec", 7, 2_000, 9_000, "disk_full")]);
+    }
+
+    #[test]
     fn a_full_disk_is_said_and_stops_nothing_else() {
-        let sink = Sink::File(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let sink = Sink::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
         let writer = Writer::start(sink).unwrap();
         let mut frames = FrameBuilder::new(&SectionInfo::default(), 0);
         writer.push(frames.take());
@@ -263,7 +256,7 @@ mod tests {
             std::thread::yield_now();
         }
         writer.push(frames.take());
-        let ended = writer.finish(&Summary::default());
+        let ended = writer.finish(Summary::default(), |_| frames.take());
         assert!(ended.finished.is_none());
         assert_eq!(reason(&ended.error.unwrap()), "disk-full");
     }

@@ -169,6 +169,8 @@ fn words(cause: &str) -> &str {
         "recursion" => "the kernel left programs out that the same CPU was in the middle of (recursion)",
         "symbols" => "walking their stacks took longer than the end of the recording waited (symbols)",
         "disk_full" => "the disk was full (disk_full)",
+        "write_error" => "they could not be written (write_error)",
+        "broken_pipe" => "who read the recording went away (broken_pipe)",
         "" => "cause unknown",
         other => other.trim_end_matches('.'),
     }

@@ -8,11 +8,12 @@
 
 use super::frame::FrameContent;
 use super::piece::{Contents, block_len, run_len};
-use crate::block::{BlockHeader, NO_CPU, Prologue, kind};
+use crate::block::{BlockHeader, NO_CPU, Prologue, kind, kind_name};
 use crate::manifest::{FrameEntry, Index, Summary};
 use crate::pcapng::{SECTION_HEADER, push_own_block};
 use crate::zstd_frame::{self, MAX_CONTENT, PAGE, SeekEntry};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use zstd::zstd_safe::CParameter;
@@ -250,6 +251,20 @@ impl<W: Write> BundleFile<W> {
     #[must_use]
     pub fn frames(&self) -> usize {
         self.index.frames.len()
+    }
+
+    /// Records written so far, by kind name, and the latest of their times, monotonic ns.
+    #[must_use]
+    pub fn records(&self) -> (BTreeMap<String, u64>, u64) {
+        let mut records = BTreeMap::new();
+        let mut latest = 0;
+        for frame in &self.index.frames {
+            for (kind, n) in &frame.counts {
+                *records.entry(kind_name(*kind).to_owned()).or_default() += u64::from(*n);
+            }
+            latest = latest.max(frame.last_ts);
+        }
+        (records, latest)
     }
 
     /// The output, for cutting a file back after a failed write.

@@ -442,7 +442,20 @@ fn a_full_disk_keeps_what_was_written() {
     let recorded = recording.wait();
     assert_eq!(recorded.status.code(), Some(2), "{}", recorded.stderr);
     assert!(recorded.stderr.contains("No space left on device"), "{}", recorded.stderr);
+    // What found no room was captured for nothing.
+    assert!(
+        recorded.stderr.contains("record: lost ") && !recorded.stderr.contains("lost nothing"),
+        "{}",
+        recorded.stderr
+    );
     let bundle = Contents::read(&recorded.path);
+    let summary = bundle.facts::<Summary>(block_kind::SUMMARY).pop().unwrap();
+    assert_eq!(summary.reason, "disk-full");
+    assert_eq!(summary.captured["packet"], bundle.packets.len() as u64);
+    assert!(summary.lost["packet"] > 0);
+    let losses = bundle.facts::<formats::facts::Loss>(block_kind::LOSSES);
+    assert!(losses.iter().any(|l| l.kind == "packet" && l.cause == "disk_full" && l.lost == summary.lost["packet"]));
+    assert!(verify(&recorded.path).unwrap().is_sound());
     assert!(!bundle.packets.is_empty());
     assert!(bundle.facts::<Manifest>(block_kind::MANIFEST)[0].format_version > 0);
 }
