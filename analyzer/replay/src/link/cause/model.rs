@@ -274,7 +274,9 @@ fn next(counts: &[f32], parents: usize, kinds: usize) -> Vec<f32> {
 /// Counts to densities, smoothed over neighbouring delays.
 fn delays(counts: &[f32]) -> Vec<f32> {
     /// Weight of what is likely of any program, in observations.
-    const PRIOR: f32 = 2.0;
+    const PRIOR: f32 = 8.0;
+    /// What the delays in one life say together is less than each says alone: a moment in which the program is busy makes all of them long.
+    const ALONE: f32 = 0.5;
     let modes: f32 = PRIOR_MODES.iter().sum();
     let mut out = vec![0.0f32; counts.len()];
     for (of_state, out) in counts.chunks(MODES * BUCKETS).zip(out.chunks_mut(MODES * BUCKETS)) {
@@ -285,7 +287,7 @@ fn delays(counts: &[f32]) -> Vec<f32> {
                 let smooth = 0.5 * at(Some(i)) + 0.25 * (at(i.checked_sub(1)) + at(i.checked_add(1)));
                 // Short delays are likelier: each octave beyond a millisecond half of the one before.
                 let shape = (-(i as f32 - 20.0).max(0.0) * 0.35).exp() / 25.0;
-                *out = ((smooth + PRIOR * prior / modes * shape) / (sum + PRIOR) / width(i)).ln();
+                *out = ALONE * ((smooth + PRIOR * prior / modes * shape) / (sum + PRIOR) / width(i)).ln();
             }
         }
     }
