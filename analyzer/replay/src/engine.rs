@@ -8,6 +8,7 @@
 mod batch;
 mod counters;
 mod events;
+mod extent;
 mod interfaces;
 mod merge;
 mod ordered;
@@ -206,6 +207,8 @@ pub(crate) struct Engine {
     pub(crate) out: Replayed,
     /// Latest time seen.
     pub(crate) clock: Nanos,
+    /// Latest time in the blocks of the present bundle, monotonic ns.
+    written: u64,
 }
 
 impl Engine {
@@ -238,6 +241,7 @@ impl Engine {
             filter: options.filter.clone(),
             out: Replayed { start: Nanos::MAX, end: Nanos::MIN, filtered, ..Replayed::default() },
             clock: Nanos::MIN,
+            written: 0,
         }
     }
 
@@ -274,6 +278,7 @@ impl Engine {
                 (_, next) = rayon::join(|| self.batch(&mut work, batch, offset), || reader.next_batch());
             }
             self.release(&mut work, Nanos::MAX);
+            self.recorded(&reader);
         }
         self.end_sockets();
         if self.out.manifest.is_none() {

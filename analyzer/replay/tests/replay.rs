@@ -1,8 +1,15 @@
 //! Whole captures through the engine: the same rows on any number of threads, several inputs as one, damaged files.
 
+use formats::block;
+use formats::facts::RecorderCost;
+use formats::manifest::{Manifest, Summary};
+use formats::pcapng::{InterfaceDesc, SectionInfo};
+use formats::write::{BundleFile, FrameBuilder};
 use replay::engine::{Options, ReplayError, TcpMetrics, replay, store};
+use replay::filter::Filter;
 use replay::model::Replayed;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const START: u64 = 1_700_000_000;
 
@@ -234,12 +241,14 @@ fn a_filter_decides_before_replay() {
     assert_eq!((one.flows.len(), one.requests.len(), one.packets), (1, 1, 9));
     assert_eq!(one.filtered.as_ref().unwrap().packets, 29 * 9);
     assert_eq!(one.interfaces[0].packets, 9);
-    assert_eq!(one.start, (START * 1_000_000 + 7 * 700) as i64 * 1000);
+    // What was recorded is as long as before: rates are of the recording, and who is silent at its end has waited until then.
+    let all = ((START * 1_000_000) as i64 * 1000, (START * 1_000_000 + 29 * 700 + 1350) as i64 * 1000);
+    assert_eq!((one.start, one.end), all);
     let client_side = filtered("dst port 80 and src net 10.1.0.0/28");
     assert_eq!((client_side.flows.len(), client_side.packets), (16, 16 * 6));
     assert!(client_side.flows.iter().all(|f| f.server.packets == 0 && f.client.packets == 6));
     let none = filtered("udp");
-    assert_eq!((none.flows.len(), none.packets, none.start), (0, 0, 0));
+    assert_eq!((none.flows.len(), none.packets, none.start, none.end), (0, 0, all.0, all.1));
 }
 
 #[test]
@@ -308,4 +317,59 @@ fn packed_rows_are_the_same_from_disk_and_piece_by_piece() {
     let back = stored.into_replayed();
     assert!(format!("{:?}", all.requests) == format!("{:?}", back.requests));
     assert!(format!("{:?}", all.traces) == format!("{:?}", back.traces));
+}
+
+/// A name asked for and never answered, 1 s after the recorder was started, which wrote what it cost at 40 s; ended at 60 s, if it did.
+fn quiet_bundle(ends: bool) -> Vec<u8> {
+    const S: u64 = 1_000_000_000;
+    let (monotonic, start) = (500 * S, START * S);
+    let offset = start - monotonic;
+    let manifest = Manifest {
+        format_version: 1,
+        start_realtime_ns: start,
+        start_monotonic_ns: monotonic,
+        realtime_offset_ns: offset as i64,
+        ..Default::default()
+    };
+    let mut builder = FrameBuilder::with_recording(&SectionInfo::default(), offset as i64, 7);
+    let mut bytes = Vec::new();
+    let mut file = BundleFile::new(&mut bytes).expect("memory for zstd");
+    builder.json(block::kind::MANIFEST, monotonic, &[manifest]);
+    let eth0 = builder.interface(&InterfaceDesc { name: "eth0".into(), ..Default::default() });
+    let mut query = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 57, 0, 1, 0, 0, 64, 17, 0, 0];
+    query.extend([10, 0, 0, 1, 10, 0, 0, 2, 0xa0, 0, 0, 53, 0, 37, 0, 0]);
+    query.extend(*b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01");
+    builder.packet(eth0, start + S, 0, query.len() as u32, &[&query]);
+    let cost = RecorderCost { at_ns: monotonic + 40 * S, ..Default::default() };
+    builder.json(block::kind::COST, monotonic + 40 * S, &[cost]);
+    file.append(&builder.take()).expect("a Vec takes everything");
+    if ends {
+        let end_monotonic_ns = monotonic + 60 * S;
+        let summary = Summary { reason: "duration".into(), end_monotonic_ns, ..Default::default() };
+        file.finish(&summary).expect("a Vec takes everything");
+    }
+    bytes
+}
+
+#[test]
+fn a_recording_lasts_as_long_as_it_was_made() {
+    const S: i64 = 1_000_000_000;
+    let start = START as i64 * S;
+    let dir = tempfile::tempdir().unwrap();
+    let whole = write(dir.path(), "whole.zst", &quiet_bundle(true));
+    let cut = write(dir.path(), "cut.zst", &quiet_bundle(false));
+    let stretch = |from: i64, to: i64| {
+        let filter = Filter::new("").unwrap().within(start + from * S, start + to * S);
+        let options = Options { filter: Some(Arc::new(filter)), ..Options::default() };
+        let r = replay(std::slice::from_ref(&whole), &options).unwrap();
+        ((r.start - start) / S, (r.end - start) / S)
+    };
+    let times = |r: &Replayed| ((r.start - start) / S, (r.end - start) / S);
+    let r = run(std::slice::from_ref(&whole), 2);
+    assert_eq!((times(&r), replay::engine::start(std::slice::from_ref(&whole)).unwrap()), ((0, 60), Some(start)));
+    // The question waited for 59 s of the recording, not to the last packet, which it is itself.
+    let question = r.requests.iter().next().expect("a request");
+    assert_eq!(question.fields.status.name(), "timeout");
+    assert_eq!(times(&run(&[cut], 2)), (0, 40));
+    assert_eq!([stretch(0, 30), stretch(-5, 90), stretch(1, 1)], [(0, 30), (0, 60), (1, 1)]);
 }

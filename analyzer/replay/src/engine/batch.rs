@@ -380,6 +380,8 @@ impl Chunk {
         let mut chunk = Self { out, base: n * CHUNK, by_shard, order, counts, assembled_at, ..Self::default() };
         for (index, p) in packets.iter().enumerate() {
             let Some((interface, link_type)) = links.get(p.interface) else { continue };
+            chunk.first = chunk.first.min(p.ts);
+            chunk.last = chunk.last.max(p.ts);
             if filter.is_some_and(|f| !f.has(p.ts)) {
                 chunk.left_out += 1;
                 continue;
@@ -401,20 +403,18 @@ impl Chunk {
                 chunk.left_out += 1;
                 continue;
             }
-            chunk.count(interface, p.ts, p.wire_len);
+            chunk.count(interface, p.wire_len);
         }
         chunk.sort();
         chunk
     }
 
     #[inline]
-    fn count(&mut self, interface: u32, ts: Nanos, wire_len: u32) {
+    fn count(&mut self, interface: u32, wire_len: u32) {
         if let Some((packets, bytes)) = self.counts.get_mut(interface as usize) {
             *packets += 1;
             *bytes += u64::from(wire_len);
         }
-        self.first = self.first.min(ts);
-        self.last = self.last.max(ts);
     }
 
     /// Decodes a datagram put together from fragments, at its place.

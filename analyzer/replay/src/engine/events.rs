@@ -192,6 +192,7 @@ impl Engine {
         if batch.blocks.is_empty() {
             return Vec::new();
         }
+        self.written(batch);
         for (kind, n) in self.events.take(batch, offset, self.filter.as_deref()) {
             *self.out.events.entry(kind).or_default() += n;
         }

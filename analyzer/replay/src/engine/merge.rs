@@ -21,6 +21,7 @@ impl Engine {
     /// The end of all inputs.
     pub(super) fn finish(mut self, pool: rayon::ThreadPool) -> Stored {
         self.end_of_fragments();
+        self.clip();
         let end = self.out.end;
         let (settings, nodes, spill) = (&self.settings, &self.events.nodes, &self.spill);
         let shards: Vec<(Vec<Part>, [Tally; 2], u64)> = pool.install(|| {

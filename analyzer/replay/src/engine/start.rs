@@ -2,14 +2,15 @@
 
 use super::batch::HOLD_BACK;
 use super::events::utc;
+use super::extent::began;
 use super::{ReplayError, in_order};
 use crate::model::Nanos;
 use formats::event::{Records, kind};
 use formats::read::{Batch, Reader};
 use std::path::PathBuf;
 
-/// Time of the earliest packet or socket call of the inputs, which is [`crate::model::Replayed::start`] of a replay without a filter;
-/// `None` if there is neither. Reads as far as something earlier may still come: some seconds' worth.
+/// When the inputs begin, which is [`crate::model::Replayed::start`] of a replay without a filter: when a bundle's recorder was started, else
+/// the time of the earliest packet or socket call; `None` if there is none of these. Reads as far as something earlier may still come: some seconds' worth.
 ///
 /// # Errors
 /// If an input cannot be opened, is no capture, or is standard input, which could not be read again afterwards.
@@ -22,7 +23,9 @@ pub fn start(inputs: &[PathBuf]) -> Result<Option<Nanos>, ReplayError> {
         let mut reader = Reader::open(&path)?;
         let mut earliest: Option<Nanos> = None;
         while let Some(batch) = reader.next_batch() {
-            let Some(first) = first(&batch, reader.realtime_offset_ns().unwrap_or(0)) else { continue };
+            let offset = reader.realtime_offset_ns().unwrap_or(0);
+            let began = reader.manifest().and_then(|m| began(m, offset));
+            let Some(first) = first(&batch, offset).into_iter().chain(began).min() else { continue };
             let so_far = *earliest.get_or_insert(first);
             if first > so_far.saturating_add(HOLD_BACK) {
                 break;

@@ -219,9 +219,9 @@ pub struct Replayed {
     pub summary: Option<formats::manifest::Summary>,
     /// Last cost statement of the recorder.
     pub cost: Option<formats::facts::RecorderCost>,
-    /// First time in the capture.
+    /// Start of the recording; of a capture that does not say, its first packet. Of a stretch of time chosen, no earlier than that.
     pub start: Nanos,
-    /// Last time in the capture.
+    /// End of the recording; of a capture that does not say, its last packet. Of a stretch of time chosen, no later than that.
     pub end: Nanos,
     /// Packets read; with a filter, those that passed.
     pub packets: u64,
