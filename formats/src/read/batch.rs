@@ -15,7 +15,8 @@ pub struct Batch {
 /// A packet in a [`Batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketRef {
-    /// UTC, ns since the epoch. Packets without a time of their own bear that of the packet before ([`Self::has_time`]).
+    /// UTC, ns since the epoch. Packets without a time of their own bear that of the packet before,
+    /// the first ones that of the first that has one ([`Self::has_time`]).
     pub ts: i64,
     /// Index into [`super::Reader::interfaces`].
     pub interface: u32,

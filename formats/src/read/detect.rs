@@ -2,6 +2,7 @@
 
 use super::error::ReadError;
 use super::frames;
+use super::gzip::Members;
 use super::pcap;
 use super::pcapng::leading_prologue;
 use super::window::Window;
@@ -80,7 +81,7 @@ pub(super) fn detect(input: Box<dyn Read + Send>, name: &str) -> Result<Detected
         });
     }
     if start.starts_with(&[0x1f, 0x8b]) {
-        let decoder = flate2::read::MultiGzDecoder::new(window.into_reader());
+        let decoder = Members::new(window.into_reader());
         return content(Window::new(Box::new(decoder)), name, Compression::Gzip);
     }
     let zstd = start.starts_with(&MAGIC.to_le_bytes()) || start.get(1..4) == Some(&[0x2a, 0x4d, 0x18]);

@@ -9,6 +9,7 @@ mod damage;
 mod detect;
 mod error;
 mod frames;
+mod gzip;
 mod info;
 mod known;
 mod pcap;

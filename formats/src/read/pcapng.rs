@@ -33,6 +33,8 @@ pub(super) struct Walker {
     /// Where the section's interfaces start among those of the whole capture.
     first_interface: usize,
     last_ts: i64,
+    /// A packet with a time has come.
+    timed: bool,
 }
 
 /// Where the bytes of a walk belong.
@@ -46,7 +48,7 @@ pub(super) struct Place {
 
 impl Walker {
     pub(super) fn new() -> Self {
-        Self { big_endian: false, in_section: false, first_interface: 0, last_ts: 0 }
+        Self { big_endian: false, in_section: false, first_interface: 0, last_ts: 0, timed: false }
     }
 
     /// Bundles are little-endian and have one section: their frames can be read without the first one.
@@ -180,6 +182,11 @@ impl Walker {
         let raw = u64::from(self.u32(head, 4)?) << 32 | u64::from(self.u32(head, 8)?);
         let ts = time.to_ns(raw);
         self.last_ts = ts;
+        if !self.timed {
+            self.timed = true;
+            // Those before it in this batch have no time and no packet before them to have it from; 1970 would be the start of the capture.
+            out.packets.iter_mut().rev().take_while(|p| !p.has_time).for_each(|p| p.ts = ts);
+        }
         // epb_flags and pack_flags: option 2, direction in the lowest two bits.
         let flags = self.option(body.get(options..).unwrap_or(&[]), 2).and_then(|v| self.u32(v, 0)).unwrap_or(0);
         out.packets.push(PacketRef {

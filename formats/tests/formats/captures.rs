@@ -73,6 +73,24 @@ impl Order {
 }
 
 #[test]
+fn packets_without_a_time_do_not_begin_in_1970() {
+    for big in [false, true] {
+        let o = Order(big);
+        let simple = o.block(3, &[o.u32(4), vec![9; 4]].concat());
+        let timed = |at| o.enhanced(0, at, 4, b"abcd", &[]);
+        let start = [o.section(), o.interface(1, 0, &[])].concat();
+        let times = |blocks: &[Vec<u8>]| {
+            let packets = drain(&mut open([&start[..], &blocks.concat()].concat()));
+            packets.iter().map(|(p, _)| (p.ts, p.has_time)).collect::<Vec<_>>()
+        };
+        let mixed = [simple.clone(), simple.clone(), timed(7), simple.clone(), timed(9), simple.clone()];
+        let (t7, t9) = (7_000, 9_000);
+        assert_eq!(times(&mixed), [(t7, false), (t7, false), (t7, true), (t7, false), (t9, true), (t9, false)]);
+        assert_eq!(times(&[simple.clone(), simple]), [(0, false), (0, false)]);
+    }
+}
+
+#[test]
 fn pcapng_in_both_byte_orders() {
     for big in [false, true] {
         let o = Order(big);
