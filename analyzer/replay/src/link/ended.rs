@@ -2,9 +2,9 @@
 //!
 //! A server may learn from the kernel that its client has gone without reading the end of the stream (nginx asks for `EPOLLRDHUP`), and closes its own
 //! socket: by its calls alone it was the first to go. A client that has had enough does not read what it throws away, so by its calls alone it had all
-//! it wanted. The interfaces saw whose FIN or RST came first, and after which bytes.
+//! it wanted. One that is killed calls nothing at all. The interfaces saw whose FIN or RST came first, and after which bytes.
 
-use crate::model::{Flow, ObservedAt, Request, Side, Status};
+use crate::model::{Completeness, Flow, ObservedAt, Request, Side, Status};
 use crate::pair::cut_off;
 use ahash::AHashMap;
 
@@ -16,6 +16,18 @@ fn told(request: &Request) -> Option<(Side, bool)> {
     }
     let all = [Side::Client, Side::Server].into_iter().flat_map(|side| [(side, false), (side, true)]);
     all.into_iter().find(|&(side, inside)| cut_off(side, inside).1 == &*fields.exception)
+}
+
+/// Whether a request was cut off without its process' calls showing it: by `by`, inside of the answer or before it.
+fn unaware(request: &Request, by: Side, inside: bool) -> bool {
+    let fields = &request.fields;
+    // A process that is killed calls no close: by its calls its connections outlast it, and the recording.
+    let outlasts = request.completeness.has(Completeness::ENDED_AFTER);
+    match fields.status {
+        Status::Ok => inside && request.side == Some(by) && (by == Side::Client || outlasts),
+        Status::Unknown => outlasts && fields.exception.is_empty(),
+        _ => false,
+    }
 }
 
 /// Gives what the interfaces say to what processes saw of the same request. `exchanges`: by request, the first of the observations of the same request.
@@ -35,12 +47,13 @@ pub(super) fn agree(requests: &mut [Request], exchanges: &[u64], flows: &mut [Fl
         let (ObservedAt::Process(_), Some(&(by, inside))) = (&request.observed_at, seen.get(first)) else { continue };
         let inside = match told(request) {
             Some((other, inside)) if other != by => inside,
-            None if inside && by == Side::Client && request.side == Some(by) && request.fields.status == Status::Ok => {
+            None if unaware(request, by, inside) => {
                 let flow = usize::try_from(request.flow_id).ok().and_then(|i| flows.get_mut(i));
                 if let Some(flow) = flow {
                     flow.request_errors = flow.request_errors.saturating_add(1);
                 }
-                true
+                request.completeness.remove(Completeness::ENDED_AFTER);
+                inside
             }
             _ => continue,
         };

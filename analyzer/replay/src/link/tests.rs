@@ -522,3 +522,39 @@ fn who_ended_it_is_said_alike() {
         [before, String::new(), says(server, false)]
     );
 }
+
+/// A process that is killed closes nothing by a call: what the interfaces saw is all there is to tell its requests' end by.
+#[test]
+fn requests_of_a_killed_process_have_ended() {
+    use crate::model::{Completeness, ObservedAt, Side, Status};
+    use crate::pair::cut_off;
+    use crate::red::tests::{flow, request};
+    let after = |by: Side, inside: bool, killed: Side, status: Status, outlasts: bool| {
+        let mut requests = vec![
+            request(&flow(0, ObservedAt::Interface(0)), None, "/", 0, None, Status::Ok),
+            request(&flow(1, ObservedAt::Process(20)), Some(killed), "/", 0, None, status),
+        ];
+        (requests[0].fields.status, requests[0].fields.exception) =
+            (cut_off(by, inside).0, cut_off(by, inside).1.into());
+        if outlasts {
+            requests[1].completeness.add(Completeness::ENDED_AFTER);
+        }
+        let mut flows: Vec<_> = requests.iter().map(|r| flow(r.flow_id, r.observed_at.clone())).collect();
+        super::ended::agree(&mut requests, &[0, 0], &mut flows);
+        let r = &requests[1];
+        (r.fields.status, r.fields.exception.to_string(), r.completeness.to_string(), flows[1].request_errors)
+    };
+    let (client, server) = (Side::Client, Side::Server);
+    let told = |by, inside| (cut_off(by, inside).0, cut_off(by, inside).1.to_owned(), "complete".to_owned(), 1);
+    for inside in [false, true] {
+        assert_eq!(after(server, inside, server, Status::Unknown, true), told(server, inside));
+        assert_eq!(after(client, inside, client, Status::Unknown, true), told(client, inside));
+    }
+    assert_eq!(after(server, true, server, Status::Ok, true), told(server, true));
+    // What the process did itself is not doubted: it had answered, and the client did not wait; or its calls are all known.
+    let as_it_was = |status, completeness: &str| (status, String::new(), completeness.to_owned(), 0);
+    assert_eq!(after(client, true, server, Status::Ok, true), as_it_was(Status::Ok, "ended_after"));
+    assert_eq!(after(server, false, server, Status::Ok, true), as_it_was(Status::Ok, "ended_after"));
+    assert_eq!(after(server, true, server, Status::Ok, false), as_it_was(Status::Ok, "complete"));
+    assert_eq!(after(server, false, server, Status::Unknown, false), as_it_was(Status::Unknown, "complete"));
+}

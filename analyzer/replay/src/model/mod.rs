@@ -43,6 +43,11 @@ impl Completeness {
         self.0 |= other.0;
     }
 
+    /// Takes the reasons of `other` out.
+    pub(crate) fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
     /// Whether all reasons of `other` are in.
     #[must_use]
     pub fn has(self, other: Self) -> bool {
