@@ -368,7 +368,7 @@ fn a_recording_lasts_as_long_as_it_was_made() {
     let r = run(std::slice::from_ref(&whole), 2);
     assert_eq!((times(&r), replay::engine::start(std::slice::from_ref(&whole)).unwrap()), ((0, 60), Some(start)));
     // The question waited for 59 s of the recording, not to the last packet, which it is itself.
-    let question = r.requests.iter().next().expect("a request");
+    let question = r.requests.first().expect("a request");
     assert_eq!(question.fields.status.name(), "timeout");
     assert_eq!(times(&run(&[cut], 2)), (0, 40));
     assert_eq!([stretch(0, 30), stretch(-5, 90), stretch(1, 1)], [(0, 30), (0, 60), (1, 1)]);

@@ -33,20 +33,29 @@ fn unaware(request: &Request, by: Side, inside: bool) -> bool {
 /// Gives what the interfaces say to what processes saw of the same request. `exchanges`: by request, the first of the observations of the same request.
 pub(super) fn agree(requests: &mut [Request], exchanges: &[u64], flows: &mut [Flow]) {
     let mut seen: AHashMap<u64, (Side, bool)> = AHashMap::new();
+    // A client that has read the end of the stream knows that the server went, but not whether it was told to by the client's own end.
+    let mut by_client: AHashMap<u64, (Side, bool)> = AHashMap::new();
     for (request, first) in requests.iter().zip(exchanges) {
-        if matches!(request.observed_at, ObservedAt::Interface(_))
-            && let Some(told) = told(request)
-        {
-            seen.entry(*first).or_insert(told);
-        }
+        let Some(told) = told(request) else { continue };
+        match request.observed_at {
+            ObservedAt::Interface(_) => seen.entry(*first).or_insert(told),
+            ObservedAt::Process(_) if (request.side, told.0) == (Some(Side::Client), Side::Server) => {
+                by_client.entry(*first).or_insert(told)
+            }
+            ObservedAt::Process(_) => continue,
+        };
     }
-    if seen.is_empty() {
+    if seen.is_empty() && by_client.is_empty() {
         return;
     }
     for (request, first) in requests.iter_mut().zip(exchanges) {
-        let (ObservedAt::Process(_), Some(&(by, inside))) = (&request.observed_at, seen.get(first)) else { continue };
+        if !matches!(request.observed_at, ObservedAt::Process(_)) {
+            continue;
+        }
+        let by_interface = seen.get(first);
+        let Some(&(by, inside)) = by_interface.or_else(|| by_client.get(first)) else { continue };
         let inside = match told(request) {
-            Some((other, inside)) if other != by => inside,
+            Some((other, inside)) if other != by && by_interface.is_some() => inside,
             None if unaware(request, by, inside) => {
                 let flow = usize::try_from(request.flow_id).ok().and_then(|i| flows.get_mut(i));
                 if let Some(flow) = flow {

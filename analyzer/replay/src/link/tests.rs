@@ -529,9 +529,11 @@ fn requests_of_a_killed_process_have_ended() {
     use crate::model::{Completeness, ObservedAt, Side, Status};
     use crate::pair::cut_off;
     use crate::red::tests::{flow, request};
-    let after = |by: Side, inside: bool, killed: Side, status: Status, outlasts: bool| {
+    let places = [(ObservedAt::Interface(0), None), (ObservedAt::Process(10), Some(Side::Client))];
+    let after_at = |place: usize, by: Side, inside: bool, killed: Side, status: Status, outlasts: bool| {
+        let (at, side) = places[place].clone();
         let mut requests = vec![
-            request(&flow(0, ObservedAt::Interface(0)), None, "/", 0, None, Status::Ok),
+            request(&flow(0, at), side, "/", 0, None, Status::Ok),
             request(&flow(1, ObservedAt::Process(20)), Some(killed), "/", 0, None, status),
         ];
         (requests[0].fields.status, requests[0].fields.exception) =
@@ -544,6 +546,7 @@ fn requests_of_a_killed_process_have_ended() {
         let r = &requests[1];
         (r.fields.status, r.fields.exception.to_string(), r.completeness.to_string(), flows[1].request_errors)
     };
+    let after = |by, inside, killed, status, outlasts| after_at(0, by, inside, killed, status, outlasts);
     let (client, server) = (Side::Client, Side::Server);
     let told = |by, inside| (cut_off(by, inside).0, cut_off(by, inside).1.to_owned(), "complete".to_owned(), 1);
     for inside in [false, true] {
@@ -551,6 +554,12 @@ fn requests_of_a_killed_process_have_ended() {
         assert_eq!(after(client, inside, client, Status::Unknown, true), told(client, inside));
     }
     assert_eq!(after(server, true, server, Status::Ok, true), told(server, true));
+    // Without packets the client is the witness of the server's end, not of its own.
+    for inside in [false, true] {
+        assert_eq!(after_at(1, server, inside, server, Status::Unknown, true), told(server, inside));
+        assert_eq!(after_at(1, client, inside, server, Status::Unknown, true).0, Status::Unknown);
+    }
+    assert_eq!(after_at(1, server, true, server, Status::Ok, true), told(server, true));
     // What the process did itself is not doubted: it had answered, and the client did not wait; or its calls are all known.
     let as_it_was = |status, completeness: &str| (status, String::new(), completeness.to_owned(), 0);
     assert_eq!(after(client, true, server, Status::Ok, true), as_it_was(Status::Ok, "ended_after"));
