@@ -169,6 +169,7 @@ impl Look {
         self.out.clear();
         let before = Before::of(&self.out);
         decode(frame, &mut self.out);
+        self.out.leave_out_notices();
         let truth = filter.map_or(Truth::Yes, |f| f.sift(frame, packet.direction, &mut self.out, before));
         let Some(fragment) = self.out.fragments.pop() else {
             return if truth == Truth::Yes {
@@ -201,6 +202,7 @@ impl Look {
         let assembled = whole.frame(packet.ts, packet.interface, ASSEMBLED);
         let before = Before::of(&self.out);
         decode(&assembled, &mut self.out);
+        self.out.leave_out_notices();
         let truth = filter.map_or(Truth::Yes, |f| f.sift(&assembled, packet.direction, &mut self.out, before));
         let parts = self.held.remove(&datagram).unwrap_or_default();
         self.bytes -= parts.iter().map(|p| p.bytes.len()).sum::<usize>();

@@ -5,7 +5,7 @@ use super::columns::{Columns, table, write_mac};
 use super::frame::Frame;
 use crate::analysis::{Analysis, name_of};
 use polars::prelude::PolarsResult;
-use replay::model::{DelayStats, Flow, ObservedAt, ProcessRef, SideCounters};
+use replay::model::{DelayStats, Flow, ObservedAt, ProcessRef, Side, SideCounters};
 
 pub(super) const TABLE: Table = Table {
     name: "flows",
@@ -172,6 +172,14 @@ pub(super) fn of(a: &Analysis, rows: &[Flow]) -> PolarsResult<Frame> {
             c.opt(names[4], move |f| known(f, delay(f).p95_ns));
             c.opt(names[5], move |f| known(f, delay(f).p99_ns));
         }
+        c.int("icmp_errors", |f| f.icmp_errors.as_ref().map_or(0, |e| e.count));
+        c.text("icmp_error", |f| f.icmp_errors.as_ref().map_or("", |e| e.name()));
+        c.opt_time("icmp_error_ts", |f| f.icmp_errors.as_ref().map(|e| e.ts));
+        c.ip("icmp_error_from", |f| f.icmp_errors.as_ref().map(|e| e.from));
+        c.text("icmp_error_of", |f| {
+            f.icmp_errors.as_ref().map_or("", |e| if e.side == Side::Client { "client" } else { "server" })
+        });
+        c.opt("icmp_error_mtu_bytes", |f| f.icmp_errors.as_ref().and_then(|e| e.mtu));
         c.text("close_type", |f| f.close_type);
         c.text("conn_state", |f| f.conn_state);
         c.text("history", |f| &f.history);

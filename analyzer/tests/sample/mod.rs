@@ -148,6 +148,7 @@ pub(crate) fn recording(flows: usize, requests: usize) -> Replayed {
             conn_state: "SF",
             history: "ShADadFf".into(),
             round_trips: None,
+            icmp_errors: None,
             l7_protocol,
             requests: (requests / flows.max(1)) as u32,
             request_errors: 0,

@@ -13,6 +13,8 @@ pub(super) struct Ip {
     pub dst: u128,
     /// Length of the packet, from its header.
     pub len: u32,
+    /// Where it starts in the frame.
+    pub at: usize,
     /// Where its payload starts in the frame.
     pub body_at: usize,
     /// Length of its payload, from its header.
@@ -55,6 +57,7 @@ impl Walk<'_, '_> {
             src: MAPPED | u128::from(u32::from_be_bytes([b[12], b[13], b[14], b[15]])),
             dst: MAPPED | u128::from(u32::from_be_bytes([b[16], b[17], b[18], b[19]])),
             len,
+            at,
             body_at: at + header as usize,
             body_len: len - header,
             id: u16::from_be_bytes([b[4], b[5]]),
@@ -85,6 +88,7 @@ impl Walk<'_, '_> {
             src: number(&b[8..24]),
             dst: number(&b[24..40]),
             len: body_len + 40,
+            at,
             body_at: at + 40,
             body_len,
             id: 0,

@@ -7,6 +7,7 @@
 mod carrier;
 pub(crate) mod checksum;
 mod fragment;
+pub(crate) mod icmp_error;
 mod internet;
 mod link;
 pub(crate) mod transport;
@@ -115,6 +116,9 @@ pub struct Decoded {
     pub ecn: u8,
     /// Where the source hardware address starts in the frame; [`NO_MAC`] if there is none.
     pub mac_at: u8,
+    /// Type and code (type * 256 + code) of the ICMP error that quotes a packet of this conversation, 0 if it is a packet itself. Of such a
+    /// notice nothing is known but the ends, `options_at`: where the message's own IP header starts, and `ack`: the MTU that it tells, or 0.
+    pub notice: u16,
     /// The transport header itself was cut: ports are known, flags are not.
     pub cut_header: bool,
     /// This is the carrier of a tunnel, whose name it is.
@@ -170,6 +174,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// Takes out what ICMP errors say to the conversations that they quote, if that was decoded last.
+    pub(crate) fn leave_out_notices(&mut self) {
+        while self.packets.pop_if(|d| d.notice != 0).is_some() {}
+    }
+
     /// Empties it; what it has allocated stays.
     pub fn clear(&mut self) {
         self.packets.clear();

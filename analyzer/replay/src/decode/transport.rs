@@ -129,6 +129,9 @@ impl Walk<'_, '_> {
         // Types in one byte each: bit 0 of the flags tells a request from its reply.
         d.flags = u8::from(is_request(protocol, b[0]));
         self.push(d);
+        if super::icmp_error::is_error(protocol, b[0]) {
+            self.notice(protocol, ip, b[0], b[1]);
+        }
         Ok(())
     }
 

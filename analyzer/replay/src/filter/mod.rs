@@ -148,7 +148,13 @@ impl Filter {
         if !self.has(frame.ts) {
             return Truth::No;
         }
-        let rows = out.packets.get(before.packets..).unwrap_or(&[]);
+        let mut rows = out.packets.get(before.packets..).unwrap_or(&[]);
+        // What an ICMP error quotes is not what the frame is.
+        while let [rest @ .., last] = rows
+            && last.notice != 0
+        {
+            rows = rest;
+        }
         self.node.holds(&Facts::of_frame(frame, direction, rows, &out.tunnels))
     }
 

@@ -129,6 +129,7 @@ impl Track {
             conn_state,
             history: self.zeek.history(),
             round_trips: None,
+            icmp_errors: self.told.take(),
             l7_protocol: protocol,
             requests,
             request_errors: errors,

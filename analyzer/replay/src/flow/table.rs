@@ -230,6 +230,9 @@ impl FlowTable {
     #[inline]
     pub fn packet(&mut self, d: &Decoded, frame: &[u8], tunnels: &[Tunnel], settings: &Settings) {
         let key = Key::of(d);
+        if d.notice != 0 {
+            return self.notice(&key, d, frame);
+        }
         let is_damaged = settings.checksums && checksum::is_wrong(d, frame);
         let place = match self.find(&key) {
             Some(place) => match self.ends_before(place, d, is_damaged, settings) {
@@ -269,6 +272,15 @@ impl FlowTable {
         if d.ts > self.clock {
             self.clock = d.ts;
             self.sweep(settings);
+        }
+    }
+
+    /// An ICMP error about a packet of an open flow.
+    #[cold]
+    fn notice(&mut self, key: &Key, d: &Decoded, frame: &[u8]) {
+        let slot = self.find(key).and_then(|place| self.slots.get_mut(place as usize));
+        if let Some(track) = slot.and_then(|s| s.track.as_deref_mut()) {
+            track.notice(d, frame);
         }
     }
 

@@ -10,9 +10,9 @@ use super::series::Series;
 use super::table::Settings;
 use super::tcp::{Analysis, Kind, Verdict};
 use super::zeek::Zeek;
-use crate::decode::{Decoded, NO_MAC, TcpOptions, Tunnel, tcp_flag as f};
+use crate::decode::{Decoded, NO_MAC, TcpOptions, Tunnel, icmp_error, tcp_flag as f};
 use crate::hops::PlaceLog;
-use crate::model::{Completeness, Nanos, Side, SideCounters};
+use crate::model::{Completeness, IcmpErrors, Nanos, Side, SideCounters};
 use crate::netprofile::{Profiler, Sample, Turns};
 use crate::parse::{Conversation, Segment};
 use crate::reassemble::{Limits, Piece, Stream, distance};
@@ -186,6 +186,8 @@ pub struct Track {
     /// The sides were turned round after the conversation began.
     pub(super) turned: bool,
     pub(super) completeness: Completeness,
+    /// What ICMP errors said of its packets.
+    pub(super) told: Option<Box<IcmpErrors>>,
     /// For comparing it with what other places saw.
     pub(super) log: Option<Box<PlaceLog>>,
 }
@@ -262,6 +264,7 @@ impl Track {
             asked_for: Asked::default(),
             turned: false,
             completeness,
+            told: None,
             log: None,
         }
     }
@@ -374,6 +377,29 @@ impl Track {
         c.bad_checksums += u64::from(d.packets);
         c.bad_checksum_ip_bytes += u64::from(d.ip_len);
         self.zeek.wrong_checksum(side);
+    }
+
+    /// An ICMP error that quotes a packet of this flow.
+    #[cold]
+    pub(super) fn notice(&mut self, d: &Decoded, frame: &[u8]) {
+        let Some(from) = icmp_error::sender(d, frame) else { return };
+        let [kind, code] = d.notice.to_be_bytes();
+        let side = self.side_of(d);
+        let mtu = Some(d.ack).filter(|mtu| *mtu > 0);
+        let first = IcmpErrors { count: 0, ts: d.ts, from, side, kind, code, mtu: None };
+        let told = self.told.get_or_insert_with(|| Box::new(first.clone()));
+        if !told.is_undelivered() && first.is_undelivered() {
+            **told = IcmpErrors { count: told.count, mtu: told.mtu, ..first.clone() };
+        }
+        told.count = told.count.saturating_add(1);
+        told.mtu = [told.mtu, mtu].into_iter().flatten().min();
+        // TCP sends again whatever an error says (RFC 5927, 5.2; RFC 1122, 4.2.3.9); who sent a datagram gives it up.
+        if first.is_undelivered()
+            && matches!(self.protocol, 17 | 1 | 58)
+            && let Some(conversation) = &mut self.conversation
+        {
+            conversation.refused(if self.turned { side.other() } else { side }, d.ts, first.exception());
+        }
     }
 
     /// A packet of this flow. `full`: no more bytes can be held back for gaps to be filled.
@@ -521,6 +547,9 @@ impl Track {
         }
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.sender = tunnel.sender.other();
+        }
+        if let Some(told) = &mut self.told {
+            told.side = told.side.other();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Flows and the segments of their lives.
 
-use super::{Completeness, DelayStats, Endpoints, Nanos, ObservedAt, ProcessRef, Transport};
+use super::{Completeness, DelayStats, Endpoints, Nanos, ObservedAt, ProcessRef, Side, Transport};
+use crate::decode::icmp_error;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -114,6 +115,44 @@ pub struct RoundTrips {
     pub server: (u64, Vec<RttStretch>),
 }
 
+/// What ICMP errors said of a flow's packets (RFC 792, RFC 4443).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IcmpErrors {
+    /// How many there were.
+    pub count: u32,
+    /// When the first, of those that say that a packet was not delivered if there is one.
+    pub ts: Nanos,
+    /// Who sent it.
+    pub from: IpAddr,
+    /// Whose packet it quotes.
+    pub side: Side,
+    /// Its type.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// The smallest MTU that one of them told, bytes.
+    pub mtu: Option<u32>,
+}
+
+impl IcmpErrors {
+    /// What the first one says: `port unreachable`, ...
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        icmp_error::name(self.from.is_ipv6(), self.kind, self.code)
+    }
+
+    /// Whether it says that the packet was not delivered.
+    #[must_use]
+    pub fn is_undelivered(&self) -> bool {
+        icmp_error::is_undelivered(self.from.is_ipv6(), self.kind)
+    }
+
+    /// What it says, as the error of a request.
+    pub(crate) fn exception(&self) -> &'static str {
+        icmp_error::exception(self.from.is_ipv6(), self.kind, self.code)
+    }
+}
+
 /// One L4 flow at one observation point.
 #[derive(Clone, Debug)]
 pub struct Flow {
@@ -193,6 +232,8 @@ pub struct Flow {
     pub history: String,
     /// Round trips over time, if asked for and if there are any.
     pub round_trips: Option<Box<RoundTrips>>,
+    /// What ICMP errors said of its packets, where they were seen at the same place.
+    pub icmp_errors: Option<Box<IcmpErrors>>,
     /// Recognised application protocol, empty if none.
     pub l7_protocol: &'static str,
     /// Requests in it.

@@ -11,7 +11,7 @@ mod trace;
 
 pub use crate::digits::{Digits, SpanId, TraceId};
 pub use crate::store::{PackedFields, PackedPairs, PackedText};
-pub use flow::{Flow, ProfileSegment, RoundTrips, RttStretch, SideCounters};
+pub use flow::{Flow, IcmpErrors, ProfileSegment, RoundTrips, RttStretch, SideCounters};
 pub use node::{Interface, Process, SocketEvent, Stack};
 pub use request::{Attributes, Fields, Request, RequestFields, Session, Status, ThreadPoint};
 pub use shared::SharedFields;

@@ -62,6 +62,8 @@ struct Entry {
     /// The call or packet whose bytes these are, if all are of one, of which only the first were kept.
     unkept: Option<Mark>,
     timeout: Nanos,
+    /// The network said that it was not delivered, and why.
+    refused: Option<&'static str>,
 }
 
 impl Entry {
@@ -332,6 +334,17 @@ impl Pairer {
         self.hidden = None;
     }
 
+    /// What `side` has asked by `ts` was not delivered.
+    pub(crate) fn refused(&mut self, side: Side, ts: Nanos, why: &'static str) {
+        let keyed = self.keyed.values_mut().flat_map(|slot| std::iter::once(&mut slot.first).chain(&mut slot.more));
+        for entry in self.ordered.iter_mut().chain(keyed) {
+            let is_asked = entry.session.request_ts.is_some_and(|asked| asked <= ts);
+            if is_asked && entry.response == Part::Awaited && entry.answers == side.other() {
+                entry.refused.get_or_insert(why);
+            }
+        }
+    }
+
     /// Gives back memory that is not in use.
     pub(crate) fn shrink(&mut self) {
         self.ordered.shrink_to_fit();
@@ -384,6 +397,7 @@ impl Pairer {
             missed: false,
             unkept: None,
             timeout,
+            refused: None,
         }
     }
 
@@ -548,6 +562,11 @@ fn give_up(mut entry: Entry, how: Ended) -> Session {
     if entry.response == Part::Awaited {
         if entry.doubtful {
             session.completeness.add(Completeness::GAP);
+        } else if let Some(why) = entry.refused.filter(|_| session.fields.status == Status::Unknown) {
+            session.fields.status = Status::ServerError;
+            if session.fields.exception.is_empty() {
+                session.fields.exception = why.into();
+            }
         } else {
             match how {
                 Ended::Closed(by) => unanswered(&mut session.fields, by),

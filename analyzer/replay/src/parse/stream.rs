@@ -172,6 +172,12 @@ impl Conversation {
         self.let_go.get_or_insert(side);
     }
 
+    /// What a side has asked by `ts` was not delivered, as an error of the network says. An answer may come all the same.
+    pub fn refused(&mut self, from: Side, ts: Nanos, why: &'static str) {
+        let side = self.true_side(from);
+        self.pairer.refused(side, ts, why);
+    }
+
     /// No more data in either direction.
     pub fn close(&mut self, _ts: Nanos) {
         self.end(Ended::Closed(self.left.or(self.let_go)));

@@ -48,6 +48,7 @@ pub(crate) fn flow(flow_id: u64, observed_at: ObservedAt) -> Flow {
         conn_state: "SF",
         history: String::new(),
         round_trips: None,
+        icmp_errors: None,
         l7_protocol: "http",
         requests: 0,
         request_errors: 0,

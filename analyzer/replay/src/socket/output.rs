@@ -185,6 +185,7 @@ impl Finished {
             conn_state,
             history,
             round_trips: None,
+            icmp_errors: None,
             l7_protocol,
             requests,
             request_errors: *errors,

@@ -26,6 +26,8 @@ pub(super) mod errno {
     pub(crate) const EISCONN: i64 = -106;
     pub(crate) const ETIMEDOUT: i64 = -110;
     pub(crate) const ECONNREFUSED: i64 = -111;
+    pub(crate) const ENETUNREACH: i64 = -101;
+    pub(crate) const EHOSTUNREACH: i64 = -113;
     pub(crate) const EALREADY: i64 = -114;
     pub(crate) const EINPROGRESS: i64 = -115;
 }
@@ -276,6 +278,13 @@ impl Stream {
                 self.see(moved);
                 self.broken.get_or_insert(data.ret);
             }
+            // A connected datagram socket is told of ICMP errors by its next call (udp(7)).
+            if self.transport == Transport::Udp
+                && let Some(why) = undelivered(data.ret)
+            {
+                self.see(moved);
+                self.conversation.refused(self.decided.this, moved.exit, why);
+            }
             // The end of the stream, unless something before it was read unseen; a FIN may count as one.
             let expected = self.next_seq[Direction::In as usize].zip(seq(data));
             let unseen = expected.is_some_and(|(expected, seq)| seq.wrapping_sub(expected) > 1);
@@ -409,6 +418,16 @@ impl Stream {
             completeness: self.completeness,
             log: self.log,
         }
+    }
+}
+
+/// What the kernel makes of ICMP errors for datagram sockets (net/ipv4/icmp.c `icmp_err_convert`, net/ipv6/icmp.c `icmpv6_err_convert`).
+fn undelivered(error: i64) -> Option<&'static str> {
+    match error {
+        errno::ECONNREFUSED => Some("ICMP port unreachable"),
+        errno::EHOSTUNREACH => Some("ICMP host unreachable"),
+        errno::ENETUNREACH => Some("ICMP net unreachable"),
+        _ => None,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::code::{Coded, Reader, Writer, coded, coded_enum};
 use crate::model::{
-    DelayStats, Endpoints, Fields, Flow, ObservedAt, ProcessRef, Request, RoundTrips, RttStretch, Session, Side,
-    SideCounters, Status, ThreadPoint, Transport,
+    DelayStats, Endpoints, Fields, Flow, IcmpErrors, ObservedAt, ProcessRef, Request, RoundTrips, RttStretch, Session,
+    Side, SideCounters, Status, ThreadPoint, Transport,
 };
 
 coded_enum!(Side { Client = 0, Server = 1 });
@@ -14,6 +14,7 @@ coded!(ProcessRef { pid, name, container });
 coded!(DelayStats { count, sum_ns, max_ns, p50_ns, p95_ns, p99_ns });
 coded!(RttStretch { start, samples, min_ns, max_ns, sum_ns });
 coded!(RoundTrips { client, server });
+coded!(IcmpErrors { count, ts, from, side, kind, code, mtu });
 coded!(ThreadPoint { pid, tid, enter, exit });
 coded!(SideCounters {
     packets,
@@ -88,6 +89,7 @@ coded!(Flow {
     conn_state,
     history,
     round_trips,
+    icmp_errors,
     l7_protocol,
     requests,
     request_errors,

@@ -3,8 +3,8 @@
 use super::code::{Reader, Writer};
 use super::{Coded, Log, PackedFields, Rows, Spill, Texts};
 use crate::model::{
-    Attributes, Completeness, DelayStats, Endpoints, Flow, ObservedAt, ProcessRef, Request, RequestFields, RoundTrips,
-    RttStretch, Session, Side, SideCounters, Status, ThreadPoint, Transport,
+    Attributes, Completeness, DelayStats, Endpoints, Flow, IcmpErrors, ObservedAt, ProcessRef, Request, RequestFields,
+    RoundTrips, RttStretch, Session, Side, SideCounters, Status, ThreadPoint, Transport,
 };
 use proptest::prelude::*;
 use std::fmt::Debug;
@@ -118,6 +118,15 @@ fn flows_come_back() {
         round_trips: Some(Box::new(RoundTrips {
             client: (1_000_000, vec![RttStretch { start: 5, samples: 2, min_ns: 1, max_ns: 3, sum_ns: u64::MAX }]),
             server: (0, vec![]),
+        })),
+        icmp_errors: Some(Box::new(IcmpErrors {
+            count: 3,
+            ts: -7,
+            from: "::2".parse().unwrap(),
+            side: Side::Server,
+            kind: 3,
+            code: 255,
+            mtu: Some(1280),
         })),
         l7_protocol: "",
         requests: 9,

@@ -148,6 +148,7 @@ fn connection(out: &mut Vec<Flow>, chance: &mut Chance, client: Tier, server: Ti
             conn_state: if number % 11 == 5 { "RSTR" } else { "SF" },
             history: "ShADadFf".into(),
             round_trips: None,
+            icmp_errors: None,
             l7_protocol: server.protocol,
             requests: 0,
             request_errors: 0,
