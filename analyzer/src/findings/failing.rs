@@ -398,6 +398,8 @@ fn said(request: &Request) -> String {
     }
     match (fields.status, fields.code, &*fields.exception) {
         (Status::Timeout, ..) => "no answer in time".to_owned(),
+        // The status line had come, the rest had not: the code is not why it failed.
+        (_, _, text) if text.starts_with("connection closed") => text.to_owned(),
         (_, Some(code), "") => code.to_string(),
         (_, Some(code), text) if fields.l7_protocol != "http" => format!("{code}: {text}"),
         (_, Some(code), _) => code.to_string(),

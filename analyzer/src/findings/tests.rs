@@ -151,6 +151,15 @@ fn what_failed_of_something_is_told_with_it() {
 }
 
 #[test]
+fn an_answer_that_was_cut_off_did_not_fail_with_its_code() {
+    let mut node = Node::new();
+    let says = "connection closed by the server inside the response";
+    node.ask(&Asked { status: Status::ServerError, what: ("GET", "/half/7"), says, ..WEB }, root(), 0, Some(9));
+    let told = "nginx /half/{id} (http): 1 of 1 request failed (100 %), mostly with connection closed by the server inside the response";
+    assert_eq!(node.found(), [("high", "request_errors", told.to_owned())]);
+}
+
+#[test]
 fn refused_connections_explain_the_answers() {
     let mut node = Node::new();
     for i in 0..4 {
